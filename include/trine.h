@@ -1,0 +1,120 @@
+/* Trine: a virtual machine monitor as a library. The one public header.
+ *
+ * A VM is configured by a struct, created (every file is opened and checked then), run to its end on the
+ * calling thread, and destroyed. Two VMs may live in one process, each with its own thread. Functions return
+ * an enum trine_status; the reason stands in struct trine_error, one line. */
+#ifndef TRINE_H
+#define TRINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TRINE_VERSION "0.1.0"
+
+enum trine_status {
+    TRINE_OK = 0,
+    TRINE_USAGE = 2,       /* a value in the configuration is wrong */
+    TRINE_HOST = 3,        /* file, memory, permission */
+    TRINE_UNSUPPORTED = 4, /* the engine cannot run here, or cannot do what was asked */
+};
+
+struct trine_error {
+    enum trine_status status;
+    char text[512]; /* `what: why` */
+};
+
+enum trine_time { TRINE_TIME_REAL, TRINE_TIME_VIRTUAL };
+
+enum trine_serial {
+    TRINE_SERIAL_STDIO,
+    TRINE_SERIAL_NONE,
+    TRINE_SERIAL_FILE,
+    TRINE_SERIAL_UNIX,
+    TRINE_SERIAL_CALLBACK
+};
+
+/* Zero-initialise, then trine_config_init. Strings are borrowed until trine_destroy. */
+struct trine_config {
+    const char *engine;  /* "auto", "interp", ... */
+    const char *machine; /* "pc" */
+    const char *cpu;     /* "v1", "v2", "v3", "host"; null: the default */
+    unsigned cpus;
+    uint64_t memory; /* bytes */
+    const char *kernel, *initrd, *append, *firmware;
+    enum trine_serial serial;
+    const char *serial_path;
+    void (*serial_output)(void *opaque, const uint8_t *data, size_t n); /* TRINE_SERIAL_CALLBACK */
+    void *serial_opaque;
+    bool debug_exit, testdev;
+    enum trine_time time;
+    uint64_t seed;
+    int64_t rtc; /* seconds since 1970 under --time virtual */
+    const char
+        *input_log; /* virtual time: console input taken at recorded instruction counts (COUNT HEX lines) */
+    const char *record_input; /* real or virtual time: where to write such a log */
+    double max_time_s;        /* 0: none */
+    bool reboot;
+    bool quiet;
+};
+
+enum trine_end {
+    TRINE_END_POWEROFF,
+    TRINE_END_RESET,
+    TRINE_END_TRIPLE_FAULT,
+    TRINE_END_DEBUG_EXIT,
+    TRINE_END_MAX_TIME,
+    TRINE_END_STOPPED,        /* trine_stop */
+    TRINE_END_HALTED_FOREVER, /* virtual time: nothing can ever happen again */
+};
+
+struct trine_exit_count {
+    const char *kind;
+    uint64_t count, ns;
+};
+
+struct trine_result {
+    enum trine_end end;
+    unsigned debug_exit_value; /* the V that was written */
+    uint64_t rip;              /* where a reset or triple fault happened */
+    char detail[160];          /* in words */
+};
+
+struct trine_stats {
+    const char *engine;
+    double wall_s, busy_s; /* busy: not halted */
+    bool counted;          /* guest_instructions is meaningful */
+    uint64_t guest_instructions;
+    struct trine_exit_count exits[16];
+    unsigned exit_kinds;
+    bool has_blocks;
+    uint64_t blocks_translated, blocks_flushed;
+    uint64_t guest_bytes, resident_bytes, shared_bytes, ballooned_bytes, monitor_bytes;
+    uint64_t unbuilt;    /* instructions used by the guest that Trine has not built */
+    uint64_t state_hash; /* of the whole architectural state and RAM, at the end */
+};
+
+struct trine_vm;
+
+void trine_config_init(struct trine_config *c);
+enum trine_status trine_create(const struct trine_config *c, struct trine_vm **vm, struct trine_error *e);
+/* Runs to the end of the VM. May be called once. */
+enum trine_status trine_run(struct trine_vm *vm, struct trine_result *r, struct trine_error *e);
+/* Any thread, any signal handler: ends trine_run soon with TRINE_END_STOPPED. */
+void trine_stop(struct trine_vm *vm);
+void trine_get_stats(struct trine_vm *vm, struct trine_stats *s);
+void trine_destroy(struct trine_vm *vm);
+
+/* Engine number N: its name, whether it is usable here, and if not why; false when there are no more. */
+bool trine_engine(unsigned n, const char **name, bool *usable, char *why, size_t size);
+/* The name that "auto" takes. */
+const char *trine_engine_auto(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,87 @@
+/* The soft TLB, shared by the software engines (DESIGN section 5). Direct-mapped. A guest can see it (stale
+ * entries, A bits), so its size, replacement and flush points are part of the machine: identical in every
+ * engine.
+ *
+ * An entry answers for one 4 KiB page in one view. A hit in `read`, `write` or `exec` means: allowed, RAM,
+ * and nothing else to do; `write` is valid only when D is set and the frame is neither code nor watched.
+ * Everything else takes the slow path (cpu/access.h). Tags hold the page's linear address, or TLB_INVALID.
+ * The hit test includes the access's last byte: tag == (lin + size - 1) & PAGE_MASK, entry chosen by lin's
+ * page: an access that crosses a page never hits. */
+#ifndef CPU_TLB_H
+#define CPU_TLB_H
+
+#include "cpu/cpu.h"
+
+#define TLB_BITS     9
+#define TLB_ENTRIES  (1u << TLB_BITS)
+#define TLB_INVALID  1ull
+#define TLB_CONTEXTS 8 /* PCIDs kept at a time, least recently used goes */
+
+/* One table per view, because permission depends on it. TLB_VIEW_NONE never hits: alignment checks or data
+ * breakpoints are on. */
+enum tlb_view {
+    TLB_VIEW_USER,
+    TLB_VIEW_KERNEL,
+    TLB_VIEW_KERNEL_AC,
+    TLB_VIEW_IMPLICIT,
+    TLB_VIEWS,
+    TLB_VIEW_NONE = TLB_VIEWS
+};
+
+struct tlb_entry {
+    u64 read, write, exec; /* tags */
+    u64 addend;            /* hva = lin + addend (modulo 2^64) */
+};
+
+struct tlb_table {
+    struct tlb_entry entry[TLB_ENTRIES];
+};
+
+struct tlb_context {
+    u16 pcid;
+    bool used;
+    bool touched[TLB_VIEWS]; /* a table that holds nothing needs no flush */
+    bool large, global;      /* holds entries of large pages, of global pages */
+    u64 last_use;
+    struct tlb_table view[TLB_VIEWS];
+};
+
+struct tlb {
+    struct tlb_table
+        *current; /* the table of ordinary data accesses: context[active].view[cpu->view], or `none` */
+    u32 active;
+    u64 use_clock;
+    u64 generation; /* changes with every flush of anything: code look-ups that were checked against an older
+                       one are checked again */
+    struct tlb_context context[TLB_CONTEXTS];
+    struct tlb_table none; /* all invalid */
+    u64 misses, walks, flushes;
+};
+
+struct tlb *tlb_create(void); /* null when out of memory */
+void tlb_destroy(struct tlb *t);
+
+INLINE struct tlb_entry *tlb_slot(struct tlb_table *t, u64 lin)
+{
+    return &t->entry[lin >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
+}
+
+/* Makes `current` follow cpu->view and the active context; called by cpu_update_mode. */
+void tlb_select_view(struct cpu *c);
+/* Enters what a walk found, for the access kinds that it allows. */
+struct walk;
+void tlb_fill(struct cpu *c, u64 lin, unsigned acc, const struct walk *w);
+
+/* The architecture's flush points (SDM vol. 3, section 5.10.4). */
+void tlb_flush_all(struct cpu *c);       /* with global entries: CR4.PGE, CR0.PG, INVPCID 2 */
+void tlb_flush_nonglobal(struct cpu *c); /* all contexts but global entries: INVPCID 3 */
+void tlb_load_cr3(struct cpu *c, u16 pcid,
+                  bool keep);                 /* MOV CR3: selects the context; KEEP is bit 63 with PCIDE */
+void tlb_flush_pcid(struct cpu *c, u16 pcid); /* INVPCID 1 */
+void tlb_invlpg(struct cpu *c, u64 lin);      /* current context, and global entries in all */
+void tlb_invpcid_page(struct cpu *c, u16 pcid, u64 lin); /* INVPCID 0 */
+void tlb_flush_pkru(struct cpu *c);                      /* WRPKRU: user view of the active context */
+/* Drops write tags of the frame at GPA in every table: it now holds code, or is watched. */
+void tlb_protect_frame(struct cpu *c, u64 gpa);
+
+#endif

@@ -1,0 +1,57 @@
+/* Guest-physical memory: RAM in one memfd, mapped shared and without reserve, hva = base + gpa for ever
+ * (DESIGN section 5); the port and MMIO buses; the one door for devices; per-frame flags. */
+#ifndef MEM_MEM_H
+#define MEM_MEM_H
+
+#include "base/error.h"
+#include "base/types.h"
+#include "mem/bus.h"
+
+/* Per-frame flags. */
+enum {
+    FRAME_CODE = 1 << 0,  /* decoded instructions are kept of it: a write must tell the decode cache */
+    FRAME_DIRTY = 1 << 1, /* written since the dirty log was last read (when the log is on) */
+};
+
+#define MEM_LOW_END   0xc0000000ull /* RAM below 4 GiB ends here; the rest continues at 4 GiB */
+#define MEM_HIGH_BASE 0x100000000ull
+#define MEM_VGA_BASE  0xa0000ull
+#define MEM_VGA_END   0xc0000ull
+#define MEM_MAX_BYTES (1ull << 45) /* with 46 bits of guest-physical address */
+
+struct mem {
+    u8 *base;              /* RAM at gpa is at base + gpa */
+    int fd;                /* memfd */
+    u64 size;              /* bytes of RAM that the user asked for */
+    u64 low_size;          /* RAM is [0, 0xa0000), [0xc0000, low_size) ... */
+    u64 high_size;         /* ... and [4 GiB, 4 GiB + high_size) */
+    u64 span;              /* bytes of address space reserved at base */
+    u8 *frame_flags;       /* index gpa >> 12, over span */
+    u64 rom_base, rom_len; /* a read-only window inside [0xc0000, 1 MiB); empty when rom_len is 0 */
+    struct bus pio, mmio;
+    /* Called before bytes of a FRAME_CODE frame change by a device or by the monitor itself. */
+    void (*code_write)(void *opaque, u64 gpa, u64 len);
+    void *code_opaque;
+};
+
+enum status mem_init(struct mem *m, u64 size, struct error *e);
+void mem_destroy(struct mem *m);
+
+/* True when every byte of [gpa, gpa + len) is RAM (the ROM window counts as RAM here). */
+bool mem_is_ram(const struct mem *m, u64 gpa, u64 len);
+/* True when the frame is RAM that the guest may write. */
+bool mem_is_writable(const struct mem *m, u64 gpa, u64 len);
+
+/* The door for devices, loaders and the debugger: RAM only; false (and nothing done) when a byte of the range
+ * is not RAM. */
+bool mem_read(const struct mem *m, u64 gpa, void *buf, u64 len) MUST_CHECK;
+bool mem_write(struct mem *m, u64 gpa, const void *buf, u64 len) MUST_CHECK;
+bool mem_fill(struct mem *m, u64 gpa, u8 byte, u64 len) MUST_CHECK;
+
+/* Host frames behind guest RAM, in bytes. Does not allocate. */
+u64 mem_resident(const struct mem *m);
+/* xxh64-like digest of RAM contents in which holes and zero pages are alike (so that laziness does not show).
+ */
+u64 mem_digest(const struct mem *m, u64 seed);
+
+#endif
