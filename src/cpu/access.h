@@ -14,6 +14,15 @@ enum access {
     ACC_USER = 1 << 3,     /* as CPL 3 whatever CPL is */
 };
 
+/* Where a byte of linear address space is. */
+struct place {
+    u64 gpa;
+    u8 *hva; /* null: not RAM */
+};
+/* Translates one address for an access of kind ACC through the soft TLB, walking and filling on a miss.
+ * False: #PF recorded. */
+bool lin_translate(struct cpu *c, u64 lin, unsigned acc, struct place *p) MUST_CHECK;
+
 /* Reads or writes LEN bytes (1..64) at linear address LIN. False: fault recorded (#PF, or #AC), nothing
  * written. Wraps at 4 GiB outside 64-bit mode. Canonical checks are the caller's (they depend on the segment:
  * #GP or #SS). */

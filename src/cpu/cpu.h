@@ -255,6 +255,7 @@ struct cpu {
 
     u32 index;       /* vCPU number, initial APIC id */
     struct tlb *tlb; /* soft TLB of the software engines; a part of the machine, because guests can see it */
+    void *engine;    /* state of the engine that runs this vCPU now; nobody else looks inside */
     struct cpu_wires wires;
 
     struct {

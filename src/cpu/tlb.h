@@ -10,6 +10,7 @@
 #ifndef CPU_TLB_H
 #define CPU_TLB_H
 
+#include "cpu/access.h"
 #include "cpu/cpu.h"
 
 #define TLB_BITS     9
@@ -33,29 +34,35 @@ struct tlb_entry {
     u64 addend;            /* hva = lin + addend (modulo 2^64) */
 };
 
+/* What the flushes must know of an entry. */
+enum { TLB_GLOBAL = 1, TLB_SIZE_2M = 2, TLB_SIZE_4M = 4, TLB_SIZE_1G = 6, TLB_SIZE = 6 };
+
 struct tlb_table {
     struct tlb_entry entry[TLB_ENTRIES];
+    u8 kind[TLB_ENTRIES];
 };
 
 struct tlb_context {
     u16 pcid;
     bool used;
+    bool large;              /* holds pieces of large pages: INVLPG must look for them */
     bool touched[TLB_VIEWS]; /* a table that holds nothing needs no flush */
-    bool large, global;      /* holds entries of large pages, of global pages */
     u64 last_use;
+    u64 generation; /* never the same value twice in one TLB: a new one with every flush of anything in this
+                       context */
     struct tlb_table view[TLB_VIEWS];
 };
 
 struct tlb {
     struct tlb_table
-        *current; /* the table of ordinary data accesses: context[active].view[cpu->view], or `none` */
+        *current;   /* the table of ordinary data accesses: context[active].view[cpu->view], or `none` */
+    u64 generation; /* of the active context: what was looked up under another value must be looked up again
+                     */
     u32 active;
-    u64 use_clock;
-    u64 generation; /* changes with every flush of anything: code look-ups that were checked against an older
-                       one are checked again */
+    u64 use_clock, stamp;
+    u64 misses, walks, flushes;
     struct tlb_context context[TLB_CONTEXTS];
     struct tlb_table none; /* all invalid */
-    u64 misses, walks, flushes;
 };
 
 struct tlb *tlb_create(void); /* null when out of memory */
@@ -71,6 +78,8 @@ void tlb_select_view(struct cpu *c);
 /* Enters what a walk found, for the access kinds that it allows. */
 struct walk;
 void tlb_fill(struct cpu *c, u64 lin, unsigned acc, const struct walk *w);
+/* The table that answers for accesses of kind ACC. */
+struct tlb_table *tlb_table_for(struct cpu *c, unsigned acc);
 
 /* The architecture's flush points (SDM vol. 3, section 5.10.4). */
 void tlb_flush_all(struct cpu *c);       /* with global entries: CR4.PGE, CR0.PG, INVPCID 2 */

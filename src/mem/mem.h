@@ -10,6 +10,7 @@
 /* Per-frame flags. */
 enum {
     FRAME_CODE = 1 << 0,  /* decoded instructions are kept of it: a write must tell the decode cache */
+    FRAME_WTAG = 1 << 2,  /* a soft TLB may hold a write tag for it */
     FRAME_DIRTY = 1 << 1, /* written since the dirty log was last read (when the log is on) */
 };
 

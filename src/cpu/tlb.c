@@ -1,0 +1,246 @@
+#include "cpu/tlb.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "cpu/walk.h"
+
+static void table_clear(struct tlb_table *t)
+{
+    for (unsigned k = 0; k < TLB_ENTRIES; k++)
+        t->entry[k] = (struct tlb_entry){TLB_INVALID, TLB_INVALID, TLB_INVALID, 0};
+    memset(t->kind, 0, sizeof t->kind);
+}
+
+static void slot_clear(struct tlb_table *t, unsigned k)
+{
+    t->entry[k] = (struct tlb_entry){TLB_INVALID, TLB_INVALID, TLB_INVALID, 0};
+    t->kind[k] = 0;
+}
+
+/* What was looked up in this context is void from now on. */
+static void context_renew(struct tlb *t, struct tlb_context *x)
+{
+    x->generation = ++t->stamp;
+    t->generation = t->context[t->active].generation;
+    t->flushes++;
+}
+
+static void context_clear(struct tlb *t, struct tlb_context *x)
+{
+    for (unsigned v = 0; v < TLB_VIEWS; v++)
+        if (x->touched[v]) {
+            table_clear(&x->view[v]);
+            x->touched[v] = false;
+        }
+    x->large = false;
+    context_renew(t, x);
+}
+
+static void context_clear_nonglobal(struct tlb *t, struct tlb_context *x)
+{
+    for (unsigned v = 0; v < TLB_VIEWS; v++)
+        if (x->touched[v])
+            for (unsigned k = 0; k < TLB_ENTRIES; k++)
+                if (!(x->view[v].kind[k] & TLB_GLOBAL))
+                    slot_clear(&x->view[v], k);
+    context_renew(t, x);
+}
+
+struct tlb *tlb_create(void)
+{
+    struct tlb *t = aligned_alloc(64, align_up(sizeof *t, 64));
+    if (!t)
+        return NULL;
+    memset(t, 0, sizeof *t);
+    table_clear(&t->none);
+    for (unsigned k = 0; k < TLB_CONTEXTS; k++) {
+        for (unsigned v = 0; v < TLB_VIEWS; v++)
+            t->context[k].touched[v] = true;
+        context_clear(t, &t->context[k]);
+    }
+    t->context[0].used = true;
+    t->current = &t->none;
+    return t;
+}
+
+void tlb_destroy(struct tlb *t)
+{
+    free(t);
+}
+
+void tlb_select_view(struct cpu *c)
+{
+    struct tlb *t = c->tlb;
+    t->current = c->view == TLB_VIEW_NONE ? &t->none : &t->context[t->active].view[c->view];
+}
+
+static unsigned view_for(const struct cpu *c, unsigned acc)
+{
+    return acc & ACC_IMPLICIT ? TLB_VIEW_IMPLICIT : acc & ACC_USER ? TLB_VIEW_USER : c->view;
+}
+
+struct tlb_table *tlb_table_for(struct cpu *c, unsigned acc)
+{
+    struct tlb *t = c->tlb;
+    /* Fetches know neither AC nor data breakpoints. */
+    unsigned v = acc & ACC_FETCH ? (c->cpl == 3 ? TLB_VIEW_USER : TLB_VIEW_KERNEL) : view_for(c, acc);
+    return v == TLB_VIEW_NONE ? &t->none : &t->context[t->active].view[v];
+}
+
+static u8 size_kind(u64 size)
+{
+    return size == MIB(2) ? TLB_SIZE_2M : size == MIB(4) ? TLB_SIZE_4M : size == GIB(1) ? TLB_SIZE_1G : 0;
+}
+
+void tlb_fill(struct cpu *c, u64 lin, unsigned acc, const struct walk *w)
+{
+    struct tlb *t = c->tlb;
+    struct mem *m = c->wires.mem;
+    struct tlb_table *table = tlb_table_for(c, acc);
+    t->misses++;
+    if (table == &t->none || !mem_is_ram(m, w->gpa & PAGE_MASK, PAGE_SIZE))
+        return;
+    struct tlb_context *x = &t->context[t->active];
+    unsigned k = (unsigned)(lin >> PAGE_SHIFT & (TLB_ENTRIES - 1));
+    struct tlb_entry *e = &table->entry[k];
+    u64 page = lin & PAGE_MASK, addend = (u64)(uintptr_t)m->base + (w->gpa & PAGE_MASK) - page;
+    u8 kind = (u8)(size_kind(w->page_size) | (w->global ? TLB_GLOBAL : 0));
+    bool same = (e->read == page || e->write == page || e->exec == page) && e->addend == addend;
+    if (!same)
+        slot_clear(table, k);
+    e->addend = addend;
+    table->kind[k] = kind;
+    x->large |= kind & TLB_SIZE;
+    x->touched[table - x->view] = true;
+    if (acc & ACC_FETCH) {
+        e->exec = page;
+        return;
+    }
+    e->read = page;
+    u8 *flags = &m->frame_flags[w->gpa >> PAGE_SHIFT];
+    if (acc & ACC_WRITE && !(*flags & FRAME_CODE) && mem_is_writable(m, w->gpa & PAGE_MASK, PAGE_SIZE)) {
+        e->write = page;
+        *flags |= FRAME_WTAG;
+    }
+}
+
+void tlb_flush_all(struct cpu *c)
+{
+    for (unsigned k = 0; k < TLB_CONTEXTS; k++)
+        context_clear(c->tlb, &c->tlb->context[k]);
+}
+
+void tlb_flush_nonglobal(struct cpu *c)
+{
+    for (unsigned k = 0; k < TLB_CONTEXTS; k++)
+        context_clear_nonglobal(c->tlb, &c->tlb->context[k]);
+}
+
+static struct tlb_context *context_find(struct tlb *t, u16 pcid)
+{
+    for (unsigned k = 0; k < TLB_CONTEXTS; k++)
+        if (t->context[k].used && t->context[k].pcid == pcid)
+            return &t->context[k];
+    return NULL;
+}
+
+void tlb_load_cr3(struct cpu *c, u16 pcid, bool keep)
+{
+    struct tlb *t = c->tlb;
+    struct tlb_context *x = context_find(t, pcid);
+    if (!x) {
+        x = &t->context[0];
+        for (unsigned k = 1; k < TLB_CONTEXTS; k++)
+            if (!t->context[k].used || (x->used && t->context[k].last_use < x->last_use))
+                x = &t->context[k];
+        context_clear(t, x);
+        x->used = true;
+        x->pcid = pcid;
+    } else if (!keep) {
+        context_clear_nonglobal(t, x);
+    }
+    x->last_use = ++t->use_clock;
+    t->active = (u32)(x - t->context);
+    t->generation = x->generation;
+    tlb_select_view(c);
+}
+
+void tlb_flush_pcid(struct cpu *c, u16 pcid)
+{
+    struct tlb_context *x = context_find(c->tlb, pcid);
+    if (x)
+        context_clear_nonglobal(c->tlb, x);
+}
+
+/* Drops LIN's page from one context; ONLY_GLOBAL spares the others. */
+static void context_drop(struct tlb *t, struct tlb_context *x, u64 lin, bool only_global)
+{
+    static const u64 span[4] = {PAGE_SIZE, MIB(2), MIB(4), GIB(1)};
+    unsigned slot = (unsigned)(lin >> PAGE_SHIFT & (TLB_ENTRIES - 1));
+    for (unsigned v = 0; v < TLB_VIEWS; v++) {
+        if (!x->touched[v])
+            continue;
+        struct tlb_table *table = &x->view[v];
+        for (unsigned k = x->large ? 0 : slot; k < (x->large ? TLB_ENTRIES : slot + 1); k++) {
+            const struct tlb_entry *e = &table->entry[k];
+            u64 mask = ~(span[(table->kind[k] & TLB_SIZE) >> 1] - 1);
+            u64 at = (e->read & e->write & e->exec) == TLB_INVALID ? TLB_INVALID
+                     : e->read != TLB_INVALID                      ? e->read
+                     : e->exec != TLB_INVALID                      ? e->exec
+                                                                   : e->write;
+            if (at != TLB_INVALID && (at & mask) == (lin & mask) &&
+                (!only_global || table->kind[k] & TLB_GLOBAL))
+                slot_clear(table, k);
+        }
+    }
+    context_renew(t, x);
+}
+
+void tlb_invlpg(struct cpu *c, u64 lin)
+{
+    struct tlb *t = c->tlb;
+    for (unsigned k = 0; k < TLB_CONTEXTS; k++)
+        if (t->context[k].used)
+            context_drop(t, &t->context[k], lin, k != t->active);
+}
+
+void tlb_invpcid_page(struct cpu *c, u16 pcid, u64 lin)
+{
+    struct tlb_context *x = context_find(c->tlb, pcid);
+    if (x)
+        context_drop(c->tlb, x, lin, false);
+}
+
+void tlb_flush_pkru(struct cpu *c)
+{
+    struct tlb *t = c->tlb;
+    struct tlb_context *x = &t->context[t->active];
+    /* Keys bind every data access to user pages, the kernel's with AC = 1 too; not fetches, whose generation
+     * stays. */
+    static const u8 views[] = {TLB_VIEW_USER, TLB_VIEW_KERNEL, TLB_VIEW_KERNEL_AC};
+    for (unsigned k = 0; k < ARRAY_LEN(views); k++)
+        if (x->touched[views[k]])
+            table_clear(&x->view[views[k]]);
+}
+
+void tlb_protect_frame(struct cpu *c, u64 gpa)
+{
+    struct tlb *t = c->tlb;
+    struct mem *m = c->wires.mem;
+    u8 *flags = &m->frame_flags[gpa >> PAGE_SHIFT];
+    if (!(*flags & FRAME_WTAG))
+        return;
+    *flags &= (u8)~FRAME_WTAG;
+    u64 hva = (u64)(uintptr_t)m->base + (gpa & PAGE_MASK);
+    for (unsigned x = 0; x < TLB_CONTEXTS; x++)
+        for (unsigned v = 0; v < TLB_VIEWS; v++) {
+            if (!t->context[x].touched[v])
+                continue;
+            struct tlb_entry *e = t->context[x].view[v].entry;
+            for (unsigned k = 0; k < TLB_ENTRIES; k++)
+                if (e[k].write != TLB_INVALID && e[k].write + e[k].addend == hva)
+                    e[k].write = TLB_INVALID;
+        }
+}

@@ -1,0 +1,109 @@
+/* RAM: one memfd, mapped shared and NORESERVE over one reservation, so that hva = base + gpa and untouched
+ * pages cost nothing. Address-space layout in the memfd equals gpa (the hole between low and high RAM is
+ * never touched and costs nothing). */
+#include "mem/mem.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+
+static enum status mem_map(struct mem *m, struct error *e)
+{
+    m->fd = memfd_create("trine-ram", MFD_CLOEXEC);
+    if (m->fd < 0)
+        return error_errno(e, "guest memory");
+    if (ftruncate(m->fd, (off_t)m->span) < 0)
+        return error_errno(e, "guest memory: %llu MiB", (unsigned long long)(m->size >> 20));
+    void *p = mmap(NULL, m->span, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->fd, 0);
+    if (p == MAP_FAILED)
+        return error_errno(e, "guest memory: %llu MiB", (unsigned long long)(m->size >> 20));
+    m->base = p;
+    madvise(p, m->span, MADV_DONTDUMP);
+    void *f = mmap(NULL, m->span >> PAGE_SHIFT, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (f == MAP_FAILED)
+        return error_errno(e, "guest memory: frame flags");
+    m->frame_flags = f;
+    return STATUS_OK;
+}
+
+enum status mem_init(struct mem *m, u64 size, struct error *e)
+{
+    memset(m, 0, sizeof *m);
+    m->fd = -1;
+    if (size < MIB(1) || size > MEM_MAX_BYTES || size & (PAGE_SIZE - 1))
+        return error_set(e, STATUS_USAGE, "guest memory: must be 1M to %lluG in whole pages",
+                         (unsigned long long)(MEM_MAX_BYTES >> 30));
+    m->size = size;
+    m->low_size = size < MEM_LOW_END ? size : MEM_LOW_END;
+    m->high_size = size - m->low_size;
+    m->span = m->high_size ? MEM_HIGH_BASE + m->high_size : m->low_size;
+    bus_init(&m->pio, "port", 0x10000);
+    bus_init(&m->mmio, "memory", BIT(46));
+    enum status s = mem_map(m, e);
+    if (s != STATUS_OK)
+        mem_destroy(m);
+    return s;
+}
+
+void mem_destroy(struct mem *m)
+{
+    if (m->base)
+        munmap(m->base, m->span);
+    if (m->frame_flags)
+        munmap(m->frame_flags, m->span >> PAGE_SHIFT);
+    if (m->fd >= 0)
+        close(m->fd);
+    m->base = m->frame_flags = NULL;
+    m->fd = -1;
+}
+
+bool mem_is_ram(const struct mem *m, u64 gpa, u64 len)
+{
+    if (range_ok(gpa, len, m->low_size))
+        return !ranges_overlap(gpa, len, MEM_VGA_BASE, MEM_VGA_END - MEM_VGA_BASE);
+    return gpa >= MEM_HIGH_BASE && range_ok(gpa - MEM_HIGH_BASE, len, m->high_size);
+}
+
+bool mem_is_writable(const struct mem *m, u64 gpa, u64 len)
+{
+    return mem_is_ram(m, gpa, len) && !ranges_overlap(gpa, len, m->rom_base, m->rom_len);
+}
+
+bool mem_read(const struct mem *m, u64 gpa, void *buf, u64 len)
+{
+    if (!mem_is_ram(m, gpa, len))
+        return false;
+    memcpy(buf, m->base + gpa, len);
+    return true;
+}
+
+/* Tells the decode caches about frames in [gpa, gpa + len) that hold code. */
+static void mem_before_write(struct mem *m, u64 gpa, u64 len)
+{
+    for (u64 p = gpa & PAGE_MASK; p < gpa + len; p += PAGE_SIZE)
+        if (m->frame_flags[p >> PAGE_SHIFT] & FRAME_CODE && m->code_write) {
+            u64 from = p > gpa ? p : gpa, to = p + PAGE_SIZE < gpa + len ? p + PAGE_SIZE : gpa + len;
+            m->code_write(m->code_opaque, from, to - from);
+        }
+}
+
+bool mem_write(struct mem *m, u64 gpa, const void *buf, u64 len)
+{
+    if (!mem_is_ram(m, gpa, len))
+        return false;
+    mem_before_write(m, gpa, len);
+    memcpy(m->base + gpa, buf, len);
+    return true;
+}
+
+bool mem_fill(struct mem *m, u64 gpa, u8 byte, u64 len)
+{
+    if (!mem_is_ram(m, gpa, len))
+        return false;
+    mem_before_write(m, gpa, len);
+    memset(m->base + gpa, byte, len);
+    return true;
+}
