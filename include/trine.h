@@ -16,6 +16,10 @@ extern "C" {
 
 #define TRINE_VERSION "0.1.0"
 
+/* Bounds of trine_config.memory, which is a multiple of 4 KiB. */
+#define TRINE_MEMORY_MIN (UINT64_C(1) << 20)
+#define TRINE_MEMORY_MAX (UINT64_C(1) << 45)
+
 enum trine_status {
     TRINE_OK = 0,
     TRINE_USAGE = 2,       /* a value in the configuration is wrong */
@@ -106,8 +110,14 @@ enum trine_status trine_create(const struct trine_config *c, struct trine_vm **v
 enum trine_status trine_run(struct trine_vm *vm, struct trine_result *r, struct trine_error *e);
 /* Any thread, any signal handler: ends trine_run soon with TRINE_END_STOPPED. */
 void trine_stop(struct trine_vm *vm);
+/* Before or after trine_run, not during it. Reads all of the guest's memory, for state_hash. */
 void trine_get_stats(struct trine_vm *vm, struct trine_stats *s);
 void trine_destroy(struct trine_vm *vm);
+
+/* The process's terminal, which a VM with TRINE_SERIAL_STDIO makes raw while it runs. For signal handlers: before the process stops or dies, and
+ * after it was continued. Async-signal-safe; they do nothing when no VM has the terminal. */
+void trine_terminal_suspend(void);
+void trine_terminal_resume(void);
 
 /* Engine number N: its name, whether it is usable here, and if not why; false when there are no more. */
 bool trine_engine(unsigned n, const char **name, bool *usable, char *why, size_t size);

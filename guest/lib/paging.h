@@ -7,24 +7,24 @@
 
 enum { PAGES_32, PAGES_PAE, PAGES_4LEVEL };
 
-#define PTE_P 1ull
-#define PTE_W 2ull
-#define PTE_U 4ull
-#define PTE_PWT 8ull
-#define PTE_PCD 0x10ull
-#define PTE_A 0x20ull
-#define PTE_D 0x40ull
-#define PTE_PS 0x80ull
-#define PTE_G 0x100ull
-#define PTE_NX (1ull << 63)
+#define PTE_P         1ull
+#define PTE_W         2ull
+#define PTE_U         4ull
+#define PTE_PWT       8ull
+#define PTE_PCD       0x10ull
+#define PTE_A         0x20ull
+#define PTE_D         0x40ull
+#define PTE_PS        0x80ull
+#define PTE_G         0x100ull
+#define PTE_NX        (1ull << 63)
 #define PTE_PAT_LARGE 0x1000ull
-#define PTE_ALL (PTE_P | PTE_W | PTE_U)
+#define PTE_ALL       (PTE_P | PTE_W | PTE_U)
 
 #ifdef __x86_64__
-#define WINDOW 0x8000000000ul /* PML4[1], PDPT[0], PD[0] */
+#define WINDOW       0x8000000000ul /* PML4[1], PDPT[0], PD[0] */
 #define PAGES_NATIVE PAGES_4LEVEL
 #else
-#define WINDOW 0x40000000ul /* 32-bit: PD[256]; PAE: PDPT[1], PD[0] */
+#define WINDOW       0x40000000ul /* 32-bit: PD[256]; PAE: PDPT[1], PD[0] */
 #define PAGES_NATIVE PAGES_PAE
 #endif
 #define WINDOW_PAGE(n) (WINDOW + (word)(n)*PAGE_SIZE)

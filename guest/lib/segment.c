@@ -2,13 +2,15 @@
 #include "guest.h"
 
 #ifdef __x86_64__
-#define SLOTS 2u /* of a system descriptor or gate */
+#define SLOTS        2u /* of a system descriptor or gate */
 #define NATIVE_FLAGS (SEG_G | SEG_L)
+static uint8_t df_stack[4 * KiB] ALIGNED(16); /* so that a lost stack is reported, not a triple fault */
 #else
-#define SLOTS 1u
+#define SLOTS        1u
 #define NATIVE_FLAGS (SEG_G | SEG_B)
 #endif
 
+enum { DF_IST = WORLD == 64 ? 7 : 0 };
 uint64_t gdt[SEL_LIMIT / 8] ALIGNED(16);
 uint64_t ldt[64] ALIGNED(16);
 struct tss tss ALIGNED(16);
@@ -25,17 +27,14 @@ void descriptor_raw(unsigned selector, uint64_t value)
     *descriptor_at(selector) = value;
 }
 
-void descriptor_set(unsigned selector, uint32_t base, uint32_t limit, unsigned access,
-                    unsigned flags)
+void descriptor_set(unsigned selector, uint32_t base, uint32_t limit, unsigned access, unsigned flags)
 {
     descriptor_raw(selector, (uint64_t)(limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 |
-                                 (uint64_t)(access & 0xff) << 40 |
-                                 (uint64_t)(limit >> 16 & 0xf) << 48 |
+                                 (uint64_t)(access & 0xff) << 40 | (uint64_t)(limit >> 16 & 0xf) << 48 |
                                  (uint64_t)(flags & 0xf) << 52 | (uint64_t)(base >> 24) << 56);
 }
 
-static void gate_write(uint64_t *slot, unsigned selector, word target, unsigned access,
-                       unsigned low)
+static void gate_write(uint64_t *slot, unsigned selector, word target, unsigned access, unsigned low)
 {
     slot[0] = (uint64_t)(target & 0xffff) | (uint64_t)(selector & 0xffff) << 16 |
               (uint64_t)(low & 0xff) << 32 | (uint64_t)(access & 0xff) << 40 |
@@ -45,8 +44,7 @@ static void gate_write(uint64_t *slot, unsigned selector, word target, unsigned 
 #endif
 }
 
-void gate_set(unsigned selector, unsigned target_selector, word target, unsigned access,
-              unsigned params)
+void gate_set(unsigned selector, unsigned target_selector, word target, unsigned access, unsigned params)
 {
     gate_write(descriptor_at(selector), target_selector, target, access, params);
 }
@@ -64,7 +62,7 @@ void *idt_at(unsigned vector)
 void idt_reset(unsigned vector)
 {
     unsigned dpl = vector == BP_ || vector == OF || vector == EXIT ? 3 : 0;
-    idt_set(vector, SEL_CODE, ADDR(stubs[vector]), SEG_P | SEG_DPL(dpl) | SYS_INT, 0);
+    idt_set(vector, SEL_CODE, ADDR(stubs[vector]), SEG_P | SEG_DPL(dpl) | SYS_INT, vector == DF ? DF_IST : 0);
 }
 
 void tss_set(unsigned selector, void *base, uint32_t limit, unsigned type)
@@ -92,10 +90,7 @@ void tables_load(void)
                      : "memory");
     tss_set(SEL_TSS, &tss, 103, SYS_TSS);
     descriptor_set(SEL_LDT, (uint32_t)ADDR(ldt), sizeof(ldt) - 1, SEG_P | SYS_LDT, 0);
-    __asm__ volatile("ltr %w0\n lldt %w1"
-                     :
-                     : "r"((uint32_t)SEL_TSS), "r"((uint32_t)SEL_LDT)
-                     : "memory");
+    __asm__ volatile("ltr %w0\n lldt %w1" : : "r"((uint32_t)SEL_TSS), "r"((uint32_t)SEL_LDT) : "memory");
 }
 
 void tables_init(void)
@@ -114,6 +109,8 @@ void tables_init(void)
     tss.iomap = sizeof(tss);
 #ifndef __x86_64__
     tss.ss0 = SEL_DATA;
+#else
+    tss.ist[DF_IST - 1] = ADDR(df_stack) + sizeof(df_stack);
 #endif
     for (unsigned v = 0; v < 256; v++)
         idt_reset(v);

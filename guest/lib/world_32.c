@@ -11,9 +11,7 @@ struct multiboot_info {
 void world32_main(uint32_t magic, const struct multiboot_info *info);
 extern const struct test tests32_begin[], tests32_end[], tests64_begin[], tests64_end[];
 
-__attribute__((weak)) void guest_begin(void)
-{
-}
+__attribute__((weak)) void guest_begin(void) {}
 
 static void cmdline_read(const char *from)
 {
@@ -59,6 +57,8 @@ void world32_main(uint32_t magic, const struct multiboot_info *info)
     if (info->flags & INFO_CMDLINE)
         cmdline_read((const char *)info->cmdline);
     tables_init();
+    outb(0x21, 0xff); /* a BIOS leaves IRQ 0 unmasked, at vector 8 */
+    outb(0xa1, 0xff);
     guest_begin();
     tests_run(tests32_begin, tests32_end);
     if (&tests64_begin[0] != &tests64_end[0]) {

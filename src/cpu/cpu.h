@@ -252,6 +252,7 @@ struct cpu {
     /* Instructions retired. A REP iteration counts one, an instruction that faults counts zero. While an
      * engine runs, `icount` is exact only after the engine published it. */
     u64 icount;
+    i64 budget;          /* software engines: instructions that may still retire before they must look around */
 
     u32 index;       /* vCPU number, initial APIC id */
     struct tlb *tlb; /* soft TLB of the software engines; a part of the machine, because guests can see it */

@@ -37,10 +37,6 @@ bool op_int3(struct cpu *c, u64 next) MUST_CHECK;
 bool op_into(struct cpu *c, u64 next) MUST_CHECK;
 bool op_int1(struct cpu *c, u64 next) MUST_CHECK;
 bool op_rsm(struct cpu *c) MUST_CHECK;
-/* Hardware task switch: cpu/task.c. */
-enum task_switch_kind { TASK_JMP, TASK_CALL, TASK_IRET, TASK_INT };
-bool task_switch(struct cpu *c, u16 sel, enum task_switch_kind kind, u64 next, bool has_error,
-                 u32 error) MUST_CHECK;
 
 /* --- events: cpu/event.c */
 /* Delivers c->fault (raised at c->rip) through the IDT, with the rules of double and triple faults (SDM vol.

@@ -53,4 +53,8 @@ extern const struct engine_ops engine_interp;
 /* All engines, fastest first; a null ends the list. */
 extern const struct engine_ops *const engine_list[];
 
+/* The engine called NAME, or the first usable one for "auto". Null: WHY (SIZE > 0 bytes) says why not. When an engine is returned, WHY says why the
+ * faster ones were not taken, or is empty. */
+const struct engine_ops *engine_choose(const char *name, bool virtual_time, char *why, size_t size);
+
 #endif

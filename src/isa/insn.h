@@ -14,6 +14,7 @@ typedef const struct insn *(*insn_fn)(struct cpu *c, const struct insn *i);
 
 /* Operations: one per row of isa/ops.def. */
 enum op {
+    OP_INVALID,
 #define OP(name, ...) OP_##name,
 #include "isa/ops.def"
 #undef OP
@@ -81,6 +82,10 @@ enum decode_status {
 /* Decodes one instruction of at most LEN bytes (15 are enough). CODE_SIZE is 2, 4 or 8. Sets everything but
  * fn. */
 enum decode_status insn_decode(const u8 *bytes, unsigned len, unsigned code_size, struct insn *i);
+
+/* Where one mnemonic moves between register files both ways, the row is split: MOVD_TO_VEC (0F 6E), MOVD_FROM_VEC (0F 7E), and the same for MOVQ with
+ * REX.W, VMOVD, VMOVQ; `MOVQ` and `VMOVQ` alone move between vectors and memory. `size` of a vector instruction is the largest vector register among its operands:
+ * 8 MMX, 16 XMM, 32 YMM; its memory operand's size is in msize. */
 
 /* The operation's name in the manual's notation. */
 const char *op_name(enum op op);

@@ -1,0 +1,64 @@
+# The front door. Everything behind it is meson, ninja and the scripts in tools/; `make help` lists what there is.
+
+.DEFAULT_GOAL := build
+.PHONY: build deps run check check-asan check-boot check-kvm-nested bench asan fuzz format clean help
+
+# Suites that have a target of their own; `make check` runs all the others.
+OWN_SUITES := check-boot check-kvm-nested
+RUN_TESTS = tests/run $(if $(TESTS),$(TESTS:%=--match %))
+
+build:
+	@tools/build build
+
+deps:
+	@tools/deps
+
+run: deps
+	@tools/build build
+	@tools/guest/prepare
+	@tools/run
+
+check: deps
+	@tools/build build
+	@tools/guest/prepare || echo "tests that boot Debian's kernel will be skipped" >&2
+	@$(RUN_TESTS) $(OWN_SUITES:%=--without %) build
+
+$(OWN_SUITES): deps
+	@tools/build build
+	@tools/guest/prepare || echo "tests that boot Debian's kernel will be skipped" >&2
+	@$(RUN_TESTS) --suite $@ build
+
+asan:
+	@tools/build build-asan -Db_sanitize=address,undefined
+
+check-asan: deps asan
+	@tools/guest/prepare || echo "tests that boot Debian's kernel will be skipped" >&2
+	@$(RUN_TESTS) --slower 6 $(OWN_SUITES:%=--without %) build-asan
+
+fuzz:
+	@tools/fuzz
+
+bench: build
+	@tools/guest/prepare
+	@bench/run $(BENCH)
+
+format:
+	@tools/deps --check format
+	@find include src guest tests -name '*.[ch]' -exec clang-format -i {} +
+
+clean:
+	@rm -rf build build-asan build-fuzz
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make              builds build/trine; installs nothing, names what is missing
+#: make deps         installs the Debian packages that are missing (exit status of tools/deps: 3 if it cannot)
+#: make run          builds, prepares a Debian guest, boots it to a shell; without a terminal, a scripted session
+#: make check        builds, runs the tests; the last line is their count (TESTS="NAME..." for some of them)
+#: make check-boot, check-kvm-nested   the long tests of these names
+#: make asan         builds build-asan, with AddressSanitizer and UBSan; make check-asan also runs the tests on it
+#: make fuzz         fuzzes each target for FUZZ_SECONDS (60) with libFuzzer (needs clang)
+#: make bench        the same guest and script in Trine, QEMU and Bochs, those that are installed: a table and a JSON file (BENCH="OPTION...")
+#: make format       clang-format over the sources
+#: make clean        removes the build folders (the guest's cache is ~/.cache/trine)

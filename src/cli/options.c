@@ -1,0 +1,282 @@
+/* The table of `trine run`'s options: parsing, checking and --help come from it. Options of the contract that are not built take their neutral
+ * value and no other. */
+#include "cli/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/values.h"
+
+#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+
+struct option {
+    const char *name; /* without the dashes */
+    const char *arg;  /* null: a flag */
+    const char *help; /* lines after the first are indented; null: not built, and not listed */
+    /* Takes VALUE. Null is success; else why not, in words. */
+    const char *(*set)(struct run_options *o, const char *value);
+    /* The same for options that only store: a flag's bool or a text at OFFSET in struct run_options. */
+    size_t offset;
+    const char *neutral; /* not built: the value that is accepted; null: none is */
+};
+
+static const char NOT_BUILT[] = "not built in";
+
+static bool one_of(const char *value, const char *const *list)
+{
+    for (; *list; list++)
+        if (!strcmp(value, *list))
+            return true;
+    return false;
+}
+
+/* VALUE must be in BUILT, or is told to be not built if it is in LATER. */
+static const char *choose(const char *value, const char *const *built, const char *const *later, const char *why)
+{
+    if (one_of(value, built))
+        return NULL;
+    return one_of(value, later) ? NOT_BUILT : why;
+}
+
+static const char *set_engine(struct run_options *o, const char *value)
+{
+    static const char *const later[] = {"bt", "kvm", "jit", NULL};
+    const char *name;
+    char why[512];
+    bool usable;
+    o->config.engine = value;
+    if (!strcmp(value, "auto"))
+        return NULL;
+    for (unsigned n = 0; trine_engine(n, &name, &usable, why, sizeof why); n++)
+        if (!strcmp(value, name))
+            return NULL;
+    return one_of(value, later) ? NOT_BUILT : "no such engine";
+}
+
+static const char *set_machine(struct run_options *o, const char *value)
+{
+    static const char *const built[] = {"pc", NULL}, *const later[] = {"microvm", NULL};
+    o->config.machine = value;
+    return choose(value, built, later, "no such machine");
+}
+
+static const char *set_cpus(struct run_options *o, const char *value)
+{
+    uint64_t n;
+    if (!value_u64(value, &n) || !n)
+        return "not a number of vCPUs";
+    o->config.cpus = 1;
+    return n == 1 ? NULL : NOT_BUILT;
+}
+
+static const char *set_cpu(struct run_options *o, const char *value)
+{
+    static const char *const built[] = {"v1", "v2", NULL}, *const later[] = {"v3", "host", NULL};
+    o->config.cpu = value;
+    return choose(value, built, later, "no such processor: v1, v2");
+}
+
+static const char *set_memory(struct run_options *o, const char *value)
+{
+    if (strchr(value, ','))
+        return NOT_BUILT;
+    if (!value_size(value, &o->config.memory))
+        return "not a size: a number of bytes, or with K, M or G";
+    if (o->config.memory < TRINE_MEMORY_MIN)
+        return "less than 1M";
+    if (o->config.memory > TRINE_MEMORY_MAX)
+        return "more than the processor can address (32768G)";
+    return o->config.memory % 4096 ? "not a multiple of 4K" : NULL;
+}
+
+static const char *set_serial(struct run_options *o, const char *value)
+{
+    static const struct {
+        const char *name;
+        enum trine_serial kind;
+    } kinds[] = {{"stdio", TRINE_SERIAL_STDIO}, {"none", TRINE_SERIAL_NONE}, {"file:", TRINE_SERIAL_FILE}, {"unix:", TRINE_SERIAL_UNIX}};
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        size_t n = strlen(kinds[i].name);
+        bool path = kinds[i].name[n - 1] == ':';
+        if (strncmp(value, kinds[i].name, n) || (!path && value[n]))
+            continue;
+        if (path && !value[n])
+            return "no path given";
+        o->config.serial = kinds[i].kind;
+        o->config.serial_path = path ? value + n : NULL;
+        return NULL;
+    }
+    return "none of stdio, none, file:PATH, unix:PATH";
+}
+
+static const char *set_time(struct run_options *o, const char *value)
+{
+    if (strcmp(value, "real") && strcmp(value, "virtual"))
+        return "neither real nor virtual";
+    o->config.time = value[0] == 'r' ? TRINE_TIME_REAL : TRINE_TIME_VIRTUAL;
+    return NULL;
+}
+
+static const char *set_max_time(struct run_options *o, const char *value)
+{
+    return value_seconds(value, &o->config.max_time_s) ? NULL : "not a number of seconds above 0";
+}
+
+static const char *set_seed(struct run_options *o, const char *value)
+{
+    return value_u64(value, &o->config.seed) ? NULL : "not a number of 64 bits";
+}
+
+static const char *set_rtc(struct run_options *o, const char *value)
+{
+    return value_date(value, &o->config.rtc) ? NULL : "not a date: YYYY-MM-DD, YYYY-MM-DDTHH:MM:SS or @SECONDS, 1970 to 2254";
+}
+
+#define AT(m)         .offset = offsetof(struct run_options, m)
+#define NEVER_BUILT(n, a, v) {.name = (n), .arg = (a), .neutral = (v)}
+
+static const struct option options[] = {
+    {"engine", "auto|interp", "what executes the guest; auto (default): the fastest usable here", .set = set_engine},
+    {"machine", "pc", "the machine; default pc", .set = set_machine},
+    {"cpus", "1", "number of vCPUs", .set = set_cpus},
+    {"cpu", "v1|v2", "x86-64 level that CPUID offers; default v2", .set = set_cpu},
+    {"memory", "SIZE", "bytes, or with K, M or G; default 512M; allocated when it is touched", .set = set_memory},
+    {"kernel", "FILE", "a Linux bzImage, a Multiboot kernel or an ELF with a PVH note", AT(config.kernel)},
+    {"initrd", "FILE", "initial RAM disk; Multiboot: modules, `FILE ARGUMENTS,FILE ARGUMENTS,...`\n(a comma in a name is written twice)",
+     AT(config.initrd)},
+    {"append", "TEXT", "the kernel's command line", AT(config.append)},
+    {"serial", "stdio|none|file:PATH|unix:PATH",
+     "the first serial port; default stdio. On a terminal Ctrl-A x ends the VM,\nCtrl-A h lists the rest. unix: listens, one client at a time", .set = set_serial},
+    {"debug-exit", NULL, "port 0xf4: writing V ends the VM with exit status (V << 1) | 1", AT(config.debug_exit)},
+    {"testdev", NULL, "the ports and the memory of QEMU's pc-testdev, for test kernels", AT(config.testdev)},
+    {"reboot", NULL, "reset instead of ending when the guest resets", AT(config.reboot)},
+    {"time", "real|virtual", "virtual: time advances with executed instructions, a run repeats exactly,\nand console input comes from --input-log alone",
+     .set = set_time},
+    {"seed", "N", "--time virtual: where random numbers start from; default 0", .set = set_seed},
+    {"rtc", "DATE", "--time virtual: the date it starts with (UTC): YYYY-MM-DD[THH:MM:SS] or\n@SECONDS; default 2000-01-01", .set = set_rtc},
+    {"input-log", "FILE", "--time virtual: console input, lines `COUNT HEXBYTES`", AT(config.input_log)},
+    {"record-input", "FILE", "write such a log of the console input", AT(config.record_input)},
+    {"max-time", "SECONDS", "end the VM after so long on the host's clock (exit status 124)", .set = set_max_time},
+    {"stats", "FILE", "a JSON report at the end", AT(stats)},
+    {"quiet", NULL, "no messages but errors", AT(config.quiet)},
+    NEVER_BUILT("firmware", "FILE", NULL),
+    NEVER_BUILT("disk", "FILE", NULL),
+    NEVER_BUILT("cdrom", "FILE", NULL),
+    NEVER_BUILT("net", "KIND", "none"),
+    NEVER_BUILT("display", "KIND", "none"),
+    NEVER_BUILT("restore", "FILE", NULL),
+    NEVER_BUILT("qmp", "ADDR", NULL),
+    NEVER_BUILT("screenshot", "FILE", NULL),
+    NEVER_BUILT("irqchip", "KIND", "user"),
+    NEVER_BUILT("switch", "A:B", NULL),
+    NEVER_BUILT("bt-sensitive", "KIND", NULL),
+    NEVER_BUILT("pv", "KIND", "none"),
+    NEVER_BUILT("balloon", "SIZE", NULL),
+    NEVER_BUILT("share", "GROUP", NULL),
+    NEVER_BUILT("gdb", "ADDR", NULL),
+    NEVER_BUILT("trace", "CHANNELS", NULL),
+    NEVER_BUILT("trace-file", "FILE", NULL),
+};
+
+/* The option that TEXT, without its dashes, names up to its end or a `=`. */
+static const struct option *option_find(const char *text)
+{
+    size_t n = strcspn(text, "=");
+    for (size_t i = 0; i < COUNT_OF(options); i++)
+        if (strlen(options[i].name) == n && !memcmp(options[i].name, text, n))
+            return &options[i];
+    return NULL;
+}
+
+static const char *option_set(struct run_options *o, const struct option *opt, const char *value)
+{
+    char *at = (char *)o + opt->offset;
+    if (opt->set)
+        return opt->set(o, value);
+    if (!opt->help)
+        return opt->neutral && !strcmp(value, opt->neutral) ? NULL : NOT_BUILT;
+    if (!opt->arg)
+        *(bool *)at = true;
+    else
+        *(const char **)at = value;
+    return NULL;
+}
+
+/* Takes the option at argv[*i], and its value there or in the next argument. */
+static bool option_take(struct run_options *o, int argc, char **argv, int *i)
+{
+    const char *text = argv[*i] + 2, *equals = strchr(text, '='), *value = equals ? equals + 1 : NULL;
+    const struct option *opt = option_find(text);
+    if (!opt) {
+        complain("%s: unknown option: see trine run --help", argv[*i]);
+        return false;
+    }
+    if (!opt->arg && value) {
+        complain("--%s: takes no value", opt->name);
+        return false;
+    }
+    if (opt->arg && !value) {
+        if (*i + 1 >= argc) {
+            complain("--%s: needs a value: %s", opt->name, opt->arg);
+            return false;
+        }
+        value = argv[++*i];
+    }
+    const char *why = opt->arg && !*value && opt->offset != offsetof(struct run_options, config.append) ? "empty" : option_set(o, opt, value);
+    if (why)
+        complain("--%s%s%s: %s", opt->name, value ? " " : "", value ? value : "", why);
+    return !why;
+}
+
+/* What no option alone can tell. */
+static bool options_check(const struct run_options *o)
+{
+    const struct trine_config *c = &o->config;
+    if (!c->kernel) {
+        complain("--kernel: none given, and starting without one (firmware) is not built in");
+        return false;
+    }
+    if (c->input_log && c->time != TRINE_TIME_VIRTUAL) {
+        complain("--input-log %s: needs --time virtual", c->input_log);
+        return false;
+    }
+    return true;
+}
+
+bool options_parse(struct run_options *o, int argc, char **argv)
+{
+    *o = (struct run_options){0};
+    trine_config_init(&o->config);
+    for (int i = 0; i < argc; i++) {
+        bool names_option = !strncmp(argv[i], "--", 2) && argv[i][2];
+        if (names_option && !option_take(o, argc, argv, &i))
+            return false;
+        if (names_option || (!strcmp(argv[i], "--") && i + 1 == argc))
+            continue;
+        if (!strcmp(argv[i], "--"))
+            i++;
+        else if (argv[i][0] == '-') {
+            complain("%s: unknown option: see trine run --help", argv[i]);
+            return false;
+        }
+        complain("%s: disks are not built in", argv[i]);
+        return false;
+    }
+    return options_check(o);
+}
+
+void options_help(void)
+{
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        const struct option *opt = &options[i];
+        if (!opt->help)
+            continue;
+        printf("  --%s%s%s\n", opt->name, opt->arg ? " " : "", opt->arg ? opt->arg : "");
+        for (const char *line = opt->help; line;) {
+            const char *next = strchr(line, '\n');
+            printf("        %.*s\n", (int)(next ? next - line : (ptrdiff_t)strlen(line)), line);
+            line = next ? next + 1 : NULL;
+        }
+    }
+}

@@ -1,0 +1,25 @@
+/* QEMU's pc-testdev, for test kernels. See pc_testdev.c. */
+#ifndef DEV_PC_TESTDEV_H
+#define DEV_PC_TESTDEV_H
+
+#include "dev/device.h"
+
+#define PC_TESTDEV_IRQS     24
+#define PC_TESTDEV_MMIO_LEN 0x10000u
+
+struct pc_testdev {
+    struct irq_line irq[PC_TESTDEV_IRQS];
+    u8 latch[4];
+    u8 mmio[PC_TESTDEV_MMIO_LEN];
+};
+
+extern const struct device_ops pc_testdev_ops;
+extern const struct bus_ops pc_testdev_latch_bus; /* four ports, 0xe0 */
+extern const struct bus_ops pc_testdev_flush_bus; /* four ports, 0xe4 */
+extern const struct bus_ops pc_testdev_irq_bus;   /* PC_TESTDEV_IRQS ports, 0x2000 */
+extern const struct bus_ops pc_testdev_mmio_bus;  /* PC_TESTDEV_MMIO_LEN bytes */
+
+/* IRQS has PC_TESTDEV_IRQS wires. */
+void pc_testdev_init(struct pc_testdev *t, const struct irq_line *irqs);
+
+#endif

@@ -1,0 +1,38 @@
+/* The engines there are, and the choice among them. */
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct engine_ops *const engine_list[] = {
+    &engine_interp,
+    NULL,
+};
+
+/* Appends to WHY, a string in SIZE bytes, why OPS is not taken. */
+static void engine_refuse(char *why, size_t size, const struct engine_ops *ops, const char *reason)
+{
+    size_t n = strlen(why);
+    snprintf(why + n, size - n, "%s%s: %s", n ? "; " : "", ops->name, reason);
+}
+
+const struct engine_ops *engine_choose(const char *name, bool virtual_time, char *why, size_t size)
+{
+    bool any = !strcmp(name, "auto"), known = false;
+    why[0] = 0;
+    for (const struct engine_ops *const *p = engine_list; *p; p++) {
+        char reason[256] = "";
+        if (!any && strcmp(name, (*p)->name))
+            continue;
+        known = true;
+        if (!(*p)->probe(reason, sizeof reason))
+            engine_refuse(why, size, *p, reason);
+        else if (virtual_time && !(*p)->virtual_time)
+            engine_refuse(why, size, *p, "cannot count instructions exactly, as --time virtual needs");
+        else
+            return *p;
+    }
+    if (!known)
+        snprintf(why, size, "%s: no such engine", name);
+    return NULL;
+}

@@ -1,0 +1,194 @@
+/* Flag instructions, decimal arithmetic, NOPs and hints, BOUND, ARPL. */
+#include "isa/alu.h"
+
+#include "engine/interp/int.h"
+
+static const struct insn *NOP(struct cpu *c, const struct insn *i)
+{
+    NEXT(c, i);
+}
+
+static const struct insn *CARRY(struct cpu *c, const struct insn *i)
+{
+    flags_put_cf(&c->fl, i->op == OP_STC || (i->op == OP_CMC && !flag_cf(&c->fl)));
+    NEXT(c, i);
+}
+
+static const struct insn *CLD(struct cpu *c, const struct insn *i)
+{
+    c->rflags_sys &= ~(u64)RFLAGS_DF;
+    NEXT(c, i);
+}
+
+static const struct insn *STD(struct cpu *c, const struct insn *i)
+{
+    c->rflags_sys |= RFLAGS_DF;
+    NEXT(c, i);
+}
+
+static const struct insn *LAHF(struct cpu *c, const struct insn *i)
+{
+    c->gpr[RAX].b[1] = (u8)(flags_value(&c->fl) | RFLAGS_ONE);
+    NEXT(c, i);
+}
+
+static const struct insn *SAHF(struct cpu *c, const struct insn *i)
+{
+    u32 of = flags_value(&c->fl) & RFLAGS_OF;
+    flags_load(&c->fl, of | c->gpr[RAX].b[1]);
+    NEXT(c, i);
+}
+
+static const struct insn *SALC(struct cpu *c, const struct insn *i)
+{
+    c->gpr[RAX].b[0] = flag_cf(&c->fl) ? 0xff : 0;
+    NEXT(c, i);
+}
+
+/* SF ZF PF of AL; CF and AF as given. OF is undefined: silicon clears it. */
+static void flags_decimal(struct cpu *c, bool cf, bool af)
+{
+    flags_logic(&c->fl, c->gpr[RAX].b[0], 1);
+    c->fl.cv = (cf ? BIT(63) | BIT(62) : 0) | (af ? 8 : 0);
+}
+
+/* DAA, DAS: SDM vol. 2. */
+static const struct insn *DAA(struct cpu *c, const struct insn *i)
+{
+    u8 al = c->gpr[RAX].b[0];
+    bool old_cf = flag_cf(&c->fl), af = (al & 15) > 9 || flag_af(&c->fl), sub = i->op == OP_DAS;
+    bool cf = old_cf || al > 0x99;
+    u8 r = al;
+    if (af)
+        r = (u8)(sub ? r - 6 : r + 6);
+    if (cf)
+        r = (u8)(sub ? r - 0x60 : r + 0x60);
+    /* DAS with AL < 6 borrows in its first step. */
+    if (sub && af && al < 6)
+        cf = true;
+    c->gpr[RAX].b[0] = r;
+    flags_decimal(c, cf, af);
+    NEXT(c, i);
+}
+
+static const struct insn *AAA(struct cpu *c, const struct insn *i)
+{
+    bool adjust = (c->gpr[RAX].b[0] & 15) > 9 || flag_af(&c->fl);
+    if (adjust)
+        c->gpr[RAX].w = (u16)(i->op == OP_AAA ? c->gpr[RAX].w + 0x106 : c->gpr[RAX].w - 0x106);
+    c->gpr[RAX].b[0] &= 15;
+    flags_decimal(c, adjust, adjust);
+    NEXT(c, i);
+}
+
+static const struct insn *AAM(struct cpu *c, const struct insn *i)
+{
+    u8 base = (u8)i->imm, al = c->gpr[RAX].b[0];
+    if (!base)
+        TRY(c, i, cpu_raise(c, VEC_DE));
+    c->gpr[RAX].b[1] = al / base;
+    c->gpr[RAX].b[0] = al % base;
+    flags_decimal(c, false, false);
+    NEXT(c, i);
+}
+
+static const struct insn *AAD(struct cpu *c, const struct insn *i)
+{
+    u8 r = (u8)(c->gpr[RAX].b[0] + c->gpr[RAX].b[1] * (u8)i->imm);
+    c->gpr[RAX].w = r;
+    flags_decimal(c, false, false);
+    NEXT(c, i);
+}
+
+static const struct insn *BOUND(struct cpu *c, const struct insn *i)
+{
+    u64 bounds[2] = {0};
+    u8 raw[8];
+    TRY(c, i, op_load(c, i, raw, 2u * i->size));
+    bounds[0] = host_get(raw, i->size);
+    bounds[1] = host_get(raw + i->size, i->size);
+    i64 v = (i64)extend(reg_get(c, i->rd, i->size), i->size);
+    if (v < (i64)extend(bounds[0], i->size) || v > (i64)extend(bounds[1], i->size))
+        TRY(c, i, cpu_raise(c, VEC_BR));
+    NEXT(c, i);
+}
+
+static const struct insn *ARPL(struct cpu *c, const struct insn *i)
+{
+    if (!cpu_protected(c) || cpu_v86(c))
+        TRY(c, i, cpu_raise_ud(c));
+    u64 lin = 0;
+    u8 tmp[8], *p = tmp;
+    if (i->form == FORM_MR) {
+        TRY(c, i, mem_address(c, i, 2, true, &lin));
+        TRY(c, i, rmw_begin(c, i, lin, 2, &p, tmp));
+    } else {
+        host_put(tmp, c->gpr[i->rd].w, 2);
+    }
+    u16 dst = (u16)host_get(p, 2), rpl = c->gpr[i->rs].w & 3;
+    bool raise = (dst & 3) < rpl;
+    if (raise)
+        dst = (u16)((dst & ~3) | rpl);
+    host_put(p, dst, 2);
+    if (i->form != FORM_MR)
+        c->gpr[i->rd].w = dst;
+    else if (p == tmp)
+        rmw_end(c, lin, tmp, 2);
+    flags_put_zf(&c->fl, raise);
+    NEXT(c, i);
+}
+
+insn_fn bind_misc(const struct insn *i, unsigned code_size)
+{
+    (void)code_size;
+    switch (i->op) {
+    case OP_CLC:
+    case OP_STC:
+    case OP_CMC: return CARRY;
+    case OP_CLD: return CLD;
+    case OP_STD: return STD;
+    case OP_LAHF: return LAHF;
+    case OP_SAHF: return SAHF;
+    case OP_SALC: return SALC;
+    case OP_DAA:
+    case OP_DAS: return DAA;
+    case OP_AAA:
+    case OP_AAS: return AAA;
+    case OP_AAM: return AAM;
+    case OP_AAD: return AAD;
+    case OP_BOUND: return BOUND;
+    case OP_ARPL: return ARPL;
+    case OP_NOP:
+    case OP_PAUSE:
+    case OP_PREFETCH:
+    case OP_PREFETCHNTA:
+    case OP_PREFETCHT0:
+    case OP_PREFETCHT1:
+    case OP_PREFETCHT2:
+    case OP_PREFETCHW:
+    case OP_PREFETCHWT1:
+    case OP_ENDBR32:
+    case OP_ENDBR64:
+    case OP_LFENCE:
+    case OP_MFENCE:
+    case OP_SFENCE: return NOP;
+    default: return NULL;
+    }
+}
+
+insn_fn interp_bind_INT(const struct insn *i, unsigned code_size, bool flat)
+{
+    bool plain = mem_is_plain(i, code_size, flat);
+    insn_fn fn = bind_alu(i, plain);
+    if (!fn)
+        fn = bind_mov(i, plain);
+    if (!fn)
+        fn = bind_shift(i, plain);
+    if (!fn)
+        fn = bind_stack(i, code_size, flat);
+    if (!fn)
+        fn = bind_muldiv(i);
+    if (!fn)
+        fn = bind_bits(i);
+    return fn ? fn : bind_misc(i, code_size);
+}

@@ -1,0 +1,121 @@
+/* SHL SHR SAR ROL ROR RCL RCR SHLD SHRD, and BMI2's SARX SHLX SHRX RORX. */
+#include "isa/alu.h"
+
+#include "engine/interp/int.h"
+
+#define SHIFT_SIZE(name, fn, size)                                                        \
+    static const struct insn *name##_RI_##size(struct cpu *c, const struct insn *i)       \
+    {                                                                                     \
+        reg_set(c, i->rd, fn(&c->fl, reg_get(c, i->rd, size), (u8)i->imm, size), size);   \
+        NEXT(c, i);                                                                       \
+    }                                                                                     \
+    static const struct insn *name##_RC_##size(struct cpu *c, const struct insn *i)       \
+    {                                                                                     \
+        u64 r = fn(&c->fl, reg_get(c, i->rd, size), c->gpr[RCX].b[0], size);              \
+        reg_set(c, i->rd, r, size);                                                       \
+        NEXT(c, i);                                                                       \
+    }                                                                                     \
+    static const struct insn *name##_M_##size(struct cpu *c, const struct insn *i)        \
+    {                                                                                     \
+        u64 lin, n = i->form == FORM_MI ? (u8)i->imm : c->gpr[RCX].b[0];                  \
+        u8 tmp[8], *p;                                                                    \
+        TRY(c, i, mem_address(c, i, size, true, &lin));                                   \
+        TRY(c, i, rmw_begin(c, i, lin, size, &p, tmp));                                   \
+        host_put(p, fn(&c->fl, host_get(p, size), n, size), size);                        \
+        if (UNLIKELY(p == tmp))                                                           \
+            rmw_end(c, lin, tmp, size);                                                   \
+        NEXT(c, i);                                                                       \
+    }
+#define SHIFT(name, fn)     \
+    SHIFT_SIZE(name, fn, 1) \
+    SHIFT_SIZE(name, fn, 2) \
+    SHIFT_SIZE(name, fn, 4) \
+    SHIFT_SIZE(name, fn, 8)
+
+SHIFT(SHL, alu_shl)
+SHIFT(SHR, alu_shr)
+SHIFT(SAR, alu_sar)
+SHIFT(ROL, alu_rol)
+SHIFT(ROR, alu_ror)
+SHIFT(RCL, alu_rcl)
+SHIFT(RCR, alu_rcr)
+
+#define SHIFT_ROW(name, s) {name##_RI_##s, name##_RC_##s, name##_M_##s}
+#define SHIFT_ROWS(name)   [OP_##name] = {SHIFT_ROW(name, 1), SHIFT_ROW(name, 2), SHIFT_ROW(name, 4), SHIFT_ROW(name, 8)}
+static handler *const shift[][4][3] = {SHIFT_ROWS(SHL), SHIFT_ROWS(SHR), SHIFT_ROWS(SAR), SHIFT_ROWS(ROL),
+                                       SHIFT_ROWS(ROR), SHIFT_ROWS(RCL), SHIFT_ROWS(RCR)};
+
+/* The count is an immediate in the forms that have one, CL otherwise. */
+INLINE u64 double_count(const struct cpu *c, const struct insn *i)
+{
+    return i->form == FORM_RRI || i->form == FORM_MRI ? (u8)i->imm : c->gpr[RCX].b[0];
+}
+
+#define DOUBLE_SIZE(name, fn, size)                                                            \
+    static const struct insn *name##_R_##size(struct cpu *c, const struct insn *i)             \
+    {                                                                                          \
+        u64 a = reg_get(c, i->rd, size), b = reg_get(c, i->rs, size);                          \
+        reg_set(c, i->rd, fn(&c->fl, a, b, double_count(c, i), size), size);                   \
+        NEXT(c, i);                                                                            \
+    }                                                                                          \
+    static const struct insn *name##_M_##size(struct cpu *c, const struct insn *i)             \
+    {                                                                                          \
+        u64 lin, b = reg_get(c, i->rs, size);                                                  \
+        u8 tmp[8], *p;                                                                         \
+        TRY(c, i, mem_address(c, i, size, true, &lin));                                        \
+        TRY(c, i, rmw_begin(c, i, lin, size, &p, tmp));                                        \
+        host_put(p, fn(&c->fl, host_get(p, size), b, double_count(c, i), size), size);         \
+        if (UNLIKELY(p == tmp))                                                                \
+            rmw_end(c, lin, tmp, size);                                                        \
+        NEXT(c, i);                                                                            \
+    }
+#define DOUBLE(name, fn)     \
+    DOUBLE_SIZE(name, fn, 2) \
+    DOUBLE_SIZE(name, fn, 4) \
+    DOUBLE_SIZE(name, fn, 8)
+DOUBLE(SHLD, alu_shld)
+DOUBLE(SHRD, alu_shrd)
+
+#define DOUBLE_ROW(name) {{NULL, name##_R_2, name##_R_4, name##_R_8}, {NULL, name##_M_2, name##_M_4, name##_M_8}}
+static handler *const shld[2][4] = DOUBLE_ROW(SHLD);
+static handler *const shrd[2][4] = DOUBLE_ROW(SHRD);
+
+/* BMI2: no flags; the count comes from a register, RORX's from the immediate. */
+static const struct insn *SHIFTX(struct cpu *c, const struct insn *i)
+{
+    u64 v = 0;
+    if (i->form == FORM_RM || i->form == FORM_RMI)
+        TRY(c, i, op_load(c, i, &v, i->size));
+    else
+        v = reg_get(c, i->rs, i->size);
+    unsigned bits = 8u * i->size;
+    unsigned n = (unsigned)(i->op == OP_RORX ? (u64)i->imm : c->gpr[i->rv].q) & (bits - 1);
+    u64 r = v;
+    switch (i->op) {
+    case OP_SHLX: r = v << n; break;
+    case OP_SHRX: r = v >> n; break;
+    case OP_SARX: r = (u64)((i64)extend(v, i->size) >> n); break;
+    default: r = n ? v >> n | v << (bits - n) : v; break;
+    }
+    reg_set(c, i->rd, r, i->size);
+    NEXT(c, i);
+}
+
+insn_fn bind_shift(const struct insn *i, bool plain)
+{
+    (void)plain;
+    unsigned s = size_index(i->size);
+    bool mem = i->form == FORM_MR || i->form == FORM_MRI;
+    switch (i->op) {
+    case OP_SHLD: return shld[mem][s];
+    case OP_SHRD: return shrd[mem][s];
+    case OP_SHLX:
+    case OP_SHRX:
+    case OP_SARX:
+    case OP_RORX: return SHIFTX;
+    default: break;
+    }
+    if (i->op >= ARRAY_LEN(shift) || !shift[i->op][0][0])
+        return NULL;
+    return shift[i->op][s][i->form == FORM_RI ? 0 : i->form == FORM_RR ? 1 : 2];
+}

@@ -1,0 +1,278 @@
+/* What the vector families share: register views, checks, memory operands, and the macros that make handlers
+ * out of kernels.
+ *
+ * A kernel computes one 16-byte half (or the 8 bytes of an MMX register) from two sources, with no idea of
+ * registers or memory:
+ *
+ *     LANES(paddw, u16, w, x + y)          a kernel: for every 16-bit lane, r = x + y
+ *     SIMD_OP_MMX(PADDW, paddw, 8)         its handlers: PADDW mm/xmm and VPADDW xmm/ymm, register and memory
+ * forms, and their rows
+ *
+ * 256-bit operations are two independent halves; the few that cross halves stand in avx.c. SDM vol. 1,
+ * chapters 9 to 14; vol. 2. XINUSE is not tracked here: the state movers look at the registers. */
+#ifndef ENGINE_INTERP_SIMD_H
+#define ENGINE_INTERP_SIMD_H
+
+#include "engine/interp/operand.h"
+#include "isa/xmm.h"
+
+#define XMM(c, n)  ((union xmm *)(c)->fpu.ymm[n])
+#define YMMH(c, n) ((union xmm *)((c)->fpu.ymm[n] + 16))
+#define MM(c, n)   ((union xmm *)(c)->fpu.st[n])
+
+/* One per operation: handlers by register file ([1]: an MMX register takes part) and form (RR, RM, MR, with
+ * or without immediate; FORM_NONE and FORM_RI are RR's, FORM_M is RM's). BIND, where set, chooses instead. */
+struct simd_row {
+    insn_fn fn[2][3];
+    insn_fn (*bind)(const struct insn *i);
+};
+#define OP(name, ...) extern const struct simd_row simd_row_##name;
+#include "isa/ops_simd.def"
+#undef OP
+#define SIMD_ROW(OP, ...)  const struct simd_row simd_row_##OP = {{__VA_ARGS__}, NULL};
+#define SIMD_HANDLER(name) static const struct insn *name(struct cpu *c, const struct insn *i)
+
+/* SDM vol. 2, tables 2-18 ff. (exception classes), 23-1 ff. (MMX): may the instruction run at all? False:
+ * #UD, #NM or #MF recorded. */
+bool sse_refuse(struct cpu *c) COLD;
+bool avx_refuse(struct cpu *c) COLD;
+bool mmx_refuse(struct cpu *c) COLD;
+bool simd_misaligned(struct cpu *c) COLD; /* #GP(0) */
+
+INLINE MUST_CHECK bool sse_check(struct cpu *c)
+{
+    return LIKELY(!(c->cr0 & (CR0_EM | CR0_TS)) && c->cr4 & CR4_OSFXSR) || sse_refuse(c);
+}
+
+INLINE MUST_CHECK bool avx_check(struct cpu *c)
+{
+    return LIKELY(!(c->cr0 & CR0_TS) && c->cr4 & CR4_OSXSAVE && (c->xcr0 & 6) == 6 &&
+                  (c->code_size == 8 || (cpu_protected(c) && !cpu_v86(c)))) ||
+           avx_refuse(c);
+}
+
+#define FSW_ES  0x80u
+#define FSW_TOP 0x3800u
+
+INLINE MUST_CHECK bool mmx_check(struct cpu *c)
+{
+    return LIKELY(!(c->cr0 & (CR0_EM | CR0_TS)) && !(c->fpu.fsw & FSW_ES)) || mmx_refuse(c);
+}
+
+/* Every MMX instruction but EMMS makes all x87 registers valid and TOP 0. */
+INLINE void mmx_enter(struct cpu *c)
+{
+    c->fpu.fsw &= (u16)~FSW_TOP;
+    c->fpu.ftw = 0xff;
+}
+
+INLINE void mmx_put(struct cpu *c, unsigned n, u64 v)
+{
+    MM(c, n)->q[0] = v;
+    MM(c, n)->w[4] = 0xffff;
+}
+
+INLINE void avx_zero_upper(struct cpu *c, unsigned n)
+{
+    memset(c->fpu.ymm[n] + 16, 0, 16);
+}
+
+INLINE void simd_put_gpr(struct cpu *c, const struct insn *i, u64 v)
+{
+    c->gpr[i->rd].q = v;
+}
+
+/* Memory operands. Flat plain segments need no segmentation: what is not canonical misses the TLB and faults
+ * in the slow path. */
+INLINE MUST_CHECK bool simd_linear(struct cpu *c, const struct insn *i, unsigned len, bool write, u64 *lin)
+{
+    if (LIKELY(c->flat && i->flags & INSN_SEG_PLAIN)) {
+        *lin = ea(c, i);
+        return true;
+    }
+    return mem_linear(c, i, len, write, lin);
+}
+
+INLINE MUST_CHECK bool simd_load(struct cpu *c, const struct insn *i, void *buf, unsigned len)
+{
+    u64 lin;
+    return simd_linear(c, i, len, false, &lin) && lin_load(c, i, lin, buf, len);
+}
+
+INLINE MUST_CHECK bool simd_store(struct cpu *c, const struct insn *i, const void *buf, unsigned len)
+{
+    u64 lin;
+    return simd_linear(c, i, len, true, &lin) && lin_store(c, i, lin, buf, len);
+}
+
+/* With the alignment to LEN bytes that legacy SSE operands and VMOVA*, VMOVNT* need. */
+INLINE MUST_CHECK bool simd_load_aligned(struct cpu *c, const struct insn *i, void *buf, unsigned len)
+{
+    u64 lin;
+    if (!simd_linear(c, i, len, false, &lin))
+        return false;
+    if (UNLIKELY(lin & (len - 1)))
+        return simd_misaligned(c);
+    return lin_load(c, i, lin, buf, len);
+}
+
+INLINE MUST_CHECK bool simd_store_aligned(struct cpu *c, const struct insn *i, const void *buf, unsigned len)
+{
+    u64 lin;
+    if (!simd_linear(c, i, len, true, &lin))
+        return false;
+    if (UNLIKELY(lin & (len - 1)))
+        return simd_misaligned(c);
+    return lin_store(c, i, lin, buf, len);
+}
+
+/* A legacy SSE source: 16 bytes are aligned, shorter ones need not be. */
+INLINE MUST_CHECK bool sse_source(struct cpu *c, const struct insn *i, union xmm *m, unsigned len)
+{
+    return len == 16 ? simd_load_aligned(c, i, m, 16) : simd_load(c, i, m, len);
+}
+
+/* r[0], r[1]: N bytes of a VEX operand. */
+INLINE MUST_CHECK bool vex_source(struct cpu *c, const struct insn *i, union xmm m[2], bool wide)
+{
+    return wide ? simd_load(c, i, m, 32) : simd_load(c, i, m, 16);
+}
+
+INLINE bool vex_wide(const struct insn *i)
+{
+    return i->flags & INSN_VEX_L;
+}
+
+/* Commits a VEX result: everything above what was written becomes 0. */
+INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, bool wide)
+{
+    *XMM(c, i->rd) = r[0];
+    if (wide)
+        *YMMH(c, i->rd) = r[1];
+    else
+        avx_zero_upper(c, i->rd);
+}
+
+/* A kernel: *R from *A, *B (8 or 16 bytes: N) and the immediate. R is none of the sources. */
+#define UNUSED __attribute__((unused))
+#define KERNEL(name)                                                                                         \
+    INLINE void k_##name(union xmm *r, const union xmm *a UNUSED, const union xmm *b UNUSED,                 \
+                         unsigned n UNUSED, unsigned imm UNUSED)
+/* Lane by lane: x of the first, y of the second source; F the union's member of type T. */
+#define LANES(name, T, f, expr)                                                                              \
+    KERNEL(name)                                                                                             \
+    {                                                                                                        \
+        for (unsigned k = 0; k < n / sizeof(T); k++) {                                                       \
+            T x UNUSED = a->f[k], y UNUSED = b->f[k];                                                        \
+            r->f[k] = (T)(expr);                                                                             \
+        }                                                                                                    \
+    }
+
+/* Handlers out of kernels. Legacy: rd = K(rd, source). VEX: rd = K(rv, source). LEN: bytes of the memory
+ * operand. */
+#define SSE_RR(name, K)                                                                                      \
+    SIMD_HANDLER(name)                                                                                       \
+    {                                                                                                        \
+        union xmm r;                                                                                         \
+        TRY(c, i, sse_check(c));                                                                             \
+        k_##K(&r, XMM(c, i->rd), XMM(c, i->rs), 16, (u8)i->imm);                                             \
+        *XMM(c, i->rd) = r;                                                                                  \
+        NEXT(c, i);                                                                                          \
+    }
+#define SSE_RM(name, K, LEN)                                                                                 \
+    SIMD_HANDLER(name)                                                                                       \
+    {                                                                                                        \
+        union xmm r, m;                                                                                      \
+        TRY(c, i, sse_check(c) && sse_source(c, i, &m, LEN));                                                \
+        k_##K(&r, XMM(c, i->rd), &m, 16, (u8)i->imm);                                                        \
+        *XMM(c, i->rd) = r;                                                                                  \
+        NEXT(c, i);                                                                                          \
+    }
+#define MMX_RR(name, K)                                                                                      \
+    SIMD_HANDLER(name)                                                                                       \
+    {                                                                                                        \
+        union xmm r;                                                                                         \
+        TRY(c, i, mmx_check(c));                                                                             \
+        k_##K(&r, MM(c, i->rd), MM(c, i->rs), 8, (u8)i->imm);                                                \
+        mmx_enter(c);                                                                                        \
+        mmx_put(c, i->rd, r.q[0]);                                                                           \
+        NEXT(c, i);                                                                                          \
+    }
+#define MMX_RM(name, K, LEN)                                                                                 \
+    SIMD_HANDLER(name)                                                                                       \
+    {                                                                                                        \
+        union xmm r, m;                                                                                      \
+        TRY(c, i, mmx_check(c) && simd_load(c, i, &m, LEN));                                                 \
+        k_##K(&r, MM(c, i->rd), &m, 8, (u8)i->imm);                                                          \
+        mmx_enter(c);                                                                                        \
+        mmx_put(c, i->rd, r.q[0]);                                                                           \
+        NEXT(c, i);                                                                                          \
+    }
+/* UP: how far the immediate is shifted right for the upper half. */
+#define VEX_RR_IMM(name, K, UP)                                                                              \
+    SIMD_HANDLER(name)                                                                                       \
+    {                                                                                                        \
+        union xmm r[2];                                                                                      \
+        bool wide = vex_wide(i);                                                                             \
+        TRY(c, i, avx_check(c));                                                                             \
+        k_##K(&r[0], XMM(c, i->rv), XMM(c, i->rs), 16, (u8)i->imm);                                          \
+        if (wide)                                                                                            \
+            k_##K(&r[1], YMMH(c, i->rv), YMMH(c, i->rs), 16, (u8)i->imm >> (UP));                            \
+        vex_put(c, i, r, wide);                                                                              \
+        NEXT(c, i);                                                                                          \
+    }
+#define VEX_RM_IMM(name, K, UP)                                                                              \
+    SIMD_HANDLER(name)                                                                                       \
+    {                                                                                                        \
+        union xmm r[2], m[2];                                                                                \
+        bool wide = vex_wide(i);                                                                             \
+        TRY(c, i, avx_check(c) && vex_source(c, i, m, wide));                                                \
+        k_##K(&r[0], XMM(c, i->rv), &m[0], 16, (u8)i->imm);                                                  \
+        if (wide)                                                                                            \
+            k_##K(&r[1], YMMH(c, i->rv), &m[1], 16, (u8)i->imm >> (UP));                                     \
+        vex_put(c, i, r, wide);                                                                              \
+        NEXT(c, i);                                                                                          \
+    }
+#define VEX_RR(name, K) VEX_RR_IMM(name, K, 0)
+#define VEX_RM(name, K) VEX_RM_IMM(name, K, 0)
+/* VEX.128 only, with a memory operand of LEN bytes. */
+#define VEX_RM_PART(name, K, LEN)                                                                            \
+    SIMD_HANDLER(name)                                                                                       \
+    {                                                                                                        \
+        union xmm r, m;                                                                                      \
+        TRY(c, i, avx_check(c) && simd_load(c, i, &m, LEN));                                                 \
+        k_##K(&r, XMM(c, i->rv), &m, 16, (u8)i->imm);                                                        \
+        vex_put(c, i, &r, false);                                                                            \
+        NEXT(c, i);                                                                                          \
+    }
+
+/* Operations of one shape, with their rows. */
+#define SIMD_VEX_OP_IMM(OP, K, UP)                                                                           \
+    VEX_RR_IMM(h_##OP##_rr, K, UP)                                                                           \
+    VEX_RM_IMM(h_##OP##_rm, K, UP)                                                                           \
+    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})
+#define SIMD_VEX_OP(OP, K)                                                                                   \
+    VEX_RR(h_##OP##_rr, K)                                                                                   \
+    VEX_RM(h_##OP##_rm, K)                                                                                   \
+    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})
+#define SIMD_SSE_OP(OP, K)                                                                                   \
+    SSE_RR(h_##OP##_rr, K)                                                                                   \
+    SSE_RM(h_##OP##_rm, K, 16)                                                                               \
+    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})
+/* XMM and VEX. */
+#define SIMD_OP(OP, K)                                                                                       \
+    SIMD_SSE_OP(OP, K)                                                                                       \
+    SIMD_VEX_OP(V##OP, K)
+#define SIMD_OP_IMM(OP, K, UP)                                                                               \
+    SIMD_SSE_OP(OP, K)                                                                                       \
+    SIMD_VEX_OP_IMM(V##OP, K, UP)
+/* MMX with a memory operand of MM_LEN bytes, XMM and VEX. */
+#define SIMD_OP_MMX(OP, K, MM_LEN)                                                                           \
+    SSE_RR(h_##OP##_rr, K)                                                                                   \
+    SSE_RM(h_##OP##_rm, K, 16)                                                                               \
+    MMX_RR(h_##OP##_mm_rr, K)                                                                                \
+    MMX_RM(h_##OP##_mm_rm, K, MM_LEN)                                                                        \
+    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm}, {h_##OP##_mm_rr, h_##OP##_mm_rm})                               \
+    SIMD_VEX_OP(V##OP, K)
+
+#endif

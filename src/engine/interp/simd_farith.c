@@ -1,0 +1,144 @@
+/* Floating-point arithmetic: add, subtract, multiply, divide, square root, horizontal forms, dot products,
+ * approximations, rounding to integral values; MXCSR itself. SDM vol. 1, chapters 10 to 12; vol. 2. */
+#include "engine/interp/simd_fp.h"
+
+/* The precomputation exceptions of all lanes come first: with one of them unmasked the others are never
+ * looked at. */
+bool fp_settle(struct cpu *c, u32 raised)
+{
+    const u32 pre = MXCSR_IE | MXCSR_DE | MXCSR_ZE;
+    u32 unmasked = ~(c->fpu.mxcsr >> 7) & MXCSR_FLAGS;
+    if (raised & pre & unmasked)
+        raised &= pre;
+    c->fpu.mxcsr |= raised;
+    if (!(raised & unmasked))
+        return true;
+    return c->cr4 & CR4_OSXMMEXCPT ? cpu_raise(c, VEC_XM) : cpu_raise_ud(c);
+}
+
+#define HOST(name)                                                                                           \
+    INLINE void f_##name(struct fp_env *e, union xmm *r, const union xmm *a, const union xmm *b,             \
+                         unsigned imm UNUSED)                                                                \
+    {                                                                                                        \
+        fp_##name(e, r, a, b);                                                                               \
+    }
+#define ARITHMETIC(OP, op)                                                                                   \
+    HOST(op##ps)                                                                                             \
+    HOST(op##pd)                                                                                             \
+    HOST(op##ss)                                                                                             \
+    HOST(op##sd)                                                                                             \
+    FP_PACKED(OP##PS, FP_RUN, f_##op##ps)                                                                    \
+    FP_PACKED(OP##PD, FP_RUN, f_##op##pd)                                                                    \
+    FP_SCALAR(OP##SS, FP_RUN, f_##op##ss, 4)                                                                 \
+    FP_SCALAR(OP##SD, FP_RUN, f_##op##sd, 8)
+ARITHMETIC(ADD, add)
+ARITHMETIC(SUB, sub)
+ARITHMETIC(MUL, mul)
+ARITHMETIC(DIV, div)
+ARITHMETIC(SQRT, sqrt)
+#define PACKED_ONLY(OP, op)                                                                                  \
+    HOST(op##ps)                                                                                             \
+    HOST(op##pd)                                                                                             \
+    FP_PACKED(OP##PS, FP_RUN, f_##op##ps)                                                                    \
+    FP_PACKED(OP##PD, FP_RUN, f_##op##pd)
+PACKED_ONLY(HADD, hadd)
+PACKED_ONLY(HSUB, hsub)
+PACKED_ONLY(ADDSUB, addsub)
+
+/* Approximations: no exceptions. */
+KERNEL(rcpps)
+{
+    fp_rcpps(r, b);
+}
+KERNEL(rsqrtps)
+{
+    fp_rsqrtps(r, b);
+}
+KERNEL(rcpss)
+{
+    union xmm t;
+    fp_rcpps(&t, b);
+    *r = *a;
+    r->d[0] = t.d[0];
+}
+KERNEL(rsqrtss)
+{
+    union xmm t;
+    fp_rsqrtps(&t, b);
+    *r = *a;
+    r->d[0] = t.d[0];
+}
+SIMD_OP(RCPPS, rcpps)
+SIMD_OP(RSQRTPS, rsqrtps)
+#define APPROXIMATE_SCALAR(OP, K)                                                                            \
+    SSE_RR(h_##OP##_rr, K)                                                                                   \
+    SSE_RM(h_##OP##_rm, K, 4)                                                                                \
+    VEX_RR(h_V##OP##_rr, K)                                                                                  \
+    VEX_RM_PART(h_V##OP##_rm, K, 4)                                                                          \
+    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})                                                                 \
+    SIMD_ROW(V##OP, {h_V##OP##_rr, h_V##OP##_rm})
+APPROXIMATE_SCALAR(RCPSS, rcpss)
+APPROXIMATE_SCALAR(RSQRTSS, rsqrtss)
+
+/* imm 1..0: rounding mode unless bit 2 says MXCSR's; bit 3: no precision exception. */
+INLINE unsigned round_mode(const struct fp_env *e, unsigned imm)
+{
+    return imm & 4 ? (e->csr & MXCSR_RC) >> MXCSR_RC_SHIFT : imm & 3;
+}
+INLINE void f_roundps(struct fp_env *e, union xmm *r, const union xmm *a UNUSED, const union xmm *b,
+                      unsigned imm)
+{
+    for (unsigned k = 0; k < 4; k++)
+        r->d[k] = fps_round32(e, b->d[k], round_mode(e, imm), imm & 8);
+}
+INLINE void f_roundpd(struct fp_env *e, union xmm *r, const union xmm *a UNUSED, const union xmm *b,
+                      unsigned imm)
+{
+    for (unsigned k = 0; k < 2; k++)
+        r->q[k] = fps_round64(e, b->q[k], round_mode(e, imm), imm & 8);
+}
+INLINE void f_roundss(struct fp_env *e, union xmm *r, const union xmm *a, const union xmm *b, unsigned imm)
+{
+    *r = *a;
+    r->d[0] = fps_round32(e, b->d[0], round_mode(e, imm), imm & 8);
+}
+INLINE void f_roundsd(struct fp_env *e, union xmm *r, const union xmm *a, const union xmm *b, unsigned imm)
+{
+    *r = *a;
+    r->q[0] = fps_round64(e, b->q[0], round_mode(e, imm), imm & 8);
+}
+FP_PACKED(ROUNDPS, FP_RUN_SOFT, f_roundps)
+FP_PACKED(ROUNDPD, FP_RUN_SOFT, f_roundpd)
+FP_SCALAR(ROUNDSS, FP_RUN_SOFT, f_roundss, 4)
+FP_SCALAR(ROUNDSD, FP_RUN_SOFT, f_roundsd, 8)
+
+SIMD_HANDLER(ldmxcsr)
+{
+    u32 v;
+    TRY(c, i, sse_check(c) && simd_load(c, i, &v, 4));
+    TRY(c, i, !(v & ~(u32)MXCSR_MASK) || cpu_raise_gp(c, 0));
+    c->fpu.mxcsr = v;
+    NEXT(c, i);
+}
+SIMD_HANDLER(stmxcsr)
+{
+    TRY(c, i, sse_check(c) && simd_store(c, i, &c->fpu.mxcsr, 4));
+    NEXT(c, i);
+}
+SIMD_HANDLER(vldmxcsr)
+{
+    u32 v;
+    TRY(c, i, avx_check(c) && simd_load(c, i, &v, 4));
+    TRY(c, i, !(v & ~(u32)MXCSR_MASK) || cpu_raise_gp(c, 0));
+    c->fpu.mxcsr = v;
+    NEXT(c, i);
+}
+SIMD_HANDLER(vstmxcsr)
+{
+    TRY(c, i, avx_check(c) && simd_store(c, i, &c->fpu.mxcsr, 4));
+    NEXT(c, i);
+}
+SIMD_ROW(LDMXCSR, {NULL, ldmxcsr})
+SIMD_ROW(STMXCSR, {NULL, stmxcsr})
+SIMD_ROW(VLDMXCSR, {NULL, vldmxcsr})
+SIMD_ROW(VSTMXCSR, {NULL, vstmxcsr})

@@ -1,0 +1,208 @@
+/* MOVS STOS LODS CMPS SCAS INS OUTS, with and without REP.
+ *
+ * Under REP every iteration counts one instruction and is a boundary (DESIGN section 9): registers are committed after each, and the loop never runs
+ * past the budget. Runs inside one page go by memcpy/memset where that gives what element-by-element copying gives. A fault in the
+ * middle leaves the registers at the exact element. */
+#include "isa/alu.h"
+
+#include "cpu/exit.h"
+#include "engine/interp/int.h"
+
+/* One step of an index register. */
+INLINE void advance(struct cpu *c, const struct insn *i, unsigned reg, i64 by)
+{
+    reg_set(c, reg, c->gpr[reg].q + (u64)by, i->asize);
+}
+
+INLINE u64 index_of(const struct cpu *c, const struct insn *i, unsigned reg)
+{
+    return cut(c->gpr[reg].q, i->asize);
+}
+
+INLINE i64 stride(const struct cpu *c, const struct insn *i)
+{
+    return c->rflags_sys & RFLAGS_DF ? -(i64)i->size : i->size;
+}
+
+INLINE MUST_CHECK bool source_linear(struct cpu *c, const struct insn *i, u64 *lin)
+{
+    return seg_linear(c, i->seg, index_of(c, i, RSI), i->size, false, lin);
+}
+
+INLINE MUST_CHECK bool dest_linear(struct cpu *c, const struct insn *i, bool write, u64 *lin)
+{
+    return seg_linear(c, SEG_ES, index_of(c, i, RDI), i->size, write, lin);
+}
+
+static void port_access(struct cpu *c, const struct insn *i, bool write, u64 *v)
+{
+    struct exit x = {.kind = EXIT_PIO, .write = write, .addr = c->gpr[RDX].w, .size = i->size, .data = write ? *v : 0};
+    interp_sync(c, i);
+    if (debug_data_armed(c))
+        debug_check_io(c, c->gpr[RDX].w, i->size);
+    c->wires.exit(c->wires.opaque, c, &x);
+    *v = x.data;
+}
+
+/* One element; commits its index registers. False: fault (or bail), nothing changed. */
+static bool element(struct cpu *c, const struct insn *i)
+{
+    u64 from, to, v = 0, w = 0;
+    i64 by = stride(c, i);
+    switch (i->op) {
+    case OP_MOVS:
+        if (!source_linear(c, i, &from) || !dest_linear(c, i, true, &to) || !lin_load(c, i, from, &v, i->size) ||
+            !lin_store(c, i, to, &v, i->size))
+            return false;
+        advance(c, i, RSI, by);
+        advance(c, i, RDI, by);
+        return true;
+    case OP_STOS:
+        v = c->gpr[RAX].q;
+        if (!dest_linear(c, i, true, &to) || !lin_store(c, i, to, &v, i->size))
+            return false;
+        advance(c, i, RDI, by);
+        return true;
+    case OP_LODS:
+        if (!source_linear(c, i, &from) || !lin_load(c, i, from, &v, i->size))
+            return false;
+        reg_set(c, RAX, v, i->size);
+        advance(c, i, RSI, by);
+        return true;
+    case OP_CMPS:
+        if (!source_linear(c, i, &from) || !lin_load(c, i, from, &v, i->size) || !dest_linear(c, i, false, &to) ||
+            !lin_load(c, i, to, &w, i->size))
+            return false;
+        alu_sub(&c->fl, v, w, i->size);
+        advance(c, i, RSI, by);
+        advance(c, i, RDI, by);
+        return true;
+    case OP_SCAS:
+        if (!dest_linear(c, i, false, &to) || !lin_load(c, i, to, &w, i->size))
+            return false;
+        alu_sub(&c->fl, reg_get(c, RAX, i->size), w, i->size);
+        advance(c, i, RDI, by);
+        return true;
+    case OP_INS:
+        if (!io_check(c, c->gpr[RDX].w, i->size) || !dest_linear(c, i, true, &to) ||
+            !lin_probe(c, to, i->size, ACC_WRITE))
+            return false;
+        port_access(c, i, false, &v);
+        if (!lin_write(c, to, &v, i->size, ACC_WRITE))
+            return false;
+        advance(c, i, RDI, by);
+        return true;
+    default: /* OUTS */
+        if (!io_check(c, c->gpr[RDX].w, i->size) || !source_linear(c, i, &from) || !lin_load(c, i, from, &v, i->size))
+            return false;
+        port_access(c, i, true, &v);
+        advance(c, i, RSI, by);
+        return true;
+    }
+}
+
+INLINE bool is_port(const struct insn *i)
+{
+    return i->op == OP_INS || i->op == OP_OUTS;
+}
+
+/* How many of N elements lie from LIN upwards in its page. */
+INLINE u64 in_page(u64 lin, u64 n, unsigned size)
+{
+    u64 room = (PAGE_SIZE - (lin & ~PAGE_MASK)) / size;
+    return n < room ? n : room;
+}
+
+/* A run of MOVS or STOS upwards inside plain pages; the number of elements done, 0 when the slow way must go first. */
+static u64 bulk(struct cpu *c, const struct insn *i, u64 n)
+{
+    u64 from = 0, to;
+    if (c->code_size != 8 || i->asize != 8 || c->rflags_sys & RFLAGS_DF)
+        return 0;
+    if ((i->op != OP_MOVS && i->op != OP_STOS) || !(i->flags & INSN_SEG_PLAIN))
+        return 0;
+    to = c->gpr[RDI].q;
+    n = in_page(to, n, i->size);
+    u8 *d = hit_write(c, to, 1);
+    if (!d || !n)
+        return 0;
+    if (i->op == OP_STOS) {
+        u64 v = c->gpr[RAX].q;
+        if (i->size == 1 || v == 0)
+            memset(d, (u8)v, n * i->size);
+        else
+            for (u64 k = 0; k < n; k++)
+                host_put(d + k * i->size, v, i->size);
+        c->gpr[RDI].q += n * i->size;
+        return n;
+    }
+    from = c->gpr[RSI].q;
+    n = in_page(from, n, i->size);
+    const u8 *s = hit_read(c, from, 1);
+    if (!s || !n)
+        return 0;
+    u64 bytes = n * i->size;
+    if (d > s && d < s + bytes) /* the copy reads what it wrote: a pattern fill, element by element */
+        for (u64 k = 0; k < n; k++)
+            host_put(d + k * i->size, host_get(s + k * i->size, i->size), i->size);
+    else
+        memmove(d, s, bytes);
+    c->gpr[RSI].q += bytes;
+    c->gpr[RDI].q += bytes;
+    return n;
+}
+
+/* REP ended by its condition? */
+INLINE bool rep_stops(const struct cpu *c, const struct insn *i)
+{
+    if (i->op != OP_CMPS && i->op != OP_SCAS)
+        return false;
+    return i->flags & INSN_REP ? !flag_zf(&c->fl) : flag_zf(&c->fl);
+}
+
+static const struct insn *ONE(struct cpu *c, const struct insn *i)
+{
+    TRY(c, i, element(c, i));
+    if (is_port(i))
+        return interp_leave(c, i);
+    NEXT(c, i);
+}
+
+/* Between two iterations: RIP stays. */
+static const struct insn *leave_inside(struct cpu *c, const struct insn *i)
+{
+    c->rip = interp_rip(c, i);
+    return interp_leave_rip(c, i);
+}
+
+/* The block was charged one instruction: for the first iteration, or for the whole when the count is 0. At the loop's head the iteration
+ * that comes is always paid for. */
+static const struct insn *REP(struct cpu *c, const struct insn *i)
+{
+    u64 count = index_of(c, i, RCX);
+    while (count) {
+        u64 allowed = 1 + (u64)c->budget, done = bulk(c, i, count < allowed ? count : allowed);
+        if (!done) {
+            TRY(c, i, element(c, i));
+            done = 1;
+        }
+        count -= done;
+        reg_set(c, RCX, count, i->asize);
+        c->budget -= (i64)done - 1;
+        if (!count || rep_stops(c, i))
+            break;
+        if (c->budget == 0 || is_port(i)) /* a port access may have raised an interrupt */
+            return leave_inside(c, i);
+        c->budget -= 1;
+    }
+    if (is_port(i))
+        return interp_leave(c, i);
+    NEXT(c, i);
+}
+
+insn_fn interp_bind_STRING(const struct insn *i, unsigned code_size, bool flat)
+{
+    (void)code_size;
+    (void)flat;
+    return i->flags & (INSN_REP | INSN_REPNE) ? REP : ONE;
+}

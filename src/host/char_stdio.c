@@ -1,0 +1,104 @@
+/* Standard input and output as a serial line. To be able to read and write without waiting, each is opened once more through /proc/self/fd with
+ * O_NONBLOCK: the flag belongs to the open file description, and ours is shared with whoever started us. Regular files need no such thing,
+ * sockets cannot be reopened and have MSG_DONTWAIT; where neither works, one byte goes per poll. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "host/char_impl.h"
+#include "host/tty.h"
+
+#define CTRL_A 0x01
+
+struct stream {
+    int fd;
+    bool own, socket, careful;
+};
+
+/* A way to use standard descriptor FD in direction FLAGS (O_RDONLY, O_WRONLY); fd -1: it is closed or goes the other way. */
+static struct stream stream_open(int fd, int flags)
+{
+    struct stream s = {.fd = -1};
+    struct stat st;
+    int mode = fcntl(fd, F_GETFL);
+    if (mode < 0 || fstat(fd, &st) < 0 || ((mode & O_ACCMODE) != O_RDWR && (mode & O_ACCMODE) != flags))
+        return s;
+    s.fd = fd;
+    s.socket = S_ISSOCK(st.st_mode);
+    if (s.socket || S_ISREG(st.st_mode))
+        return s;
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int again = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    s.own = again >= 0;
+    s.careful = again < 0;
+    if (s.own)
+        s.fd = again;
+    return s;
+}
+
+enum status char_stdio_open(struct char_dev *c, bool input, struct error *e)
+{
+    (void)e;
+    struct stream out = stream_open(STDOUT_FILENO, O_WRONLY);
+    c->name = "standard output";
+    c->out = out.fd;
+    c->own_out = out.own;
+    c->socket_out = out.socket;
+    c->careful_out = out.careful;
+    if (!input)
+        return STATUS_OK;
+    struct stream in = stream_open(STDIN_FILENO, O_RDONLY);
+    c->in = in.fd;
+    c->own_in = in.own;
+    c->socket_in = in.socket;
+    c->careful_in = in.careful;
+    c->terminal = in.fd >= 0 && isatty(in.fd);
+    return STATUS_OK;
+}
+
+static void char_help(void)
+{
+    static const char text[] = "\r\nCtrl-A x       end the virtual machine\r\n"
+                               "Ctrl-A h       this list\r\n"
+                               "Ctrl-A Ctrl-A  send Ctrl-A\r\n";
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
+        return; /* nobody to tell */
+}
+
+size_t char_stdio_filter(struct char_dev *c, u8 *buf, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        u8 b = buf[i];
+        if (!c->prefix && b != CTRL_A) {
+            buf[kept++] = b;
+            continue;
+        }
+        if (c->prefix && b == CTRL_A)
+            buf[kept++] = b;
+        else if (c->prefix && b == 'x')
+            c->quit = true;
+        else if (c->prefix && b == 'h')
+            char_help();
+        c->prefix = !c->prefix;
+    }
+    return kept;
+}
+
+void char_start(struct char_dev *c)
+{
+    if (c->terminal)
+        c->raw = tty_raw(c->in);
+}
+
+void char_stop(struct char_dev *c)
+{
+    if (c->used)
+        char_writable(c);
+    if (c->raw)
+        tty_release();
+    c->raw = false;
+}

@@ -1,0 +1,122 @@
+/* Loading a kernel without firmware: picks the loader by the file's contents, leaves the machine as a BIOS would, and holds what the loaders
+ * share. The entry states: Linux boot.rst "64-bit boot protocol"; PVH: Xen's docs/misc/pvh.pandoc; Multiboot specification 0.6.96, 3.2. */
+#include "machine/boot.h"
+
+#include <string.h>
+
+#include "base/le.h"
+#include "cpu/system.h"
+#include "machine/bios.h"
+#include "machine/loader.h"
+
+#define BOOT_CS    0x10
+#define BOOT_DS    0x18
+#define STACK_SIZE 4096u
+
+#define MULTIBOOT_LOADED 0x2badb002u /* EAX */
+
+enum status loader_place(struct loader *l, const void *data, u64 len, u64 align, u64 max, u64 *gpa, struct error *e)
+{
+    if (boot_space_low(&l->space, len, align, max, gpa) && mem_write(l->mem, *gpa, data, len))
+        return STATUS_OK;
+    return error_set(e, STATUS_HOST, "%s: leaves no room for the boot information (%llu bytes)", l->kernel.name, (unsigned long long)len);
+}
+
+enum status loader_module(struct loader *l, const char *name, u64 max, u64 *gpa, u64 *len, struct error *e)
+{
+    struct file f;
+    if (file_open(&f, name, l->mem->low_size, e) != STATUS_OK)
+        return e->status;
+    enum status s;
+    if (!boot_space_high(&l->space, f.size, PAGE_SIZE, max, gpa))
+        s = error_set(e, STATUS_HOST, "%s: no room for its %llu bytes in the guest's memory", name, (unsigned long long)f.size);
+    else
+        s = boot_copy(l->mem, &f, 0, *gpa, f.size, e);
+    *len = f.size;
+    file_close(&f);
+    return s;
+}
+
+enum status loader_gdt(struct loader *l, bool code64, struct boot_state *s, struct error *e)
+{
+    /* Present, DPL 0, accessed, limit 4 GiB: code readable, data writable (SDM vol. 3, figure 3-8). */
+    u8 gdt[32] = {0};
+    st64(gdt + BOOT_CS, code64 ? 0x00af9b000000ffff : 0x00cf9b000000ffff);
+    st64(gdt + BOOT_DS, 0x00cf93000000ffff);
+    u64 stack;
+    if (loader_place(l, gdt, sizeof gdt, 16, 0xa0000, &s->gdt, e) != STATUS_OK)
+        return e->status;
+    if (!boot_space_low(&l->space, STACK_SIZE, 16, 0xa0000, &stack))
+        return error_set(e, STATUS_HOST, "%s: leaves no room for a stack", l->kernel.name);
+    s->stack = stack + STACK_SIZE;
+    return STATUS_OK;
+}
+
+static const struct loader_ops *const loaders[] = {&loader_bzimage, &loader_multiboot, &loader_pvh};
+
+static enum status boot_load_kernel(struct loader *l, struct boot_state *s, struct error *e)
+{
+    u8 head[LOADER_HEAD];
+    size_t n = l->kernel.size < sizeof head ? (size_t)l->kernel.size : sizeof head;
+    if (file_read(&l->kernel, 0, head, n, e) != STATUS_OK)
+        return e->status;
+    for (size_t i = 0; i < ARRAY_LEN(loaders); i++)
+        if (loaders[i]->probe(l, head, n)) {
+            s->kind = loaders[i]->kind;
+            return loaders[i]->load(l, s, e);
+        }
+    return error_set(e, STATUS_HOST, "%s: not a bootable kernel: neither a Linux bzImage, nor an ELF with a PVH note, nor Multiboot",
+                     l->kernel.name);
+}
+
+enum status boot_load(struct mem *m, const struct boot_config *cfg, struct boot_state *s, struct error *e)
+{
+    struct loader l = {.mem = m, .cfg = cfg};
+    *s = (struct boot_state){0};
+    if (file_open(&l.kernel, cfg->kernel, m->size, e) != STATUS_OK)
+        return e->status;
+    boot_space_init(&l.space, m);
+    e820_build(&l.map, m);
+    enum status r = bios_install(m, cfg->cpus, &l.rsdp, e);
+    if (r == STATUS_OK)
+        r = boot_load_kernel(&l, s, e);
+    file_close(&l.kernel);
+    return r;
+}
+
+static void boot_segments(struct cpu *c, bool code64)
+{
+    const u16 flat = SEG_P | SEG_S | SEG_RW | SEG_ACCESSED | SEG_G;
+    const struct seg code = {.sel = BOOT_CS, .attr = (u16)(flat | SEG_CODE | (code64 ? SEG_L : SEG_DB)), .limit = UINT32_MAX};
+    const struct seg data = {.sel = BOOT_DS, .attr = flat | SEG_DB, .limit = UINT32_MAX};
+    c->seg[SEG_CS] = code;
+    c->seg[SEG_DS] = c->seg[SEG_ES] = c->seg[SEG_SS] = c->seg[SEG_FS] = c->seg[SEG_GS] = data;
+    /* PVH wants a busy 32-bit TSS with base 0 and limit 0x67. */
+    c->seg[SEG_TR] = (struct seg){.attr = SEG_P | 0xb, .limit = 0x67};
+}
+
+void boot_enter(struct cpu *c, const struct boot_state *s)
+{
+    bool code64 = s->kind == BOOT_LINUX;
+    boot_segments(c, code64);
+    c->gdt = (struct dtable){.base = s->gdt, .limit = 4 * 8 - 1};
+    c->cr0 = CR0_PE | CR0_ET;
+    if (code64) {
+        c->cr3 = s->cr3;
+        c->cr4 = CR4_PAE;
+        c->efer = EFER_LME | EFER_LMA;
+        c->cr0 |= CR0_PG;
+    }
+    cpu_set_rflags(c, 0);
+    c->rip = s->entry;
+    c->gpr[RSP].q = s->stack;
+    switch (s->kind) {
+    case BOOT_LINUX: c->gpr[RSI].q = s->info; break;
+    case BOOT_PVH: c->gpr[RBX].q = s->info; break;
+    case BOOT_MULTIBOOT:
+        c->gpr[RAX].q = MULTIBOOT_LOADED;
+        c->gpr[RBX].q = s->info;
+        break;
+    }
+    cpu_update_mode(c);
+}

@@ -1,0 +1,87 @@
+/* The PC: i440FX and PIIX3 as far as they are built, their chips and wires. See pc.c. All calls run under the VM's big lock. */
+#ifndef MACHINE_PC_H
+#define MACHINE_PC_H
+
+#include "cpu/exit.h"
+#include "dev/cf9.h"
+#include "dev/fw_cfg.h"
+#include "dev/i8042.h"
+#include "dev/i8254.h"
+#include "dev/mc146818.h"
+#include "dev/ns16550.h"
+#include "dev/pc_testdev.h"
+#include "dev/piix4_pm.h"
+#include "dev/port80.h"
+#include "dev/port92.h"
+#include "irq/apic_bus.h"
+#include "irq/i8259.h"
+#include "irq/ioapic.h"
+#include "irq/lapic.h"
+#include "irq/router.h"
+#include "machine/console.h"
+#include "mem/mem.h"
+
+struct pc_config {
+    u32 cpus;
+    bool x2apic; /* CPUID offers it */
+    bool debug_exit, testdev;
+};
+
+/* What the chips need from outside. */
+struct pc_wires {
+    struct mem *mem;
+    struct clock *clock;
+    struct char_backend serial;
+    struct rtc_source rtc;
+    struct apic_wires apic;
+    struct machine_lines lines;
+};
+
+struct pc {
+    struct pc_config config;
+    struct mem *mem;
+    struct machine_lines lines;
+    struct apic_bus apic;
+    struct lapic *lapics; /* config.cpus of them */
+    struct ioapic ioapic;
+    struct i8259 pic;
+    struct irq_router router;
+    struct i8254 pit;
+    struct mc146818 rtc;
+    struct ns16550 com1;
+    struct i8042 kbd;
+    struct port92 port92;
+    struct cf9 cf9;
+    struct port80 post;
+    struct fw_cfg fw_cfg;
+    struct piix4_pm pm;
+    struct pc_testdev testdev;
+    struct irq_line ferr_irq;
+    bool ferr; /* IRQ 13 is pulled */
+};
+
+/* Connects everything to the buses of WIRES->mem. The chips' state is undefined until pc_reset. */
+enum status pc_init(struct pc *pc, const struct pc_config *cfg, const struct pc_wires *wires, struct error *e);
+void pc_destroy(struct pc *pc);
+/* As RESET# does: CMOS memory and the clock's time stay. */
+void pc_reset(struct pc *pc);
+/* What a BIOS would have done to the interrupt controllers in the CPUs: virtual-wire mode. */
+void pc_enter_virtual_wire(struct pc *pc);
+
+/* All chips' state, in the table's order, in the format of base/fields.h. Restoring a bad image fails and leaves a state that only pc_reset cures. */
+enum status pc_save(struct pc *pc, struct buffer *out, struct error *e);
+enum status pc_restore(struct pc *pc, struct buffer *in, struct error *e);
+
+/* vCPU number CPU's side; see struct cpu_wires. */
+int pc_intr_ack(struct pc *pc, u32 cpu);
+bool pc_apic_msr_read(struct pc *pc, u32 cpu, u32 msr, u64 *value);
+bool pc_apic_msr_write(struct pc *pc, u32 cpu, u32 msr, u64 value);
+u8 pc_cr8_read(struct pc *pc, u32 cpu);
+void pc_cr8_write(struct pc *pc, u32 cpu, u8 tpr);
+void pc_ferr(struct pc *pc);
+/* Serves X when it falls into the vCPU's own LAPIC page. */
+bool pc_private_mmio(struct pc *pc, u32 cpu, struct exit *x);
+
+struct console_chip pc_console(struct pc *pc);
+
+#endif

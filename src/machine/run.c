@@ -1,0 +1,138 @@
+/* --time real: the caller's thread is the event loop, one thread per vCPU runs the engine.
+ *
+ *   loop thread                                 vCPU thread
+ *     lock                                        run the engine, without the lock
+ *     timers, console, stop, --max-time             an exit: lock, chips, unlock
+ *     note when to wake, unlock                     HLT: lock, sleep on `wake` (which unlocks) until an event or a kick
+ *     sleep: descriptors, deadline
+ *
+ * Nothing here looks at anything periodically: an idle guest's threads all sleep. A vCPU that arms an earlier timer than the loop sleeps for
+ * posts `wake`. Every condition is changed under the lock that its sleeper gave up atomically, so no wake-up is lost. */
+#include "host/clock.h"
+#include "host/loop.h"
+#include "machine/vm.h"
+
+/* --- vCPU threads */
+
+static void vcpu_halt(struct vcpu *v)
+{
+    struct vm *vm = v->vm;
+    u64 start = host_ns();
+    lock_take(&vm->lock);
+    while (!vm->ended && !(atomic_load(&v->cpu.attention) & ATTN_KICK) && !cpu_event_ready(&v->cpu))
+        cond_sleep(&v->wake, &vm->lock);
+    u64 ns = host_ns() - start;
+    v->halted_ns += ns;
+    exit_count(&vm->exits, EXIT_HALT, ns);
+    lock_release(&vm->lock);
+}
+
+/* Lock held. The last vCPU to arrive resets the machine for all. */
+static void vcpu_park(struct vcpu *v)
+{
+    struct vm *vm = v->vm;
+    u64 seen = vm->resets;
+    if (++vm->parked == vm->config.cpus) {
+        struct error e;
+        if (vm_reset(vm, &e) != STATUS_OK)
+            vm_fail(vm, &e);
+        vm->parked = 0;
+        cond_wake_all(&vm->unparked);
+        return;
+    }
+    while (vm->resets == seen && !vm->ended)
+        cond_sleep(&vm->unparked, &vm->lock);
+}
+
+/* One return of the engine. False: the VM has ended. */
+static bool vcpu_turn(struct vcpu *v)
+{
+    struct vm *vm = v->vm;
+    struct error e;
+    enum run_result r = vm->engine->run(v->engine, UINT64_MAX, &e);
+    if (r == RUN_HALT)
+        vcpu_halt(v);
+    lock_take(&vm->lock);
+    vm_engine_returned(vm, v, r, &e);
+    vcpu_kick_taken(v);
+    if (vm->reset_wanted && !vm->ended)
+        vcpu_park(v);
+    bool going = !vm->ended;
+    lock_release(&vm->lock);
+    return going;
+}
+
+static void *vcpu_main(void *arg)
+{
+    struct vcpu *v = arg;
+    struct error e;
+    if (vcpu_attach(v, &e) == STATUS_OK) {
+        while (vcpu_turn(v))
+            ;
+        return NULL;
+    }
+    lock_take(&v->vm->lock);
+    vm_fail(v->vm, &e);
+    lock_release(&v->vm->lock);
+    return NULL;
+}
+
+/* --- the loop */
+
+/* How late the loop's timers may be. */
+#define LOOP_SLACK_NS 1000ul
+#define LOG_REFILL_NS NS_PER_S
+
+static u64 loop_sleep_until(const struct vm *vm)
+{
+    u64 next = clock_next(&vm->clock), end = vm_max_time(vm);
+    u64 host = next > UINT64_MAX - vm->epoch_ns ? UINT64_MAX : next + vm->epoch_ns;
+    return host < end ? host : end;
+}
+
+/* One turn, lock held; it sleeps without. */
+static void loop_turn(struct vm *vm, u64 *refilled_ns)
+{
+    struct loop_fd fds[1 + CONSOLE_FDS] = {{.fd = vm->wake.fd, .in = true}};
+    clock_run(&vm->clock);
+    console_prepare(&vm->console, fds + 1);
+    vm->loop_deadline = clock_next(&vm->clock);
+    u64 until = loop_sleep_until(vm);
+    lock_release(&vm->lock);
+    loop_wait(fds, ARRAY_LEN(fds), until);
+    if (fds[0].ready)
+        wake_drain(&vm->wake);
+    lock_take(&vm->lock);
+    vm->loop_deadline = 0;
+    if (console_serve(&vm->console, fds + 1))
+        vm_end(vm, TRINE_END_STOPPED, "ended from the terminal");
+    if (atomic_load(&vm->stop_wanted))
+        vm_end(vm, TRINE_END_STOPPED, "stopped");
+    u64 now = host_ns();
+    if (now >= vm_max_time(vm))
+        vm_end(vm, TRINE_END_MAX_TIME, "after %g s", vm->config.max_time_s);
+    if (now - *refilled_ns >= LOG_REFILL_NS) {
+        log_refill(&vm->log);
+        *refilled_ns = now;
+    }
+}
+
+void vm_run_real(struct vm *vm)
+{
+    unsigned long slack = thread_timer_slack(LOOP_SLACK_NS);
+    u64 refilled_ns = vm->started_ns;
+    struct error e;
+    lock_take(&vm->lock);
+    for (u32 i = 0; i < vm->config.cpus && !vm->ended; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "trine-cpu%u", i);
+        if (thread_start(&vm->vcpus[i].thread, name, vcpu_main, &vm->vcpus[i], &e) != STATUS_OK)
+            vm_fail(vm, &e);
+    }
+    while (!vm->ended)
+        loop_turn(vm, &refilled_ns);
+    lock_release(&vm->lock);
+    for (u32 i = 0; i < vm->config.cpus; i++)
+        thread_join(&vm->vcpus[i].thread);
+    thread_timer_slack(slack);
+}

@@ -1,0 +1,129 @@
+/* --time virtual: one thread does everything, and a run repeats exactly (DESIGN section 9).
+ *
+ * Virtual time is instructions retired, by all vCPUs, plus what HLT skipped; one is a nanosecond. The vCPUs take turns of QUANTUM. The engine runs
+ * to the next deadline; a chip that arms an earlier one during an exit kicks it (vm.c, clock_earlier), so that it comes back at the next
+ * boundary. The host's clock is looked at between slices, for --max-time alone: slices do not show in the guest. */
+#include "host/clock.h"
+#include "machine/vm.h"
+
+#define QUANTUM      100000u
+#define SLICE        (1u << 22)
+/* Timers that come due without waking anybody, all vCPUs halted, before the VM is called halted for ever. */
+#define FRUITLESS    10000000u
+/* Timers that chips arm for a time already past, again and again: after so many rounds the guest gets an instruction in between. */
+#define TIMER_ROUNDS 64
+
+struct turns {
+    u64 until;       /* virtual time at which the current vCPU's turn ends */
+    u64 fruitless;
+    u64 refilled_ns; /* virtual time */
+};
+
+static bool runnable(const struct vcpu *v)
+{
+    return v->cpu.activity == ACTIVITY_RUNNING || cpu_event_ready(&v->cpu);
+}
+
+/* Makes a runnable vCPU the current one: the same until its turn ends, then the next. False: all wait. */
+static bool choose(struct vm *vm, struct turns *t)
+{
+    u64 now = clock_now(&vm->clock);
+    if (runnable(vm->current) && (now < t->until || vm->config.cpus == 1))
+        return true;
+    u32 n = vm->config.cpus, at = vm->current->cpu.index;
+    for (u32 i = 1; i <= n; i++) {
+        struct vcpu *v = &vm->vcpus[(at + i) % n];
+        if (!runnable(v))
+            continue;
+        vm->current = v;
+        vm->base = now - v->cpu.icount;
+        t->until = now + QUANTUM;
+        return true;
+    }
+    return false;
+}
+
+static void fire_due(struct vm *vm)
+{
+    for (unsigned i = 0; i < TIMER_ROUNDS && clock_next(&vm->clock) <= clock_now(&vm->clock); i++)
+        clock_run(&vm->clock);
+}
+
+/* All vCPUs wait: time jumps to the next deadline. */
+static void skip(struct vm *vm, struct turns *t)
+{
+    u64 next = clock_next(&vm->clock), now = clock_now(&vm->clock);
+    if (next == TIME_NEVER || t->fruitless++ == FRUITLESS) {
+        vm_end(vm, TRINE_END_HALTED_FOREVER, "all vCPUs are halted and nothing can wake them");
+        return;
+    }
+    if (next > now)
+        vm->base += next - now;
+}
+
+/* The engine's turn, until a deadline, the end of the turn, or of the slice. */
+static void run_current(struct vm *vm, const struct turns *t)
+{
+    struct vcpu *v = vm->current;
+    struct error e;
+    u64 now = clock_now(&vm->clock), until = now + SLICE, next = clock_next(&vm->clock);
+    if (vm->config.cpus > 1 && t->until < until)
+        until = t->until;
+    if (next < until)
+        until = next;
+    if (until <= now)
+        until = now + 1;
+    vm->run_until = until;
+    lock_release(&vm->lock);
+    enum run_result r = vm->engine->run(v->engine, v->cpu.icount + (until - now), &e);
+    lock_take(&vm->lock);
+    vm->run_until = 0;
+    if (r == RUN_HALT)
+        exit_count(&vm->exits, EXIT_HALT, 0);
+    vm_engine_returned(vm, v, r, &e);
+    vcpu_kick_taken(v);
+}
+
+/* What comes from outside: it may end the VM, and changes nothing else. */
+static void look_outside(struct vm *vm, struct turns *t)
+{
+    console_flush(&vm->console);
+    if (atomic_load(&vm->stop_wanted))
+        vm_end(vm, TRINE_END_STOPPED, "stopped");
+    if (host_ns() >= vm_max_time(vm))
+        vm_end(vm, TRINE_END_MAX_TIME, "after %g s", vm->config.max_time_s);
+    u64 now = clock_now(&vm->clock);
+    if (now - t->refilled_ns >= NS_PER_S) {
+        log_refill(&vm->log);
+        t->refilled_ns = now;
+    }
+}
+
+static void turn(struct vm *vm, struct turns *t)
+{
+    struct error e;
+    if (vm->reset_wanted && vm_reset(vm, &e) != STATUS_OK) {
+        vm_fail(vm, &e);
+        return;
+    }
+    fire_due(vm);
+    if (choose(vm, t)) {
+        t->fruitless = 0;
+        run_current(vm, t);
+    } else {
+        skip(vm, t);
+    }
+}
+
+void vm_run_virtual(struct vm *vm)
+{
+    struct turns t = {0};
+    struct error e;
+    lock_take(&vm->lock);
+    for (u32 i = 0; i < vm->config.cpus && !vm->ended; i++)
+        if (vcpu_attach(&vm->vcpus[i], &e) != STATUS_OK)
+            vm_fail(vm, &e);
+    for (look_outside(vm, &t); !vm->ended; look_outside(vm, &t))
+        turn(vm, &t);
+    lock_release(&vm->lock);
+}

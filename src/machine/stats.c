@@ -1,0 +1,46 @@
+/* What a VM did and cost, for --stats. */
+#include "host/clock.h"
+#include "host/rss.h"
+#include "machine/vm.h"
+
+static double seconds(u64 ns)
+{
+    return (double)ns / 1e9;
+}
+
+/* Time in which a vCPU was not halted, all vCPUs together. */
+static double vm_busy_s(const struct vm *vm, u64 wall_ns)
+{
+    u64 halted = 0, threads = vm->is_virtual ? 1 : vm->config.cpus;
+    for (u32 i = 0; i < vm->config.cpus; i++)
+        halted += vm->vcpus[i].halted_ns;
+    return halted < wall_ns * threads ? seconds(wall_ns * threads - halted) : 0;
+}
+
+void vm_stats(struct vm *vm, struct trine_stats *s)
+{
+    _Static_assert(EXIT_KINDS <= ARRAY_LEN(s->exits), "the report has room for every kind");
+    u64 end = vm->stopped_ns ? vm->stopped_ns : host_ns(), wall_ns = vm->ran ? end - vm->started_ns : 0;
+    *s = (struct trine_stats){.engine = vm->engine->name, .wall_s = seconds(wall_ns), .busy_s = vm_busy_s(vm, wall_ns)};
+    lock_take(&vm->lock);
+    for (u32 i = 0; i < vm->config.cpus; i++) {
+        struct vcpu *v = &vm->vcpus[i];
+        s->unbuilt += v->cpu.stats.unbuilt;
+        s->guest_instructions += v->cpu.icount;
+        if (!atomic_load(&v->attached))
+            continue;
+        struct engine_stats es = vm->engine->stats(v->engine);
+        s->counted |= es.counts_instructions;
+        s->blocks_translated += es.blocks_translated;
+        s->blocks_flushed += es.blocks_flushed;
+    }
+    s->has_blocks = s->blocks_translated > 0;
+    for (unsigned k = 0; k < EXIT_KINDS; k++)
+        s->exits[k] = (struct trine_exit_count){exit_kind_name(k), vm->exits.stats.count[k], vm->exits.stats.ns[k]};
+    s->exit_kinds = EXIT_KINDS;
+    s->guest_bytes = vm->mem.size;
+    s->resident_bytes = mem_resident(&vm->mem);
+    s->monitor_bytes = rss_private();
+    s->state_hash = vm_state_hash(vm);
+    lock_release(&vm->lock);
+}

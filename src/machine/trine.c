@@ -1,0 +1,98 @@
+/* The public interface: names to engines, internal errors to public ones. */
+#include "trine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "machine/vm.h"
+
+struct trine_vm; /* is struct vm */
+
+static enum trine_status give_error(const struct error *from, struct trine_error *to)
+{
+    if (to) {
+        to->status = (enum trine_status)from->status;
+        snprintf(to->text, sizeof to->text, "%s", from->text);
+    }
+    return (enum trine_status)from->status;
+}
+
+void trine_config_init(struct trine_config *c)
+{
+    *c = (struct trine_config){
+        .engine = "auto",
+        .machine = "pc",
+        .cpus = 1,
+        .memory = MIB(512),
+        .serial = TRINE_SERIAL_STDIO,
+        .time = TRINE_TIME_REAL,
+        .rtc = 946684800, /* 2000-01-01 */
+    };
+}
+
+enum trine_status trine_create(const struct trine_config *c, struct trine_vm **vm, struct trine_error *e)
+{
+    struct error err;
+    char why[512];
+    const char *name = c->engine ? c->engine : "auto";
+    const struct engine_ops *engine = engine_choose(name, c->time == TRINE_TIME_VIRTUAL, why, sizeof why);
+    struct vm *made;
+    *vm = NULL;
+    if (!engine) {
+        /* A name that nobody knows is wrong usage; an engine that cannot run here is not. */
+        bool known = !strcmp(name, "auto");
+        for (const struct engine_ops *const *p = engine_list; *p; p++)
+            known |= !strcmp(name, (*p)->name);
+        error_set(&err, known ? STATUS_UNSUPPORTED : STATUS_USAGE, "engine %s", why);
+        return give_error(&err, e);
+    }
+    if (!c->kernel) {
+        error_set(&err, STATUS_USAGE, "kernel: none given, and there is no firmware");
+        return give_error(&err, e);
+    }
+    if (vm_create(c, engine, &made, &err) != STATUS_OK)
+        return give_error(&err, e);
+    log_operator(&made->log, "engine: %s%s%s%s", engine->name, why[0] ? " (" : "", why, why[0] ? ")" : "");
+    *vm = (struct trine_vm *)made;
+    return TRINE_OK;
+}
+
+enum trine_status trine_run(struct trine_vm *vm, struct trine_result *r, struct trine_error *e)
+{
+    struct error err;
+    return vm_run((struct vm *)vm, r, &err) == STATUS_OK ? TRINE_OK : give_error(&err, e);
+}
+
+void trine_stop(struct trine_vm *vm)
+{
+    vm_stop((struct vm *)vm);
+}
+
+void trine_get_stats(struct trine_vm *vm, struct trine_stats *s)
+{
+    vm_stats((struct vm *)vm, s);
+}
+
+void trine_destroy(struct trine_vm *vm)
+{
+    vm_destroy((struct vm *)vm);
+}
+
+bool trine_engine(unsigned n, const char **name, bool *usable, char *why, size_t size)
+{
+    for (unsigned i = 0; i <= n; i++)
+        if (!engine_list[i])
+            return false;
+    *name = engine_list[n]->name;
+    if (size)
+        why[0] = 0;
+    *usable = engine_list[n]->probe(why, size);
+    return true;
+}
+
+const char *trine_engine_auto(void)
+{
+    char why[512];
+    const struct engine_ops *engine = engine_choose("auto", false, why, sizeof why);
+    return engine ? engine->name : "none";
+}

@@ -1,0 +1,132 @@
+/* What the machine does for a vCPU: exits, interrupts, its LAPIC, randomness, the time-stamp counter; and waking it. */
+#include "machine/vm.h"
+
+#include "host/entropy.h"
+
+static void vcpu_lock(struct vcpu *v)
+{
+    lock_take(&v->vm->lock);
+    v->vm->serving = v;
+}
+
+static void vcpu_unlock(struct vcpu *v)
+{
+    v->vm->serving = NULL;
+    lock_release(&v->vm->lock);
+}
+
+static void wire_exit(void *opaque, struct cpu *c, struct exit *x)
+{
+    struct vcpu *v = opaque;
+    exit_dispatch(&v->vm->exits, c, x);
+}
+
+static int wire_intr_ack(void *opaque, struct cpu *c)
+{
+    struct vcpu *v = opaque;
+    vcpu_lock(v);
+    int vector = pc_intr_ack(&v->vm->pc, c->index);
+    vcpu_unlock(v);
+    return vector;
+}
+
+static bool wire_apic_msr_read(void *opaque, struct cpu *c, u32 msr, u64 *value)
+{
+    struct vcpu *v = opaque;
+    vcpu_lock(v);
+    bool ok = pc_apic_msr_read(&v->vm->pc, c->index, msr, value);
+    vcpu_unlock(v);
+    return ok;
+}
+
+static bool wire_apic_msr_write(void *opaque, struct cpu *c, u32 msr, u64 value)
+{
+    struct vcpu *v = opaque;
+    vcpu_lock(v);
+    bool ok = pc_apic_msr_write(&v->vm->pc, c->index, msr, value);
+    vcpu_unlock(v);
+    return ok;
+}
+
+static u8 wire_cr8_read(void *opaque, struct cpu *c)
+{
+    struct vcpu *v = opaque;
+    vcpu_lock(v);
+    u8 tpr = pc_cr8_read(&v->vm->pc, c->index);
+    vcpu_unlock(v);
+    return tpr;
+}
+
+static void wire_cr8_write(void *opaque, struct cpu *c, u8 tpr)
+{
+    struct vcpu *v = opaque;
+    vcpu_lock(v);
+    pc_cr8_write(&v->vm->pc, c->index, tpr);
+    vcpu_unlock(v);
+}
+
+static void wire_ferr(void *opaque, struct cpu *c)
+{
+    struct vcpu *v = opaque;
+    (void)c;
+    vcpu_lock(v);
+    pc_ferr(&v->vm->pc);
+    vcpu_unlock(v);
+}
+
+static u64 wire_random(void *opaque)
+{
+    struct vcpu *v = opaque;
+    return v->vm->is_virtual ? random_next(&v->vm->random) : entropy_u64();
+}
+
+static u64 wire_tsc(void *opaque, const struct cpu *c)
+{
+    const struct vcpu *v = opaque;
+    (void)c;
+    return clock_now(&v->vm->clock);
+}
+
+void vcpu_wire(struct vcpu *v)
+{
+    v->cpu.wires = (struct cpu_wires){
+        .mem = &v->vm->mem,
+        .log = &v->vm->log,
+        .clock = &v->vm->clock,
+        .model = v->vm->model,
+        .exit = wire_exit,
+        .intr_ack = wire_intr_ack,
+        .apic_msr_read = wire_apic_msr_read,
+        .apic_msr_write = wire_apic_msr_write,
+        .cr8_read = wire_cr8_read,
+        .cr8_write = wire_cr8_write,
+        .ferr = wire_ferr,
+        .random = wire_random,
+        .tsc = wire_tsc,
+        .opaque = v,
+    };
+}
+
+/* A vCPU that waits in HLT sleeps on `wake` with the big lock, which the caller holds: no wake-up can fall between its look and its sleep. */
+void vcpu_attend(struct vcpu *v, u32 bits)
+{
+    cpu_attend(&v->cpu, bits);
+    if (v == v->vm->serving)
+        return; /* its own thread, in an exit: the engine looks at the next boundary */
+    if (atomic_load(&v->attached))
+        v->vm->engine->kick(v->engine);
+    cond_wake(&v->wake);
+}
+
+enum status vcpu_attach(struct vcpu *v, struct error *e)
+{
+    enum status s = v->vm->engine->attach(&v->cpu, &v->engine, e);
+    if (s == STATUS_OK)
+        atomic_store(&v->attached, true);
+    return s;
+}
+
+void vcpu_kick_taken(struct vcpu *v)
+{
+    atomic_fetch_and(&v->cpu.attention, ~(u32)ATTN_KICK);
+}

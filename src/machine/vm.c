@@ -1,0 +1,438 @@
+/* Making a machine, resetting it, ending it. Running it: run.c, run_virtual.c. */
+#include "machine/vm.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/model.h"
+#include "cpu/tlb.h"
+#include "host/clock.h"
+#include "host/tty.h"
+#include "machine/pc_map.h"
+
+#define MIN_PERIOD_NS 20000 /* real time: how often one periodic timer may wake the host */
+#define RTC_MAX_S 9000000000 /* nanoseconds since 1970 must fit into 63 bits */
+#define PHYS_BITS 46         /* of guest-physical addresses, as MEM_MAX_BYTES and the MMIO bus have it */
+
+/* --- time */
+
+static u64 vm_now(void *opaque)
+{
+    const struct vm *vm = opaque;
+    if (vm->is_virtual)
+        return vm->base + vm->current->cpu.icount;
+    return vm->epoch_ns ? host_ns() - vm->epoch_ns : 0;
+}
+
+/* A chip armed a timer before all others: whoever sleeps or runs towards a later one must know. */
+static void clock_earlier(void *opaque)
+{
+    struct vm *vm = opaque;
+    u64 next = clock_next(&vm->clock);
+    if (vm->is_virtual) {
+        if (next < vm->run_until) {
+            vm->run_until = next;
+            vcpu_attend(vm->current, ATTN_KICK);
+        }
+    } else if (next < vm->loop_deadline) {
+        vm->loop_deadline = next;
+        wake_post(&vm->wake);
+    }
+}
+
+u64 vm_max_time(const struct vm *vm)
+{
+    double ns = vm->config.max_time_s * 1e9;
+    return ns > 0 && ns < 9e18 ? vm->started_ns + (u64)ns : UINT64_MAX;
+}
+
+/* --- wires */
+
+static void vm_lock(void *opaque, struct cpu *c)
+{
+    struct vm *vm = opaque;
+    lock_take(&vm->lock);
+    vm->serving = &vm->vcpus[c->index];
+}
+
+static void vm_unlock(void *opaque, struct cpu *c)
+{
+    struct vm *vm = opaque;
+    (void)c;
+    vm->serving = NULL;
+    lock_release(&vm->lock);
+}
+
+static bool vm_private_mmio(void *opaque, struct cpu *c, struct exit *x)
+{
+    struct vm *vm = opaque;
+    return pc_private_mmio(&vm->pc, c->index, x);
+}
+
+/* Decoded code of this range is about to become wrong. Called by the vCPU that writes, or with all of them stopped. */
+static void vm_code_write(void *opaque, u64 gpa, u64 len)
+{
+    struct vm *vm = opaque;
+    for (u32 i = 0; i < vm->config.cpus; i++)
+        if (atomic_load(&vm->vcpus[i].attached))
+            vm->engine->flush_code(vm->vcpus[i].engine, gpa, len);
+}
+
+static void apic_signal(void *opaque, unsigned cpu, enum apic_signal signal, u8 vector)
+{
+    static const u32 bits[] = {
+        [APIC_SIGNAL_INTR] = ATTN_INTR, [APIC_SIGNAL_NMI] = ATTN_NMI,      [APIC_SIGNAL_SMI] = ATTN_SMI,
+        [APIC_SIGNAL_INIT] = ATTN_INIT, [APIC_SIGNAL_STARTUP] = ATTN_SIPI,
+    };
+    struct vm *vm = opaque;
+    struct vcpu *v = &vm->vcpus[cpu];
+    if (signal == APIC_SIGNAL_STARTUP)
+        v->cpu.sipi_vector = vector;
+    if (signal != APIC_SIGNAL_SMI) /* nobody has put a handler there */
+        vcpu_attend(v, bits[signal]);
+}
+
+/* Its own thread asks: the TSC's offset is that vCPU's. */
+static u64 apic_tsc_ns(void *opaque, unsigned cpu, u64 tsc)
+{
+    const struct vm *vm = opaque;
+    u64 now = clock_now(&vm->clock), tsc_now = now + vm->vcpus[cpu].cpu.tsc_offset;
+    if (tsc <= tsc_now)
+        return now;
+    return tsc - tsc_now < TIME_NEVER - now ? now + (tsc - tsc_now) : TIME_NEVER;
+}
+
+static void vm_want_reset(struct vm *vm)
+{
+    vm->reset_wanted = true;
+    vm_kick_all(vm);
+}
+
+static void line_reset(void *opaque, const char *cause)
+{
+    struct vm *vm = opaque;
+    if (vm->config.reboot)
+        vm_want_reset(vm);
+    else
+        vm_end(vm, TRINE_END_RESET, "reset by %s", cause);
+}
+
+static void line_poweroff(void *opaque)
+{
+    vm_end(opaque, TRINE_END_POWEROFF, "powered off");
+}
+
+static void line_debug_exit(void *opaque, u32 value)
+{
+    struct vm *vm = opaque;
+    if (!vm->ended)
+        vm->result.debug_exit_value = value;
+    vm_end(vm, TRINE_END_DEBUG_EXIT, "debug exit with value %u", value);
+}
+
+static void line_smi(void *opaque)
+{
+    (void)opaque; /* as a BIOS whose handler returns at once */
+}
+
+static void line_a20(void *opaque, bool enabled)
+{
+    (void)opaque, (void)enabled; /* the gate is always open */
+}
+
+static i64 vm_wall_ns(void *opaque)
+{
+    const struct vm *vm = opaque;
+    return vm->is_virtual ? vm->config.rtc * (i64)NS_PER_S + (i64)clock_now(&vm->clock) : host_wall_ns();
+}
+
+/* --- making it */
+
+static enum status check_config(const struct trine_config *cfg, const struct engine_ops *engine, enum cpu_level *level, struct error *e)
+{
+    static const struct {
+        const char *name;
+        enum cpu_level level;
+    } levels[] = {{"v1", CPU_LEVEL_V1}, {"v2", CPU_LEVEL_V2}, {"v3", CPU_LEVEL_V3}, {"host", CPU_LEVEL_HOST}};
+    if (cfg->machine && strcmp(cfg->machine, "pc"))
+        return error_set(e, STATUS_USAGE, "machine %s: not built in", cfg->machine);
+    if (cfg->time != TRINE_TIME_REAL && cfg->time != TRINE_TIME_VIRTUAL)
+        return error_set(e, STATUS_USAGE, "time: neither real nor virtual");
+    if (cfg->time == TRINE_TIME_VIRTUAL && !engine->virtual_time)
+        return error_set(e, STATUS_UNSUPPORTED, "engine %s: cannot count instructions exactly, as virtual time needs", engine->name);
+    if (!cfg->cpus || cfg->cpus > PC_MAX_CPUS)
+        return error_set(e, STATUS_USAGE, "cpus %u: must be 1 to %d", cfg->cpus, PC_MAX_CPUS);
+    if (cfg->cpus > engine->max_cpus)
+        return error_set(e, STATUS_UNSUPPORTED, "cpus %u: engine %s runs at most %u", cfg->cpus, engine->name, engine->max_cpus);
+    if (!(cfg->max_time_s >= 0))
+        return error_set(e, STATUS_USAGE, "max-time: not a time");
+    if (cfg->rtc < 0 || cfg->rtc > RTC_MAX_S)
+        return error_set(e, STATUS_USAGE, "rtc: must be from 1970 to 2255");
+    *level = CPU_LEVEL_V2;
+    if (!cfg->cpu)
+        return STATUS_OK;
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+        if (!strcmp(cfg->cpu, levels[i].name)) {
+            *level = levels[i].level;
+            return STATUS_OK;
+        }
+    return error_set(e, STATUS_USAGE, "cpu %s: no such model", cfg->cpu);
+}
+
+static void *alloc_zeroed(size_t size)
+{
+    size = (size + 63) & ~(size_t)63;
+    void *p = aligned_alloc(64, size);
+    return p ? memset(p, 0, size) : NULL;
+}
+
+static enum status make_vcpus(struct vm *vm, enum cpu_level level, struct error *e)
+{
+    u32 n = vm->config.cpus;
+    vm->model = cpu_model_create(level, n, PHYS_BITS);
+    vm->vcpus = alloc_zeroed(n * sizeof *vm->vcpus);
+    vm->current = vm->vcpus;
+    if (!vm->model || !vm->vcpus)
+        return error_set(e, STATUS_HOST, "vCPUs: out of memory");
+    for (u32 i = 0; i < n; i++) {
+        struct vcpu *v = &vm->vcpus[i];
+        v->vm = vm;
+        v->cpu.index = i;
+        v->cpu.tlb = tlb_create();
+        if (!v->cpu.tlb)
+            return error_set(e, STATUS_HOST, "vCPUs: out of memory");
+        if (cond_init(&v->wake, e) != STATUS_OK)
+            return e->status;
+        vcpu_wire(v);
+    }
+    return STATUS_OK;
+}
+
+static enum status make_chips(struct vm *vm, struct error *e)
+{
+    const struct pc_config cfg = {
+        .cpus = vm->config.cpus,
+        .x2apic = vm->model->features >> FEAT_X2APIC & 1,
+        .debug_exit = vm->config.debug_exit,
+        .testdev = vm->config.testdev,
+    };
+    const struct pc_wires wires = {
+        .mem = &vm->mem,
+        .clock = &vm->clock,
+        .serial = console_backend(&vm->console),
+        .rtc = {.wall_ns = vm_wall_ns, .opaque = vm},
+        .apic = {.signal = apic_signal, .tsc_ns = apic_tsc_ns, .opaque = vm},
+        .lines = {.reset = line_reset,
+                  .poweroff = line_poweroff,
+                  .debug_exit = line_debug_exit,
+                  .smi = line_smi,
+                  .a20 = line_a20,
+                  .opaque = vm},
+    };
+    enum status s = pc_init(&vm->pc, &cfg, &wires, e);
+    if (s == STATUS_OK)
+        vm->console.chip = pc_console(&vm->pc);
+    return s;
+}
+
+static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const struct engine_ops *engine, struct error *e)
+{
+    enum cpu_level level;
+    enum status s;
+    vm->config = *cfg;
+    vm->engine = engine;
+    vm->is_virtual = cfg->time == TRINE_TIME_VIRTUAL;
+    vm->mem.fd = vm->wake.fd = -1;
+    vm->clock = (struct clock){
+        .now = vm_now, .earlier = clock_earlier, .opaque = vm, .min_period_ns = vm->is_virtual ? 0 : MIN_PERIOD_NS};
+    vm->boot = (struct boot_config){.kernel = cfg->kernel, .initrd = cfg->initrd, .append = cfg->append, .cpus = cfg->cpus};
+    vm->exits = (struct exit_target){
+        .mem = &vm->mem, .lock = vm_lock, .unlock = vm_unlock, .private_mmio = vm_private_mmio, .opaque = vm, .host_ns = host_ns};
+    random_seed(&vm->random, cfg->seed);
+    log_init(&vm->log);
+    vm->log.sink = tty_log_sink;
+    vm->log.mask = cfg->quiet ? 0 : 1u << LOG_OPERATOR | 1u << LOG_GUEST;
+    if ((s = check_config(cfg, engine, &level, e)) != STATUS_OK || (s = wake_init(&vm->wake, e)) != STATUS_OK ||
+        (s = lock_init(&vm->lock, e)) != STATUS_OK || (s = cond_init(&vm->unparked, e)) != STATUS_OK ||
+        (s = mem_init(&vm->mem, cfg->memory, e)) != STATUS_OK || (s = make_vcpus(vm, level, e)) != STATUS_OK ||
+        (s = console_init(&vm->console, cfg, &vm->clock, &vm->wake, &vm->stop_wanted, e)) != STATUS_OK ||
+        (s = make_chips(vm, e)) != STATUS_OK)
+        return s;
+    vm->mem.code_write = vm_code_write;
+    vm->mem.code_opaque = vm;
+    lock_take(&vm->lock);
+    s = vm_reset(vm, e);
+    lock_release(&vm->lock);
+    return s;
+}
+
+enum status vm_create(const struct trine_config *cfg, const struct engine_ops *engine, struct vm **vm, struct error *e)
+{
+    *vm = alloc_zeroed(sizeof **vm);
+    if (!*vm)
+        return error_set(e, STATUS_HOST, "virtual machine: out of memory");
+    enum status s = vm_make(*vm, cfg, engine, e);
+    if (s != STATUS_OK) {
+        vm_destroy(*vm);
+        *vm = NULL;
+    }
+    return s;
+}
+
+void vm_destroy(struct vm *vm)
+{
+    if (!vm)
+        return;
+    for (u32 i = 0; vm->vcpus && i < vm->config.cpus; i++) {
+        struct vcpu *v = &vm->vcpus[i];
+        if (atomic_load(&v->attached))
+            vm->engine->detach(v->engine);
+        if (v->cpu.tlb)
+            tlb_destroy(v->cpu.tlb);
+    }
+    console_destroy(&vm->console);
+    pc_destroy(&vm->pc);
+    if (vm->model)
+        cpu_model_destroy(vm->model);
+    mem_destroy(&vm->mem);
+    wake_destroy(&vm->wake);
+    free(vm->vcpus);
+    free(vm);
+}
+
+/* --- its life */
+
+enum status vm_reset(struct vm *vm, struct error *e)
+{
+    for (u32 i = 0; i < vm->config.cpus; i++) {
+        struct vcpu *v = &vm->vcpus[i];
+        if (atomic_load(&v->attached))
+            vm->engine->pull(v->engine);
+        u64 icount = v->cpu.icount; /* virtual time goes on */
+        cpu_reset(&v->cpu);
+        v->cpu.icount = icount;
+        atomic_store(&v->cpu.attention, 0);
+    }
+    pc_reset(&vm->pc);
+    if (vm->boot.kernel) {
+        struct boot_state state;
+        if (boot_load(&vm->mem, &vm->boot, &state, e) != STATUS_OK)
+            return e->status;
+        pc_enter_virtual_wire(&vm->pc);
+        boot_enter(&vm->vcpus[0].cpu, &state);
+    }
+    for (u32 i = 0; i < vm->config.cpus; i++)
+        if (atomic_load(&vm->vcpus[i].attached))
+            vm->engine->push(vm->vcpus[i].engine);
+    vm->reset_wanted = false;
+    vm->resets++;
+    return STATUS_OK;
+}
+
+void vm_kick_all(struct vm *vm)
+{
+    for (u32 i = 0; i < vm->config.cpus; i++)
+        vcpu_attend(&vm->vcpus[i], ATTN_KICK);
+}
+
+/* Everybody looks at `ended`: the vCPUs after a kick, those that wait for a reset, the loop. */
+static void vm_ended(struct vm *vm)
+{
+    vm->ended = true;
+    vm_kick_all(vm);
+    cond_wake_all(&vm->unparked);
+    wake_post(&vm->wake);
+}
+
+void vm_end(struct vm *vm, enum trine_end end, const char *fmt, ...)
+{
+    if (vm->ended)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(vm->result.detail, sizeof vm->result.detail, fmt, ap);
+    va_end(ap);
+    vm->result.end = end;
+    if (vm->serving)
+        vm->result.rip = vm->serving->cpu.rip;
+    vm_ended(vm);
+}
+
+void vm_fail(struct vm *vm, const struct error *e)
+{
+    if (vm->ended)
+        return;
+    vm->error = *e;
+    vm->failure = e->status;
+    vm_ended(vm);
+}
+
+static void vm_triple_fault(struct vm *vm, const struct vcpu *v)
+{
+    const struct cpu *c = &v->cpu;
+    exit_count(&vm->exits, EXIT_SHUTDOWN, 0);
+    if (vm->config.reboot) {
+        vm_want_reset(vm);
+        return;
+    }
+    vm_end(vm, TRINE_END_TRIPLE_FAULT, "triple fault on vCPU %u, last exception %u, CR2 0x%llx", c->index, c->fault.vector,
+           (unsigned long long)c->cr2);
+    vm->result.rip = c->rip;
+}
+
+void vm_engine_returned(struct vm *vm, struct vcpu *v, enum run_result r, const struct error *e)
+{
+    struct error own;
+    switch (r) {
+    case RUN_ATTENTION:
+    case RUN_LIMIT:
+    case RUN_HALT:
+        break;
+    case RUN_SHUTDOWN:
+        vm_triple_fault(vm, v);
+        break;
+    case RUN_DEBUG:
+        error_set(&own, STATUS_HOST, "engine %s: stopped for a debugger, and there is none", vm->engine->name);
+        vm_fail(vm, &own);
+        break;
+    case RUN_ERROR:
+        vm_fail(vm, e);
+        break;
+    }
+}
+
+enum status vm_run(struct vm *vm, struct trine_result *r, struct error *e)
+{
+    if (vm->ran)
+        return error_set(e, STATUS_USAGE, "virtual machine: it ran already");
+    vm->ran = true;
+    vm->started_ns = vm->epoch_ns = host_ns();
+    console_start(&vm->console, vm_max_time(vm));
+    if (vm->is_virtual)
+        vm_run_virtual(vm);
+    else
+        vm_run_real(vm);
+    vm->stopped_ns = host_ns();
+    console_stop(&vm->console, vm->result.end != TRINE_END_STOPPED && vm->result.end != TRINE_END_MAX_TIME);
+    if (vm->failure == STATUS_OK && vm->console.record_failed)
+        vm->failure = error_set(&vm->error, STATUS_HOST, "%s: cannot write", vm->config.record_input);
+    *r = vm->result;
+    if (vm->failure != STATUS_OK)
+        *e = vm->error;
+    return vm->failure;
+}
+
+void vm_stop(struct vm *vm)
+{
+    atomic_store(&vm->stop_wanted, true);
+    wake_post(&vm->wake);
+    if (!vm->is_virtual)
+        return; /* the loop sees to it */
+    for (u32 i = 0; i < vm->config.cpus; i++) {
+        struct vcpu *v = &vm->vcpus[i];
+        cpu_attend(&v->cpu, ATTN_KICK);
+        if (atomic_load(&v->attached))
+            vm->engine->kick(v->engine);
+    }
+}

@@ -1,0 +1,107 @@
+/* One virtual machine: memory, chips, vCPUs, an engine, time, and how it ended.
+ *
+ * Locks: there is one, the big lock. Under it: every chip, the clock, the console's ring, exit statistics, everything about the end. A vCPU takes
+ * it for the time of an exit; the loop thread holds it while it is awake. `attention` of a vCPU and `stop_wanted` are atomic.
+ * A vCPU's registers belong to the thread that runs it, or to whoever has stopped it. */
+#ifndef MACHINE_VM_H
+#define MACHINE_VM_H
+
+#include "base/log.h"
+#include "cpu/system.h"
+#include "engine/engine.h"
+#include "engine/exit.h"
+#include "host/thread.h"
+#include "host/wake.h"
+#include "machine/boot.h"
+#include "machine/console.h"
+#include "machine/pc.h"
+#include "machine/random.h"
+#include "mem/mem.h"
+#include "trine.h"
+
+struct vm;
+
+struct vcpu {
+    struct cpu cpu;
+    struct vm *vm;
+    void *engine;          /* its state: made by the thread that runs it, kept until the VM goes */
+    _Atomic bool attached;
+    struct thread thread;
+    struct cond wake;      /* an event, or the machine wants the thread */
+    u64 halted_ns;         /* real time: waiting for an event */
+};
+
+struct vm {
+    struct trine_config config;
+    struct log log;
+    struct mem mem;
+    struct pc pc;
+    struct console console;
+    struct boot_config boot;
+    const struct engine_ops *engine;
+    struct cpu_model *model;
+    struct vcpu *vcpus; /* config.cpus of them */
+    struct exit_target exits;
+    struct lock lock;
+    struct vcpu *serving; /* whose exit is being served */
+    struct random random;
+
+    /* Time. `now` of the clock: real: the host's clock since `epoch_ns`; virtual: `base` + the current vCPU's instruction count, where
+     * `base` takes up what the others retired and what HLT skipped. */
+    struct clock clock;
+    bool is_virtual;
+    u64 epoch_ns;
+    u64 loop_deadline; /* real: guest time at which the loop will wake by itself; 0 while it is awake */
+    u64 base;
+    struct vcpu *current;
+    u64 run_until;     /* virtual: the engine runs to this time; 0 while it does not run */
+
+    struct wake wake;
+    _Atomic bool stop_wanted;
+    bool reset_wanted;
+    u32 parked;        /* vCPU threads that wait for a reset */
+    u64 resets;
+    struct cond unparked;
+
+    bool ended;
+    struct trine_result result;
+    enum status failure; /* STATUS_OK: the VM ended; else the host failed and `error` says how */
+    struct error error;
+    bool ran;
+    u64 started_ns, stopped_ns; /* host's clock */
+};
+
+/* ENGINE runs it. Everything in CFG is opened and checked. Null kernel: the vCPUs start at the reset vector. */
+enum status vm_create(const struct trine_config *cfg, const struct engine_ops *engine, struct vm **vm, struct error *e);
+void vm_destroy(struct vm *vm);
+enum status vm_run(struct vm *vm, struct trine_result *r, struct error *e);
+/* Any thread, any signal handler. */
+void vm_stop(struct vm *vm);
+
+/* The two kinds of time: run to the end, with vm->result or vm->error set. */
+void vm_run_real(struct vm *vm);
+void vm_run_virtual(struct vm *vm);
+
+/* The rest is called under the big lock. */
+/* Ends the VM; the first cause counts. RIP is the vCPU's whose exit is being served, if any. */
+void vm_end(struct vm *vm, enum trine_end end, const char *fmt, ...) PRINTF(3, 4);
+void vm_fail(struct vm *vm, const struct error *e);
+/* Resets everything in place; RAM stays, and the boot loader runs again. No vCPU runs. */
+enum status vm_reset(struct vm *vm, struct error *e);
+void vm_kick_all(struct vm *vm);
+/* V's engine came back: ends the VM if R says so. E is set when R is RUN_ERROR. */
+void vm_engine_returned(struct vm *vm, struct vcpu *v, enum run_result r, const struct error *e);
+/* Host's clock: when --max-time ends it, or UINT64_MAX. */
+u64 vm_max_time(const struct vm *vm);
+
+/* vcpu.c: what the machine does for a vCPU. */
+void vcpu_wire(struct vcpu *v);
+void vcpu_attend(struct vcpu *v, u32 bits);
+enum status vcpu_attach(struct vcpu *v, struct error *e);
+/* Its own thread: clears ATTN_KICK before it looks at what the kick was for. */
+void vcpu_kick_taken(struct vcpu *v);
+
+u64 vm_state_hash(struct vm *vm);
+void vm_stats(struct vm *vm, struct trine_stats *s);
+
+#endif
