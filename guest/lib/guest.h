@@ -347,7 +347,6 @@ struct test {
 enum {
     QUIRK_QEMU = 1,  /* the word `qemu`: QEMU's TCG */
     QUIRK_BOCHS = 2, /* the word `bochs`: Bochs 2.7 */
-    QUIRK_KVM = 4,   /* the word `kvm`: a host KVM that emulates */
 };
 /* A check whose text begins with machines in brackets, as in "[qemu] LOCK MOV", is one that they are
  * known to answer otherwise than the manual: there a failure is reported as KNOWN and not counted. */

@@ -118,8 +118,7 @@ static unsigned quirks_of(const char *what)
         while (what[length] && what[length] != ' ' && what[length] != ']')
             length++;
         machines |= (word_is(what, length, "qemu") ? QUIRK_QEMU : 0u) |
-                    (word_is(what, length, "bochs") ? QUIRK_BOCHS : 0u) |
-                    (word_is(what, length, "kvm") ? QUIRK_KVM : 0u);
+                    (word_is(what, length, "bochs") ? QUIRK_BOCHS : 0u);
         what += length + (what[length] == ' ');
     }
     return machines;

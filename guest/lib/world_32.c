@@ -20,13 +20,12 @@ static void cmdline_read(const char *from)
         shared.cmdline[n] = from[n] == '\t' ? ' ' : from[n];
     shared.cmdline[n] = 0;
     shared.listing = option_given("list");
-    shared.quirks = (option_given("qemu") ? QUIRK_QEMU : 0u) | (option_given("bochs") ? QUIRK_BOCHS : 0u) |
-                    (option_given("kvm") ? QUIRK_KVM : 0u);
+    shared.quirks = (option_given("qemu") ? QUIRK_QEMU : 0u) | (option_given("bochs") ? QUIRK_BOCHS : 0u);
     /* Any word but the runner's own selects a test; key=value words are options of the guest. */
     const char *at = shared.cmdline;
     while (*at && *at != ' ')
         at++;
-    static const char *const own[] = {"list", "qemu", "bochs", "kvm"};
+    static const char *const own[] = {"list", "qemu", "bochs"};
     while (*at) {
         while (*at == ' ')
             at++;

@@ -1,6 +1,7 @@
 /* The vCPU as a whole: reset, INIT, RFLAGS, what is derived from the mode, raising of exceptions.
  * SDM vol. 3, table 10-1 (state after power-up, reset, INIT), 3.4 (CPL), 6.8 (RFLAGS). */
 #include "cpu/cpu.h"
+#include "cpu/model.h"
 
 #include <string.h>
 
@@ -37,8 +38,8 @@ static u32 view_at(const struct cpu *c, unsigned cpl)
 /* Base 0, 4 GiB, usable and not expand-down, with the bits of WANT in the type. */
 static bool seg_flat(const struct seg *s, u16 mask, u16 want)
 {
-    return s->base == 0 && s->limit == 0xffffffff && (s->attr & (SEG_UNUSABLE | SEG_P | SEG_S | mask)) ==
-                                                         (SEG_P | SEG_S | want);
+    return s->base == 0 && s->limit == 0xffffffff &&
+           (s->attr & (SEG_UNUSABLE | SEG_P | SEG_S | mask)) == (SEG_P | SEG_S | want);
 }
 
 static bool world_flat(const struct cpu *c)
@@ -95,13 +96,7 @@ bool cpu_raise_pf(struct cpu *c, u64 lin, u32 error)
 /* What RESET and INIT have in common. CR0 comes from the caller, EDX is the processor's signature. */
 static void common_reset(struct cpu *c)
 {
-    u32 signature = 0;
-    if (c->wires.model) {
-        c->gpr[RAX].q = 1;
-        c->gpr[RCX].q = 0;
-        op_cpuid(c);
-        signature = c->gpr[RAX].d;
-    }
+    u32 signature = c->wires.model ? cpu_model_signature(c->wires.model) : 0;
     memset(c->gpr, 0, sizeof c->gpr);
     c->gpr[RDX].q = signature;
     c->rip = 0xfff0;

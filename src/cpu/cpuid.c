@@ -237,6 +237,12 @@ static bool leaf_exists(const struct cpu_model *m, u32 leaf)
     return leaf <= m->max_basic || leaf == 0x40000000 || (leaf >= 0x80000000 && leaf <= 0x80000008);
 }
 
+u32 cpu_model_signature(const struct cpu_model *m)
+{
+    const struct cpuid_leaf *l = leaf_find(m, 1, CPUID_ANY);
+    return l ? l->eax : 0;
+}
+
 static bool apic_enabled(struct cpu *c)
 {
     u64 base;

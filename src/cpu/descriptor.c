@@ -1,5 +1,6 @@
-/* Descriptors: reading them from GDT and LDT, LLDT, LTR, and the instructions that ask about them (LAR, LSL, VERR, VERW).
- * SDM vol. 3, 3.4.5 (segment descriptors), 3.5 (system descriptors), 5.10 (pointer validation); vol. 2. */
+/* Descriptors: reading them from GDT and LDT, LLDT, LTR, and the instructions that ask about them (LAR, LSL,
+ * VERR, VERW). SDM vol. 3, 3.4.5 (segment descriptors), 3.5 (system descriptors), 5.10 (pointer validation);
+ * vol. 2. */
 #include "base/le.h"
 #include "cpu/segment.h"
 
@@ -134,8 +135,8 @@ bool op_ltr(struct cpu *c, u16 sel)
     return true;
 }
 
-/* Reads the descriptor that LAR, LSL, VERR, VERW ask about. *OK false: null, outside the table, or not visible from here. False: a
- * fault. */
+/* Reads the descriptor that LAR, LSL, VERR, VERW ask about. *OK false: null, outside the table, or not
+ * visible from here. False: a fault. */
 static bool query(struct cpu *c, u16 sel, struct desc *d, bool *ok)
 {
     *ok = false;
@@ -169,8 +170,8 @@ bool op_lar(struct cpu *c, u16 sel, u32 *rights, bool *ok)
 
 bool op_lsl(struct cpu *c, u16 sel, u32 *limit, bool *ok)
 {
-    const u32 legacy = 1u << TYPE_TSS16 | 1u << TYPE_LDT | 1u << TYPE_TSS16_BUSY | 1u << TYPE_TSS |
-                       1u << TYPE_TSS_BUSY;
+    const u32 legacy =
+        1u << TYPE_TSS16 | 1u << TYPE_LDT | 1u << TYPE_TSS16_BUSY | 1u << TYPE_TSS | 1u << TYPE_TSS_BUSY;
     const u32 long_mode = 1u << TYPE_LDT | 1u << TYPE_TSS | 1u << TYPE_TSS_BUSY;
     struct desc d;
     if (!query(c, sel, &d, ok))

@@ -1,10 +1,12 @@
-/* Events: what is taken at an instruction boundary and in which order, delivery of exceptions, double and triple faults, software
- * interrupts. SDM vol. 3, 6.9 and table 6-2 (priority), 6.15 and tables 6-4, 6-5 (double fault), 6.8.3 (interrupt shadow), 18.2.3 (DR6),
- * 18.3.1.1 (RF), 9.4.4 (INIT and SIPI). Not modelled: SMM (SMIs are dropped), machine checks. */
+/* Events: what is taken at an instruction boundary and in which order, delivery of exceptions, double and
+ * triple faults, software interrupts. SDM vol. 3, 6.9 and table 6-2 (priority), 6.15 and tables 6-4, 6-5
+ * (double fault), 6.8.3 (interrupt shadow), 18.2.3 (DR6), 18.3.1.1 (RF), 9.4.4 (INIT and SIPI). Not modelled:
+ * SMM (SMIs are dropped), machine checks. */
 #include "cpu/exit.h"
 #include "cpu/segment.h"
 
-/* Silicon can nest benign faults for ever (an #AC whose delivery raises #AC); Trine shuts the vCPU down instead. */
+/* Silicon can nest benign faults for ever (an #AC whose delivery raises #AC); Trine shuts the vCPU down
+ * instead. */
 #define NESTING_MAX 16
 
 static void state_settle(struct cpu *c)
@@ -148,8 +150,8 @@ static void take_trap(struct cpu *c)
     cpu_deliver_fault(c);
 }
 
-/* ATTN_INTR is cleared before the question, so that what arrives meanwhile is not lost, and set again after an answer, because there may
- * be more. */
+/* ATTN_INTR is cleared before the question, so that what arrives meanwhile is not lost, and set again after
+ * an answer, because there may be more. */
 static bool take_intr(struct cpu *c)
 {
     attention_clear(c, ATTN_INTR);

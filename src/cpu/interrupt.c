@@ -1,5 +1,6 @@
 /* Delivery through the IDT in protected and IA-32e mode: task, interrupt and trap gates, stack switches, IST.
- * SDM vol. 2, INT n (pseudocode); vol. 3, 6.10 to 6.14. Vector by vector rules and double faults are in event.c. Not modelled: CET, UINTR. */
+ * SDM vol. 2, INT n (pseudocode); vol. 3, 6.10 to 6.14. Vector by vector rules and double faults are in
+ * event.c. Not modelled: CET, UINTR. */
 #include "base/le.h"
 #include "cpu/segment.h"
 
@@ -79,7 +80,8 @@ static bool enter_long(struct cpu *c, const struct interrupt *n, const struct ga
     return true;
 }
 
-/* What a 16- or 32-bit gate pushes: the segments of virtual-8086 mode, the old stack, flags, CS, IP, error code. */
+/* What a 16- or 32-bit gate pushes: the segments of virtual-8086 mode, the old stack, flags, CS, IP, error
+ * code. */
 static unsigned legacy_frame(const struct cpu *c, const struct interrupt *n, bool inner, u64 frame[10])
 {
     static const u8 v86_order[] = {SEG_GS, SEG_FS, SEG_DS, SEG_ES};

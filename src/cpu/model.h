@@ -48,6 +48,9 @@ struct cpu_model {
 /* CPUID as the guest would see it on C now, without touching registers. */
 struct cpuid_leaf cpuid_read(struct cpu *c, u32 leaf, u32 subleaf);
 
+/* Family, model and stepping as leaf 1 gives them in EAX, and RESET in EDX. */
+u32 cpu_model_signature(const struct cpu_model *m);
+
 /* Bytes of an XSAVE area that holds the components in MASK, legacy region and header included. */
 u32 xsave_size(u64 mask, bool compact);
 

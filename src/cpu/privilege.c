@@ -1,5 +1,6 @@
 /* Instructions whose rights depend on CPL, IOPL and the TSS: CLI, STI, PUSHF, POPF, I/O permission, UMIP.
- * SDM vol. 2 (table 3-7 STI, table 4-16 POPF), vol. 3, 21.2 and 21.4 (VME, PVI); vol. 1, 19.5 (I/O permission bitmap). */
+ * SDM vol. 2 (table 3-7 STI, table 4-16 POPF), vol. 3, 21.2 and 21.4 (VME, PVI); vol. 1, 19.5 (I/O permission
+ * bitmap). */
 #include "base/le.h"
 #include "cpu/segment.h"
 

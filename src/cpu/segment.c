@@ -1,5 +1,6 @@
 /* Segment registers: loading ES, SS, DS, FS, GS; logical to linear addresses.
- * SDM vol. 3, 3.4 (logical and linear addresses), 5.3 to 5.6 (limit, type and privilege checks); vol. 2, MOV. */
+ * SDM vol. 3, 3.4 (logical and linear addresses), 5.3 to 5.6 (limit, type and privilege checks); vol. 2, MOV.
+ */
 #include "cpu/segment.h"
 
 void seg_load_real(struct cpu *c, enum seg_reg s, u16 sel)

@@ -131,7 +131,8 @@ struct stack {
 struct stack stack_current(const struct cpu *c);
 /* Is there room to push N items of SIZE bytes? Else #SS(error). */
 bool stack_room(struct cpu *c, const struct stack *s, unsigned size, unsigned n) MUST_CHECK;
-/* Pushes V[0] to V[N - 1], all or nothing, as code of CPL and CODE_SIZE would; the caller has asked for room. Moves s->sp. */
+/* Pushes V[0] to V[N - 1], all or nothing, as code of CPL and CODE_SIZE would; the caller has asked for room.
+ * Moves s->sp. */
 bool stack_put(struct cpu *c, struct stack *s, unsigned cpl, unsigned code_size, unsigned size, const u64 *v,
                unsigned n) MUST_CHECK;
 /* Reads N items, the first AT bytes above the top; #SS(error) beyond the limit. */
@@ -163,10 +164,13 @@ bool tss_stack(struct cpu *c, unsigned dpl, u32 ext, struct stack *s) MUST_CHECK
 /* RSPn (IST 0) or ISTn out of a 64-bit TSS. */
 bool tss_rsp(struct cpu *c, unsigned dpl, unsigned ist, u32 ext, u64 *rsp) MUST_CHECK;
 enum task_switch_kind { TASK_JMP, TASK_CALL, TASK_IRET, TASK_INT };
-/* A task switch faults in the old task (nothing has happened) or in the new one (c->rip is the new task's). */
+/* A task switch faults in the old task (nothing has happened) or in the new one (c->rip is the new task's).
+ */
 enum transfer { TRANSFER_DONE, TRANSFER_FAULT, TRANSFER_FAULT_NEW_TASK };
-/* SEL is checked by the caller only as far as it depends on how it was reached; EXT goes into the error codes. */
-enum transfer task_enter(struct cpu *c, u16 sel, enum task_switch_kind kind, u64 next, bool rf, u32 ext) MUST_CHECK;
+/* SEL is checked by the caller only as far as it depends on how it was reached; EXT goes into the error
+ * codes. */
+enum transfer task_enter(struct cpu *c, u16 sel, enum task_switch_kind kind, u64 next, bool rf,
+                         u32 ext) MUST_CHECK;
 /* As an instruction's end: a fault of the new task is delivered there. */
 bool task_enter_insn(struct cpu *c, u16 sel, enum task_switch_kind kind, u64 next) MUST_CHECK;
 
@@ -185,7 +189,8 @@ enum transfer interrupt_enter(struct cpu *c, const struct interrupt *n) MUST_CHE
 /* --- cpu/v86.c */
 /* Through the interrupt vector table of real mode. */
 bool interrupt_real(struct cpu *c, const struct interrupt *n) MUST_CHECK;
-/* INT n in virtual-8086 mode: *DONE when the redirection bitmap sent it to the task's own vector table; else the IDT has it. */
+/* INT n in virtual-8086 mode: *DONE when the redirection bitmap sent it to the task's own vector table; else
+ * the IDT has it. */
 bool interrupt_redirect(struct cpu *c, const struct interrupt *n, bool *done) MUST_CHECK;
 
 /* --- cpu/cpu.c */

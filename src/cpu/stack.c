@@ -1,6 +1,6 @@
 /* Frames on the stack: room first, then all or nothing (SDM vol. 3, 6.12; vol. 2, CALL, INT, IRET, RET).
- * A frame is one access where it lies in one piece, so that a page fault finds nothing written; else every item is probed before the
- * first is written. */
+ * A frame is one access where it lies in one piece, so that a page fault finds nothing written; else every
+ * item is probed before the first is written. */
 #include <string.h>
 
 #include "base/bits.h"
@@ -51,11 +51,12 @@ bool stack_room(struct cpu *c, const struct stack *s, unsigned size, unsigned n)
     return true;
 }
 
-/* True when N items from OFF upwards are one piece of at most 64 bytes that one access may cover: alignment checks and data breakpoints
- * look at every item. */
+/* True when N items from OFF upwards are one piece of at most 64 bytes that one access may cover: alignment
+ * checks and data breakpoints look at every item. */
 static bool one_piece(const struct cpu *c, const struct stack *s, u64 off, unsigned bytes)
 {
-    return bytes <= 64 && c->view != TLB_VIEW_NONE && (s->width == 8 || off + bytes - 1 <= ones(8 * s->width));
+    return bytes <= 64 && c->view != TLB_VIEW_NONE &&
+           (s->width == 8 || off + bytes - 1 <= ones(8 * s->width));
 }
 
 static bool put_items(struct cpu *c, const struct stack *s, unsigned size, const u64 *v, unsigned n)

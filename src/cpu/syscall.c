@@ -1,5 +1,5 @@
-/* SYSCALL, SYSRET, SYSENTER, SYSEXIT as Intel's processors do them: SDM vol. 2; vol. 3, 6.8.7 and 6.8.8. Code and stack segments are
- * not read from the descriptor table. */
+/* SYSCALL, SYSRET, SYSENTER, SYSEXIT as Intel's processors do them: SDM vol. 2; vol. 3, 6.8.7 and 6.8.8. Code
+ * and stack segments are not read from the descriptor table. */
 #include "cpu/segment.h"
 
 #define CODE_TYPE (SEG_P | SEG_S | SEG_CODE | SEG_RW | SEG_ACCESSED | SEG_G)

@@ -1,6 +1,7 @@
 /* The task-state segment: stacks for inner levels, and the hardware task switch.
- * SDM vol. 3, 7.2 (TSS formats), 7.3 and tables 7-1, 7-2 (task switching), 7.7 (64-bit TSS). A switch has a point of no return: before it all
- * that the switch will touch is checked and found accessible; after it faults belong to the new task. */
+ * SDM vol. 3, 7.2 (TSS formats), 7.3 and tables 7-1, 7-2 (task switching), 7.7 (64-bit TSS). A switch has a
+ * point of no return: before it all that the switch will touch is checked and found accessible; after it
+ * faults belong to the new task. */
 #include <string.h>
 
 #include "base/le.h"
@@ -9,8 +10,8 @@
 #include "cpu/walk.h"
 
 /* Offsets, 32-bit TSS | 16-bit TSS:
- *   link 0 | 0, SS:ESP of levels 0 to 2 from 4 | 2, CR3 1c | -, EIP 20 | e, EFLAGS 24 | 10, EAX ... EDI 28 | 12, ES CS SS DS 48 | 22, FS GS 58 | -,
- *   LDT 60 | 2a, T (bit 0) 64 | -, base of the I/O map 66 | - */
+ *   link 0 | 0, SS:ESP of levels 0 to 2 from 4 | 2, CR3 1c | -, EIP 20 | e, EFLAGS 24 | 10, EAX ... EDI 28 |
+ * 12, ES CS SS DS 48 | 22, FS GS 58 | -, LDT 60 | 2a, T (bit 0) 64 | -, base of the I/O map 66 | - */
 struct tss_layout {
     u8 word; /* bytes of a register slot, and of a selector slot */
     u8 ip, gpr, sreg, sregs, ldt;
@@ -18,9 +19,9 @@ struct tss_layout {
 };
 static const struct tss_layout tss16 = {2, 0x0e, 0x12, 0x22, 4, 0x2a, 0x2b};
 static const struct tss_layout tss32 = {4, 0x20, 0x28, 0x48, 6, 0x60, 0x67};
-#define TSS_CR3       0x1c
-#define TSS_TRAP      0x64
-#define TSS32_BYTES   0x68
+#define TSS_CR3     0x1c
+#define TSS_TRAP    0x64
+#define TSS32_BYTES 0x68
 
 /* The order of selectors in the TSS. */
 static const u8 sreg_order[] = {SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS};
@@ -204,7 +205,8 @@ static bool data_ok(u16 sel, u16 attr, unsigned cpl)
     return attr_readable(attr) && (any_level || (dpl >= cpl && dpl >= (sel & SEL_RPL)));
 }
 
-/* Loads one of the new task's segment registers (table 7-1); its selector is in place, its hidden part is void. */
+/* Loads one of the new task's segment registers (table 7-1); its selector is in place, its hidden part is
+ * void. */
 static bool load_segment(struct cpu *c, const struct task *t, enum seg_reg r, unsigned cpl)
 {
     u16 sel = c->seg[r].sel;
@@ -214,10 +216,9 @@ static bool load_segment(struct cpu *c, const struct task *t, enum seg_reg r, un
     if (!desc_fetch(c, sel, VEC_TS, t->ext, &d))
         return false;
     u16 attr = desc_attr(&d);
-    bool ok = r == SEG_CS ? code_ok(sel, attr)
-              : r == SEG_SS
-                  ? attr_writable(attr) && attr_dpl(attr) == cpl && (sel & SEL_RPL) == cpl
-                  : data_ok(sel, attr, cpl);
+    bool ok = r == SEG_CS   ? code_ok(sel, attr)
+              : r == SEG_SS ? attr_writable(attr) && attr_dpl(attr) == cpl && (sel & SEL_RPL) == cpl
+                            : data_ok(sel, attr, cpl);
     if (!ok)
         return ts_raise(c, sel, t->ext);
     if (!(attr & SEG_P))

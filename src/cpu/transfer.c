@@ -1,5 +1,6 @@
 /* Far JMP, CALL and RET, and what they share with gates and IRET. Task switches are in task.c.
- * SDM vol. 2, JMP, CALL, RET; vol. 3, 5.8 (privilege level checking when transferring control), 6.8.8. Not modelled: CET. */
+ * SDM vol. 2, JMP, CALL, RET; vol. 3, 5.8 (privilege level checking when transferring control), 6.8.8. Not
+ * modelled: CET. */
 #include "cpu/segment.h"
 
 bool target_ok(struct cpu *c, const struct seg *cs, u64 rip, u32 ext)
@@ -170,7 +171,8 @@ static bool call_gate_same(struct cpu *c, const struct call_gate *g, const struc
     u64 frame[] = {c->seg[SEG_CS].sel, next};
     if (cpu_long_mode(c))
         s.width = 8;
-    if (!stack_room(c, &s, g->size, 2) || !target_ok(c, cs, g->off, 0) || !desc_set_accessed(c, g->sel, cs->attr) ||
+    if (!stack_room(c, &s, g->size, 2) || !target_ok(c, cs, g->off, 0) ||
+        !desc_set_accessed(c, g->sel, cs->attr) ||
         !stack_put(c, &s, c->cpl, seg_code_size(c, cs), g->size, frame, 2))
         return false;
     stack_commit(c, s.sp, s.width);
@@ -240,7 +242,8 @@ static bool transfer_task(struct cpu *c, u16 sel, const struct desc *d, enum tas
         if (!(attr & SEG_P))
             return cpu_raise_error(c, VEC_NP, sel_error(tss, 0));
     } else {
-        if (attr_dpl(attr) < c->cpl || (sel & SEL_RPL) > attr_dpl(attr) || sel & SEL_TI || attr & 2 /* busy */)
+        if (attr_dpl(attr) < c->cpl || (sel & SEL_RPL) > attr_dpl(attr) || sel & SEL_TI ||
+            attr & 2 /* busy */)
             return cpu_raise_gp(c, sel_error(sel, 0));
         if (!(attr & SEG_P))
             return cpu_raise_error(c, VEC_NP, sel_error(sel, 0));

@@ -1,5 +1,6 @@
 /* Real mode's interrupts, and virtual-8086 mode's software interrupts.
- * SDM vol. 3, 21.1.4 (interrupt and exception handling in real mode), 21.3 (virtual-8086 mode), table 21-2 (methods of INT n). */
+ * SDM vol. 3, 21.1.4 (interrupt and exception handling in real mode), 21.3 (virtual-8086 mode), table 21-2
+ * (methods of INT n). */
 #include "base/le.h"
 #include "cpu/segment.h"
 
@@ -21,7 +22,8 @@ bool interrupt_real(struct cpu *c, const struct interrupt *n)
     return true;
 }
 
-/* The redirection bitmap lies in the 32 bytes below the I/O bitmap; a set bit keeps the interrupt for the IDT. */
+/* The redirection bitmap lies in the 32 bytes below the I/O bitmap; a set bit keeps the interrupt for the
+ * IDT. */
 static bool redirected(struct cpu *c, u8 vector, bool *yes)
 {
     const struct seg *tr = &c->seg[SEG_TR];

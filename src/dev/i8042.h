@@ -14,6 +14,8 @@ struct i8042 {
     u8 status;    /* without OBF and AUXDATA, which follow from out_* */
     u8 out;       /* output buffer */
     u8 out_kind;  /* 0 empty, 1 keyboard, 2 auxiliary port */
+    u8 reply;     /* of the controller; goes before what the keyboard has to say */
+    u8 reply_kind;
     u8 out_port;
     u8 command;   /* waits for its data byte; 0: none */
     bool break_code; /* translation: 0xf0 was seen */
@@ -21,7 +23,7 @@ struct i8042 {
     u8 queue[I8042_QUEUE]; /* ring: what the keyboard has to say */
     u8 head, count;
     u8 kbd_command; /* waits for its parameter; 0: none */
-    u8 leds, scan_set, rate, last;
+    u8 scan_set, last;
     bool scanning;
 };
 

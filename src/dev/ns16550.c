@@ -133,7 +133,7 @@ static void show_top(struct ns16550 *u)
 {
     if (!u->rx_count)
         return;
-    u->top_error |= u->rx_error[u->rx_head];
+    u->top_error |= u->rx_error[u->rx_head] & LSR_ERRORS;
     u->rx_error[u->rx_head] = 0;
 }
 
@@ -157,7 +157,7 @@ static u8 rx_pop(struct ns16550 *u)
     if (!u->rx_count)
         return 0;
     u8 byte = u->rx[u->rx_head];
-    u->rx_head = (u->rx_head + 1) % NS16550_FIFO;
+    u->rx_head = (u8)((u->rx_head + 1) % NS16550_FIFO);
     u->rx_count--;
     show_top(u);
     restart_timeout(u);
@@ -371,7 +371,7 @@ static void ns16550_reset(void *instance)
 static bool ns16550_after_restore(void *instance)
 {
     struct ns16550 *u = instance;
-    if (u->rx_count > capacity(u) || u->tx_count > capacity(u))
+    if (u->rx_count > capacity(u) || u->tx_count > capacity(u) || u->lsr & ~LSR_OE || u->top_error & ~LSR_ERRORS)
         return false;
     timer_arm(u->clock, &u->timeout, u->timeout_ns);
     update_irq(u);

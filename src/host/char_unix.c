@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -10,6 +11,9 @@
 /* A socket file that nobody listens on any more is in the way: takes it out. Anything else stays and makes bind fail. */
 static void char_unix_clear(const struct sockaddr_un *a)
 {
+    struct stat st;
+    if (lstat(a->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode)) /* connect refuses other files with the same errno */
+        return;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return;

@@ -83,9 +83,8 @@ enum decode_status {
  * fn. */
 enum decode_status insn_decode(const u8 *bytes, unsigned len, unsigned code_size, struct insn *i);
 
-/* Where one mnemonic moves between register files both ways, the row is split: MOVD_TO_VEC (0F 6E), MOVD_FROM_VEC (0F 7E), and the same for MOVQ with
- * REX.W, VMOVD, VMOVQ; `MOVQ` and `VMOVQ` alone move between vectors and memory. `size` of a vector instruction is the largest vector register among its operands:
- * 8 MMX, 16 XMM, 32 YMM; its memory operand's size is in msize. */
+/* `size` of a vector instruction is the largest vector register among its operands: 8 MMX, 16 XMM, 32 YMM; its memory operand's size is in msize.
+ * What else isa/ops_simd.def says of its records holds too. */
 
 /* The operation's name in the manual's notation. */
 const char *op_name(enum op op);

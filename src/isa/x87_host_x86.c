@@ -1,9 +1,10 @@
-/* x87 arithmetic by the host's x87: each function runs the very instruction under the guest's rounding, precision, and overflow and underflow
- * masks. An unmasked exception only becomes a trap at the next waiting instruction: FNCLEX comes first. Between functions the host's
- * stack is empty and its control word is the ABI's.
+/* x87 arithmetic by the host's x87: each function runs the very instruction under the guest's rounding,
+ * precision, and overflow and underflow masks. An unmasked exception only becomes a trap at the next waiting
+ * instruction: FNCLEX comes first. Between functions the host's stack is empty and its control word is the
+ * ABI's.
  *
- * FNSTSW followed by FNCLEX costs 100 ns and more, so exception flags stay set in the host's FPU as long as the guest has them set too: one that
- * the guest has not is cleared before the next operation. */
+ * FNSTSW followed by FNCLEX costs 100 ns and more, so exception flags stay set in the host's FPU as long as
+ * the guest has them set too: one that the guest has not is cleared before the next operation. */
 #include "isa/x87_host.h"
 
 #define MASKED 0x67 /* IM DM ZM PM, and the bit that is always one */
@@ -36,47 +37,47 @@ static inline void x87_leave(u16 cw)
     "1:\n\t"
 
 #define BINARY(name, insn)                                                                                   \
-    u16 x87_##name(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a, const struct f80 *b)                          \
+    u16 x87_##name(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a, const struct f80 *b)              \
     {                                                                                                        \
-        u16 sw, in = x87_enter(cw, sticky);                                                                           \
+        u16 sw, in = x87_enter(cw, sticky);                                                                  \
         __asm__ volatile("fldt %3\n\tfldt %2\n\t" insn "\n\t" STATUS "fstpt %1\n\tfstp %%st(0)"              \
                          : "=&a"(sw), "=m"(*r)                                                               \
                          : "m"(*a), "m"(*b)                                                                  \
                          : "st", "st(1)", "cc");                                                             \
-        x87_leave(in);                                                                                        \
+        x87_leave(in);                                                                                       \
         return sw;                                                                                           \
     }
 
 /* Two operands, ST(1) replaced and ST(0) popped. */
 #define BINARY_POP(name, insn)                                                                               \
-    u16 x87_##name(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a, const struct f80 *b)                          \
+    u16 x87_##name(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a, const struct f80 *b)              \
     {                                                                                                        \
-        u16 sw, in = x87_enter(cw, sticky);                                                                           \
+        u16 sw, in = x87_enter(cw, sticky);                                                                  \
         __asm__ volatile("fldt %3\n\tfldt %2\n\t" insn "\n\t" STATUS "fstpt %1"                              \
                          : "=&a"(sw), "=m"(*r)                                                               \
                          : "m"(*a), "m"(*b)                                                                  \
                          : "st", "st(1)", "cc");                                                             \
-        x87_leave(in);                                                                                        \
+        x87_leave(in);                                                                                       \
         return sw;                                                                                           \
     }
 
 #define UNARY(name, insn)                                                                                    \
-    u16 x87_##name(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a)                                               \
+    u16 x87_##name(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a)                                   \
     {                                                                                                        \
-        u16 sw, in = x87_enter(cw, sticky);                                                                           \
+        u16 sw, in = x87_enter(cw, sticky);                                                                  \
         __asm__ volatile("fldt %2\n\t" insn "\n\t" STATUS "fstpt %1"                                         \
                          : "=&a"(sw), "=m"(*r)                                                               \
                          : "m"(*a)                                                                           \
                          : "st", "cc");                                                                      \
-        x87_leave(in);                                                                                        \
+        x87_leave(in);                                                                                       \
         return sw;                                                                                           \
     }
 
 /* Pushes unless C2 says that the argument is out of range. */
 #define UNARY_PUSH(name, insn)                                                                               \
-    u16 x87_##name(u16 cw, u16 sticky, struct f80 *r, struct f80 *top, const struct f80 *a)                              \
+    u16 x87_##name(u16 cw, u16 sticky, struct f80 *r, struct f80 *top, const struct f80 *a)                  \
     {                                                                                                        \
-        u16 sw, in = x87_enter(cw, sticky);                                                                           \
+        u16 sw, in = x87_enter(cw, sticky);                                                                  \
         __asm__ volatile("fldt %3\n\t" insn "\n\t" STATUS "testb $4, %%ah\n\t"                               \
                          "jnz 2f\n\t"                                                                        \
                          "fstpt %2\n"                                                                        \
@@ -85,20 +86,21 @@ static inline void x87_leave(u16 cw)
                          : "=&a"(sw), "=m"(*r), "+m"(*top)                                                   \
                          : "m"(*a)                                                                           \
                          : "st", "st(1)", "cc");                                                             \
-        x87_leave(in);                                                                                        \
+        x87_leave(in);                                                                                       \
         return sw;                                                                                           \
     }
 
-/* Stores in the instruction itself, before the status is read. POP: what takes the operand off where the store does not. */
+/* Stores in the instruction itself, before the status is read. POP: what takes the operand off where the
+ * store does not. */
 #define STORE(name, type, insn, pop)                                                                         \
-    u16 x87_##name(u16 cw, u16 sticky, type *r, const struct f80 *a)                                                     \
+    u16 x87_##name(u16 cw, u16 sticky, type *r, const struct f80 *a)                                         \
     {                                                                                                        \
-        u16 sw, in = x87_enter(cw, sticky);                                                                           \
+        u16 sw, in = x87_enter(cw, sticky);                                                                  \
         __asm__ volatile("fldt %2\n\t" insn " %1\n\t" STATUS pop                                             \
                          : "=&a"(sw), "+m"(*r)                                                               \
                          : "m"(*a)                                                                           \
                          : "st", "cc");                                                                      \
-        x87_leave(in);                                                                                        \
+        x87_leave(in);                                                                                       \
         return sw;                                                                                           \
     }
 

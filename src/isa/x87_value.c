@@ -18,7 +18,8 @@ void f80_from_i64(struct f80 *r, i64 v)
     set_normal(r, v < 0, 63 - shift, m << shift);
 }
 
-bool f80_widen(struct f80 *r, bool negative, unsigned exp, unsigned exp_max, int bias, u64 frac, unsigned fbits)
+bool f80_widen(struct f80 *r, bool negative, unsigned exp, unsigned exp_max, int bias, u64 frac,
+               unsigned fbits)
 {
     unsigned sign = negative ? F80_SIGN : 0;
     u64 man = frac << (63 - fbits);

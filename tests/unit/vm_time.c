@@ -343,7 +343,7 @@ static u64 story_run(u64 seed, u64 *digest)
     CHECK_STR(s.guest.output, "hi");
     CHECK_STR(s.input, "ls\nabcdefghijkl");
     u64 now = clock_now(&vm->clock);
-    CHECK(now > 49000000 && now < 51000000);
+    CHECK(now > 48900000 && now < 50100000); /* the mode's own edge may be the first tick */
     vm_stats(vm, &stats);
     CHECK(stats.counted && stats.guest_instructions == vm->vcpus[0].cpu.icount);
     vm_destroy(vm);
@@ -355,7 +355,7 @@ static void test_repeats(void)
 {
     u64 digest[3], hash[3];
     FILE *f = fopen(log_path, "w");
-    fputs("0 6c73\n20000000 0a\n30000000 6162636465666768696a6b6c6d6e6f70717273\n", f);
+    fputs("100 6c73\n20000000 0a\n30000000 6162636465666768696a6b6c6d6e6f70717273\n", f);
     fclose(f);
     hash[0] = story_run(1, &digest[0]);
     hash[1] = story_run(1, &digest[1]);

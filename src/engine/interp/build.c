@@ -141,6 +141,8 @@ static void finish(struct cpu *c, struct interp *it, struct insn *i, enum decode
         i->fn = interp_raise_ud;
         return;
     }
+    if (bind_of_op[i->op] == interp_bind_X87)
+        i->imm = (i32)offset; /* FIP without counting */
     i->fn = bind_of_op[i->op](i, c->code_size, it->mode & MODE_FLAT);
     if (!i->fn)
         i->fn = interp_unbuilt;

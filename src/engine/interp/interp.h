@@ -53,7 +53,6 @@ insn_fn interp_bind_FLOW(const struct insn *i, unsigned code_size, bool flat);
 insn_fn interp_bind_SYSTEM(const struct insn *i, unsigned code_size, bool flat);
 insn_fn interp_bind_X87(const struct insn *i, unsigned code_size, bool flat);
 insn_fn interp_bind_SIMD(const struct insn *i, unsigned code_size, bool flat);
-insn_fn interp_bind_MMX(const struct insn *i, unsigned code_size, bool flat);
 insn_fn interp_bind_AVX(const struct insn *i, unsigned code_size, bool flat);
 
 #endif

@@ -142,3 +142,85 @@ SIMD_ROW(LDMXCSR, {NULL, ldmxcsr})
 SIMD_ROW(STMXCSR, {NULL, stmxcsr})
 SIMD_ROW(VLDMXCSR, {NULL, vldmxcsr})
 SIMD_ROW(VSTMXCSR, {NULL, vstmxcsr})
+
+/* Dot products, in steps as the manual has them: products of the lanes that imm 7..4 selects, sums of pairs,
+ * their sum; into the lanes that imm 3..0 selects. Each step has its own exceptions. */
+INLINE void select_lanes(union xmm *r, const union xmm *s, unsigned lanes)
+{
+    for (unsigned k = 0; k < 4; k++)
+        r->d[k] = lanes >> k & 1 ? s->d[k] : 0;
+}
+#define FP_STEP(call)                                                                                        \
+    do {                                                                                                     \
+        fp_begin(&e, c->fpu.mxcsr);                                                                          \
+        for (unsigned h = 0; h < halves; h++)                                                                \
+            call;                                                                                            \
+        if (!fp_commit(c, &e))                                                                               \
+            return false;                                                                                    \
+    } while (0)
+static bool dot_ps(struct cpu *c, union xmm *r, const union xmm *a, const union xmm *b, unsigned imm,
+                   unsigned halves)
+{
+    struct fp_env e;
+    union xmm x[2], y[2], t[2];
+    for (unsigned h = 0; h < halves; h++) {
+        select_lanes(&x[h], &a[h], imm >> 4);
+        select_lanes(&y[h], &b[h], imm >> 4);
+    }
+    FP_STEP(fp_mulps(&e, &t[h], &x[h], &y[h]));
+    FP_STEP(fp_haddps(&e, &x[h], &t[h], &t[h]));
+    FP_STEP(fp_haddps(&e, &t[h], &x[h], &x[h]));
+    for (unsigned h = 0; h < halves; h++)
+        select_lanes(&r[h], &t[h], imm);
+    return true;
+}
+static bool dot_pd(struct cpu *c, union xmm *r, const union xmm *a, const union xmm *b, unsigned imm,
+                   unsigned halves)
+{
+    struct fp_env e;
+    union xmm x[1], y[1], t[1];
+    unsigned lanes = (imm >> 4 & 1) * 3 | (imm >> 5 & 1) * 12;
+    select_lanes(x, a, lanes);
+    select_lanes(y, b, lanes);
+    FP_STEP(fp_mulpd(&e, &t[h], &x[h], &y[h]));
+    FP_STEP(fp_haddpd(&e, &x[h], &t[h], &t[h]));
+    select_lanes(r, x, (imm & 1) * 3 | (imm >> 1 & 1) * 12);
+    return true;
+}
+#define DOT(OP, dot)                                                                                         \
+    SIMD_HANDLER(h_##OP##_rr)                                                                                \
+    {                                                                                                        \
+        union xmm r;                                                                                         \
+        TRY(c, i, sse_check(c) && dot(c, &r, XMM(c, i->rd), XMM(c, i->rs), (u8)i->imm, 1));                  \
+        *XMM(c, i->rd) = r;                                                                                  \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_HANDLER(h_##OP##_rm)                                                                                \
+    {                                                                                                        \
+        union xmm r, m;                                                                                      \
+        TRY(c, i, sse_check(c) && sse_source(c, i, &m, 16));                                                 \
+        TRY(c, i, dot(c, &r, XMM(c, i->rd), &m, (u8)i->imm, 1));                                             \
+        *XMM(c, i->rd) = r;                                                                                  \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_HANDLER(h_V##OP##_rr)                                                                               \
+    {                                                                                                        \
+        union xmm r[2];                                                                                      \
+        bool wide = vex_wide(i);                                                                             \
+        TRY(c, i, avx_check(c) && dot(c, r, XMM(c, i->rv), XMM(c, i->rs), (u8)i->imm, wide ? 2 : 1));        \
+        vex_put(c, i, r, wide);                                                                              \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_HANDLER(h_V##OP##_rm)                                                                               \
+    {                                                                                                        \
+        union xmm r[2], m[2];                                                                                \
+        bool wide = vex_wide(i);                                                                             \
+        TRY(c, i, avx_check(c) && vex_source(c, i, m, wide));                                                \
+        TRY(c, i, dot(c, r, XMM(c, i->rv), m, (u8)i->imm, wide ? 2 : 1));                                    \
+        vex_put(c, i, r, wide);                                                                              \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})                                                                 \
+    SIMD_ROW(V##OP, {h_V##OP##_rr, h_V##OP##_rm})
+DOT(DPPS, dot_ps)
+DOT(DPPD, dot_pd)

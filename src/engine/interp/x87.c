@@ -1,6 +1,7 @@
 /* The x87 family's binding, exceptions and stack faults (SDM vol. 1, 8.4 to 8.6).
- * CR0.NE = 0: the FERR# wire is pulled and IRQ 13, if it can be taken, is taken before the waiting instruction. IGNNE# is not modelled: when no
- * interrupt comes, the instruction runs instead of waiting for ever. */
+ * CR0.NE = 0: the FERR# wire is pulled and IRQ 13, if it can be taken, is taken before the waiting
+ * instruction. IGNNE# is not modelled: when no interrupt comes, the instruction runs instead of waiting for
+ * ever. */
 #include "engine/interp/x87.h"
 
 #include "cpu/walk.h"

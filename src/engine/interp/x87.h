@@ -1,7 +1,9 @@
-/* Inside the x87 family: the register stack, the status word, and the shape of handlers (SDM vol. 1, chapter 8).
+/* Inside the x87 family: the register stack, the status word, and the shape of handlers (SDM vol. 1, chapter
+ * 8).
  *
- * The work of an instruction is a function that returns an enum x87_end; X87_HANDLER makes the handler of it, which has no locals and so goes on by a
- * tail call. It commits registers and status only when memory operands are done with. */
+ * The work of an instruction is a function that returns an enum x87_end; X87_HANDLER makes the handler of it,
+ * which has no locals and so goes on by a tail call. It commits registers and status only when memory
+ * operands are done with. */
 #ifndef ENGINE_INTERP_X87_H
 #define ENGINE_INTERP_X87_H
 
@@ -26,7 +28,8 @@ const struct insn *x87_way_out(struct cpu *c, const struct insn *i, enum x87_end
         NEXT(c, i);                                                                                          \
     }
 
-/* The handlers of one operation by the memory operand's bytes; the last is for environments. Null: there is no such form. */
+/* The handlers of one operation by the memory operand's bytes; the last is for environments. Null: there is
+ * no such form. */
 enum { X87_M16, X87_M32, X87_M64, X87_M80, X87_ENV, X87_MEMORY_FORMS };
 struct x87_row {
     insn_fn reg;
@@ -93,7 +96,7 @@ INLINE void x87_set_top(struct cpu *c, unsigned top)
 
 INLINE void x87_pop(struct cpu *c)
 {
-    c->fpu.ftw &= (u8)~(1u << x87_physical(c, 0));
+    c->fpu.ftw &= (u8) ~(1u << x87_physical(c, 0));
     x87_set_top(c, x87_physical(c, 1));
 }
 
@@ -120,7 +123,8 @@ INLINE void x87_status(struct cpu *c, const struct insn *i, unsigned sw, unsigne
         x87_unmasked(c, i);
 }
 
-/* IE, DE and ZE are found before anything is computed: unmasked, they leave operands and stack alone. True: so it is, and the status is set. */
+/* IE, DE and ZE are found before anything is computed: unmasked, they leave operands and stack alone. True:
+ * so it is, and the status is set. */
 bool x87_refuse(struct cpu *c, const struct insn *i, unsigned sw) COLD;
 INLINE bool x87_refused(struct cpu *c, const struct insn *i, unsigned sw)
 {
@@ -134,8 +138,8 @@ bool x87_overflow(struct cpu *c, const struct insn *i) COLD;
 /* Masked response of an instruction whose result goes to ST(N): the real indefinite. */
 void x87_set_indefinite(struct cpu *c, unsigned n) COLD;
 
-/* FIP of a non-control instruction; the record's imm is its distance from the block's start. FDP and FOP are kept for unmasked exceptions only,
- * FCS and FDS not at all, as CPUID says. */
+/* FIP of a non-control instruction; the record's imm is its distance from the block's start. FDP and FOP are
+ * kept for unmasked exceptions only, FCS and FDS not at all, as CPUID says. */
 INLINE void x87_note(struct cpu *c, const struct insn *i)
 {
     u64 rip = c->gpr[GPR_RIP].q + (u64)(i64)i->imm;

@@ -1,4 +1,6 @@
-/* x87 arithmetic and comparison (SDM vol. 1, 8.3.5 and 8.3.6). What rounds is isa/x87_host.h's; here are operands, stack and status. */
+/* x87 arithmetic and comparison (SDM vol. 1, 8.3.5 and 8.3.6). What rounds is isa/x87_host.h's; here are
+ * operands, stack and status. */
+#include "base/le.h"
 #include "engine/interp/x87.h"
 
 /* --- ST(rd) <- ST(rd) op ST(rs), reversed, with pop */
@@ -15,14 +17,14 @@ static enum x87_end arith_underflow(struct cpu *c, const struct insn *i, unsigne
     return X87_DONE;
 }
 
-INLINE enum x87_end arith(struct cpu *c, const struct insn *i, x87_binary *fn, unsigned d, const struct f80 *b,
-                          unsigned operand_flags, bool reversed, bool pop)
+INLINE enum x87_end arith(struct cpu *c, const struct insn *i, x87_binary *fn, unsigned d,
+                          const struct f80 *b, unsigned operand_flags, bool reversed, bool pop)
 {
     struct f80 r;
     struct f80 *a = x87_st(c, d);
     u16 cw = c->fpu.fcw, sticky = c->fpu.fsw;
     unsigned sw = reversed ? fn(cw, sticky, &r, b, a) : fn(cw, sticky, &r, a, b);
-    if (UNLIKELY(operand_flags) && !(sw & (FSW_IE | FSW_ZE) & ~sticky) && !f80_is_nan(a))
+    if (UNLIKELY(operand_flags) && f80_classify(a) < F80_QNAN) /* NaNs come before denormals */
         sw |= operand_flags;
     if (!x87_refused(c, i, sw)) {
         f80_copy(a, &r);
@@ -75,7 +77,8 @@ INLINE bool operand_load(struct cpu *c, const struct insn *i, enum kind kind, st
     }
 }
 
-INLINE enum x87_end arith_mem(struct cpu *c, const struct insn *i, x87_binary *fn, enum kind kind, bool reversed)
+INLINE enum x87_end arith_mem(struct cpu *c, const struct insn *i, x87_binary *fn, enum kind kind,
+                              bool reversed)
 {
     struct f80 b;
     unsigned flags;
@@ -109,9 +112,11 @@ ARITH(div, x87_div, false)
 ARITH(divr, x87_div, true)
 
 #define ARITH_ROWS(NAME, name)                                                                               \
-    const struct x87_row x87_row_F##NAME = {h_f##name, {[X87_M32] = h_f##name##_m32, [X87_M64] = h_f##name##_m64}}; \
+    const struct x87_row x87_row_F##NAME = {h_f##name,                                                       \
+                                            {[X87_M32] = h_f##name##_m32, [X87_M64] = h_f##name##_m64}};     \
     const struct x87_row x87_row_F##NAME##P = {.reg = h_f##name##p};                                         \
-    const struct x87_row x87_row_FI##NAME = {NULL, {[X87_M16] = h_fi##name##_m16, [X87_M32] = h_fi##name##_m32}};
+    const struct x87_row x87_row_FI##NAME = {NULL,                                                           \
+                                             {[X87_M16] = h_fi##name##_m16, [X87_M32] = h_fi##name##_m32}};
 
 ARITH_ROWS(ADD, add)
 ARITH_ROWS(MUL, mul)
@@ -130,7 +135,8 @@ INLINE void pops(struct cpu *c, unsigned n)
         x87_pop(c);
 }
 
-INLINE enum x87_end compare(struct cpu *c, const struct insn *i, const struct f80 *b, unsigned operand_flags, bool quiet, unsigned pop)
+INLINE enum x87_end compare(struct cpu *c, const struct insn *i, const struct f80 *b, unsigned operand_flags,
+                            bool quiet, unsigned pop)
 {
     unsigned sw = f80_compare(x87_st(c, 0), b, quiet);
     if (!(sw & FSW_C2)) /* NaNs come before denormals */
@@ -180,7 +186,8 @@ INLINE enum x87_end compare_mem(struct cpu *c, const struct insn *i, enum kind k
 /* OF, SF and AF are cleared. */
 static void flags_from_cc(struct cpu *c, unsigned cc)
 {
-    flags_load(&c->fl, (cc & FSW_C3 ? RFLAGS_ZF : 0) | (cc & FSW_C2 ? RFLAGS_PF : 0) | (cc & FSW_C0 ? RFLAGS_CF : 0));
+    flags_load(&c->fl,
+               (cc & FSW_C3 ? RFLAGS_ZF : 0) | (cc & FSW_C2 ? RFLAGS_PF : 0) | (cc & FSW_C0 ? RFLAGS_CF : 0));
 }
 
 INLINE enum x87_end compare_flags(struct cpu *c, const struct insn *i, bool quiet, bool pop)

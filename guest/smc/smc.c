@@ -1,0 +1,233 @@
+/* Self-modifying code: every patch is seen by the next execution of the patched bytes. On silicon this
+ * holds for a write through the address that is executed; through another linear address a serializing
+ * instruction comes between (SDM 3A 8.1.3), as here. */
+#include "paging.h"
+
+static uint8_t code[4 * PAGE_SIZE] ALIGNED(4096);
+
+/* Puts a snippet at code + offset and a context on it. BX points to the code area. */
+static void code_set(struct context *c, const struct snip *s, unsigned offset)
+{
+    memory_copy(code + offset, (const void *)s->start, s->end + 2 - s->start);
+    context_set(c, s);
+    c->ip = ADDR(code) + offset;
+    c->bx = ADDR(code);
+}
+
+static void code_through(const char *what, const struct snip *s, struct context *c, unsigned offset)
+{
+    context_run(c);
+    CHECK_EXIT(what, c, EXIT, NO_ERROR, ADDR(code) + offset + (s->end + 2 - s->start));
+}
+
+TEST(next_instruction)
+{
+    struct context c;
+    /* The immediate of the very next instruction. */
+    const struct snip *s = SNIP("movb $0x42, 1f - 771b + 1(" BX ")\n1: mov $0x11, %cl");
+    for (unsigned i = 0; i < 3; i++) {
+        code_set(&c, s, 0);
+        code_through("patch of the next instruction", s, &c, 0);
+        CHECK_EQUAL("the new immediate", 0x42, c.cx);
+    }
+    /* Its opcode: MOV CL becomes MOV DL. */
+    s = SNIP("movb $0xb2, 1f - 771b(" BX ")\n1: mov $0x11, %cl");
+    code_set(&c, s, 0);
+    code_through("patch of an opcode", s, &c, 0);
+    CHECK_EQUAL("CL untouched", 0, c.cx);
+    CHECK_EQUAL("DL written", 0x11, c.dx);
+    /* Its length: a two-byte MOV becomes two NOPs; then NOPs become a MOV of five bytes. */
+    s = SNIP("movw $0x9090, 1f - 771b(" BX ")\n1: mov $0x11, %cl; mov $0x22, %dl");
+    code_set(&c, s, 0);
+    code_through("patch of boundaries", s, &c, 0);
+    CHECK_EQUAL("CL untouched", 0, c.cx);
+    CHECK_EQUAL("DL written", 0x22, c.dx);
+    s = SNIP("movb $0xb9, 1f - 771b(" BX ")\n1: nop; inc %al; inc %al; nop");
+    code_set(&c, s, 0);
+    code_through("NOP becomes MOV ECX, imm32", s, &c, 0);
+    CHECK_EQUAL("the following bytes are its immediate", 0xc0fec0fe, c.cx);
+    CHECK_EQUAL("AL untouched", 0, c.ax);
+}
+
+/* Each way to write memory, onto the immediate of an instruction further on in the same run. */
+TEST(every_write)
+{
+    struct {
+        const char *what;
+        const struct snip *s;
+        word expect;
+    } table[] = {
+        {"MOV imm", SNIP("movl $0x12345678, 1f - 771b + 1(" BX "); nop; nop\n1: mov $0, %ecx"), 0x12345678},
+        {"ADD", SNIP("addl $5, 1f - 771b + 1(" BX "); nop\n1: mov $7, %ecx"), 12},
+        {"INC", SNIP("incb 1f - 771b + 1(" BX "); nop\n1: mov $7, %ecx"), 8},
+        {"LOCK XADD", SNIP("mov $3, %eax; lock xadd %eax, 1f - 771b + 1(" BX ")\n1: mov $7, %ecx"), 10},
+        {"XCHG", SNIP("mov $3, %eax; xchg %eax, 1f - 771b + 1(" BX ")\n1: mov $7, %ecx"), 3},
+        {"CMPXCHG",
+         SNIP("mov $7, %eax; mov $9, %edx; lock cmpxchg %edx, 1f - 771b + 1(" BX ")\n1: mov $7, %ecx"), 9},
+        {"STOS", SNIP("lea 1f - 771b + 1(" BX "), " DI "; mov $0x55, %eax; stosl\n1: mov $7, %ecx"), 0x55},
+        {"BTS", SNIP("btsl $4, 1f - 771b + 1(" BX ")\n1: mov $7, %ecx"), 0x17},
+        {"SETcc", SNIP("xor %eax, %eax; setz 1f - 771b + 1(" BX ")\n1: mov $7, %ecx"), 1},
+        {"SHL", SNIP("shll 1f - 771b + 1(" BX ")\n1: mov $7, %ecx"), 14},
+        {"PUSH",
+         SNIP("mov " SP ", " DX "; lea 1f - 771b + 5(" BX "), " SP "; pushw $0x1234; pushw $0x5678; mov " DX
+              ", " SP "\n1: mov $7, %ecx"),
+         0x12345678},
+        {"FSTP", SNIP("fninit; fld1; fstps 1f - 771b + 1(" BX ")\n1: mov $7, %ecx"), 0x3f800000},
+        {"MOV through a prefix", SNIP("movw $0x99, 1f - 771b + 1(" BX ")\n1: mov $7, %ecx"), 0x99},
+        {"MOVS",
+         SNIP("lea 1f - 771b + 1(" BX "), " DI "; lea 2f - 771b(" BX "), " SI
+              "; movsl; jmp 1f\n2: .long 0xabcdef01\n1: mov $7, %ecx"),
+         0xabcdef01},
+    };
+    for (unsigned i = 0; i < COUNT(table); i++) {
+        for (unsigned n = 0; n < 2; n++) {
+            struct context c;
+            code_set(&c, table[i].s, 0);
+            code_through(table[i].what, table[i].s, &c, 0);
+            CHECK_EQUAL(table[i].what, table[i].expect, c.cx);
+        }
+    }
+}
+
+/* A run of code over the page boundary; the patch on the next page, and one over the boundary itself. */
+TEST(pages)
+{
+    const struct snip *s =
+        SNIP("movl $0x12345678, 1f - 771b + 1(" BX "); jmp 1f; nop; nop; nop\n1: mov $0, %ecx");
+    for (unsigned offset = PAGE_SIZE - 32; offset < PAGE_SIZE + 4; offset++) {
+        struct context c;
+        for (unsigned n = 0; n < 2; n++) {
+            code_set(&c, s, offset);
+            c.bx = ADDR(code) + offset;
+            code_through("patch near a page boundary", s, &c, offset);
+            CHECK_EQUAL("the new immediate", 0x12345678, c.cx);
+        }
+    }
+    s = SNIP("movb $0x77, (" SI "); mov " DI ", " AX "; jmp *" AX);
+    const struct snip *t = SNIP("mov $0x11, %cl");
+    for (unsigned n = 0; n < 20; n++) {
+        struct context c;
+        memory_copy(code + 2 * PAGE_SIZE, (const void *)t->start, t->end + 2 - t->start);
+        code_set(&c, s, 0);
+        c.si = ADDR(code) + 2 * PAGE_SIZE + 1;
+        c.di = ADDR(code) + 2 * PAGE_SIZE;
+        context_run(&c);
+        CHECK_EXIT("patch on another page, then a jump there", &c, EXIT, NO_ERROR,
+                   ADDR(code) + 2 * PAGE_SIZE + 4);
+        CHECK_EQUAL("the new immediate", 0x77, c.cx);
+    }
+}
+
+/* REP MOVS and REP STOS over the code that follows them, from before its beginning to behind its end. */
+TEST(rep_over_code)
+{
+    struct context c;
+    const struct snip *s =
+        SNIP("rep movsb\n1: mov $0x11, %al; mov $0x22, %dl; mov $0x33, %dh; nop; nop; nop; nop");
+    static const uint8_t with[] = {0xb0, 0x44, 0xb2, 0x55, 0xb6, 0x66};
+    for (unsigned n = 0; n <= sizeof(with); n += 2) {
+        code_set(&c, s, 0);
+        c.si = ADDR(with);
+        c.di = ADDR(code) + 2;
+        c.cx = n;
+        code_through("REP MOVS over the next instructions", s, &c, 0);
+        CHECK_EQUAL("AL", n >= 2 ? 0x44 : 0x11, c.ax);
+        CHECK_EQUAL("DL", n >= 4 ? 0x55 : 0x22, c.dx & 0xff);
+        CHECK_EQUAL("DH", n >= 6 ? 0x66 : 0x33, c.dx >> 8);
+    }
+    s = SNIP("rep stosb\n inc %edx; inc %edx; inc %edx; inc %edx; nop");
+    code_set(&c, s, 0);
+    c.ax = 0x90;
+    c.di = ADDR(code) + 2;
+    c.cx = s->end - s->start - 2;
+    code_through("REP STOS of NOPs", s, &c, 0);
+    CHECK_EQUAL("no INC left", 0, c.dx);
+}
+
+/* A loop that patches an instruction of its own body 1000 times. */
+TEST(loop_1000)
+{
+    struct context c;
+    const struct snip *s =
+        SNIP("xor %edx, %edx\n2: add $0, %edx\n incl 2b - 771b + 2(" BX ")\n dec %ecx; jnz 2b");
+    /* ADD r/m32, imm8 is 83 /0 ib: the sum of 0..n-1 while the byte does not reach 128. */
+    code_set(&c, s, 0);
+    c.cx = 100;
+    code_through("the loop's own ADD", s, &c, 0);
+    CHECK_EQUAL("sum of 0..99", 4950, c.dx);
+    s = SNIP("xor %edx, %edx\n1: movl %ecx, 2f - 771b + 1(" BX
+             "); jmp 2f; nop\n2: mov $0, %eax; add %eax, %edx\n"
+             " dec %ecx; jnz 1b");
+    code_set(&c, s, 0);
+    c.cx = 1000;
+    code_through("1000 patches and jumps", s, &c, 0);
+    CHECK_EQUAL("sum of 1..1000", 500500, c.dx);
+    /* Called from C: a function that is rewritten each time. */
+    const struct snip *function = SNIP("mov $0, %eax; ret");
+    memory_copy(code, (const void *)function->start, 6);
+    uint32_t sum = 0;
+    for (uint32_t n = 1; n <= 1000; n++) {
+        *(volatile uint32_t *)(void *)(code + 1) = n;
+        sum += ((uint32_t(*)(void))ADDR(code))();
+    }
+    CHECK_EQUAL("1000 rewritten functions", 500500, sum);
+    /* In data that changes beside code that does not. */
+    sum = 0;
+    volatile uint32_t *data = (volatile uint32_t *)(void *)(code + 64);
+    for (uint32_t n = 1; n <= 1000; n++) {
+        *data = n;
+        *(volatile uint32_t *)(void *)(code + 1) = 3;
+        sum += ((uint32_t(*)(void))ADDR(code))() + *data;
+    }
+    CHECK_EQUAL("code and data on one page", 503500, sum);
+}
+
+/* Through a second linear address, CPUID between the write and the execution. */
+TEST(alias)
+{
+    struct context c;
+    paging_on(PAGES_NATIVE, PTE_U);
+    entry_set(1, 0, FRAME(0) | PTE_P | PTE_W);
+    entry_set(1, 1, FRAME(0) | PTE_P | PTE_W);
+    flush();
+    const struct snip *s = SNIP("mov %edi, (" SI "); mov " BX ", " BP "; xor %eax, %eax; cpuid; mov " BP
+                                ", " BX "\n1: mov $0x11, %ecx");
+    for (uint32_t n = 1; n <= 50; n++) {
+        frame_code(0, s);
+        context_set(&c, s);
+        c.ip = WINDOW_PAGE(0);
+        c.si = WINDOW_PAGE(1) + (s->end - 4 - s->start);
+        c.di = n * 0x01010101;
+        context_run(&c);
+        CHECK_EXIT("patched through the alias", &c, EXIT, NO_ERROR, WINDOW_PAGE(0) + (s->end + 2 - s->start));
+        CHECK_EQUAL("the new immediate", n * 0x01010101, c.cx);
+    }
+    /* The same bytes are executed at both addresses, then the mapping changes under one of them. */
+    const struct snip *t = SNIP("mov $0x11, %ecx"), *u = SNIP("mov $0x22, %ecx");
+    frame_code(0, t);
+    frame_code(1, u);
+    for (unsigned n = 0; n < 20; n++) {
+        entry_set(1, 0, FRAME(n & 1) | PTE_P);
+        flush_page(WINDOW_PAGE(0));
+        context_set(&c, t);
+        c.ip = WINDOW_PAGE(0);
+        context_run(&c);
+        CHECK_EQUAL("the mapping's own code", n & 1 ? 0x22 : 0x11, c.cx);
+    }
+    paging_off();
+}
+
+/* Code that is patched between an instruction's fault and its retry. */
+TEST(fault_retry)
+{
+    struct context c;
+    const struct snip *s = SNIP("ud2; mov $0x11, %cl");
+    for (unsigned n = 0; n < 5; n++) {
+        code_set(&c, s, 0);
+        context_run(&c);
+        CHECK_EXIT("#UD", &c, UD, NO_ERROR, ADDR(code));
+        code[0] = code[1] = 0x90;
+        code_through("retried as NOPs", s, &c, 0);
+        CHECK_EQUAL("went on", 0x11, c.cx);
+    }
+}
