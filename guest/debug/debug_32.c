@@ -24,7 +24,7 @@ TEST(task_switch)
     c.bx = ADDR(&pointer);
     context_run(&c);
     CHECK_EXIT("TF of the new task: a trap after its first instruction", &c, DB, NO_ERROR, t->start + 1);
-    CHECK_EQUAL("a task switch clears L0 to L3 and leaves G0", DR7_RESET | 2 | 1u << 16, read_dr7());
+    CHECK_EQUAL("[qemu] a task switch clears L0 to L3 and leaves G0", DR7_RESET | 2 | 1u << 16, read_dr7());
     write_dr7(DR7_RESET);
     write_dr6(DR6_RESET);
     __asm__ volatile("clts");
@@ -34,6 +34,8 @@ TEST(task_switch)
 TEST(v86_step)
 {
     struct context c;
+    if (known(QUIRK_QEMU, "single step in v86 mode")) /* QEMU 7.2 itself crashes */
+        return;
     const struct snip *s = SNIP16("inc %ax; pushf; pop %bx; mov %cx, %ss; inc %ax; hlt");
     static const uint8_t offsets[] = {1, 2, 3, 6};
     memory_copy((void *)0x8000, (const void *)s->start, s->end + 2 - s->start);

@@ -14,7 +14,7 @@ TEST(syscall_step)
     context_set_user(&c, s);
     c.flags |= FLAG_TF;
     context_run(&c);
-    CHECK_EXIT("SFMASK with TF: no trap", &c, EXIT, NO_ERROR, t->end + 2);
+    CHECK_EXIT("[bochs] SFMASK with TF: no trap", &c, EXIT, NO_ERROR, t->end + 2);
     CHECK_EQUAL("TF in R11", FLAG_TF, c.r11 & FLAG_TF);
     wrmsr(MSR_SFMASK, 0);
     context_set_user(&c, s);

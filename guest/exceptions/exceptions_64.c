@@ -99,6 +99,37 @@ TEST(ud_64)
         FAULT(table[i].what, table[i].s, UD, NO_ERROR);
 }
 
+TEST(cmpxchg16b)
+{
+    if (!cpu_has(1, 0, 'c', 13)) {
+        skip("CPUID has no CMPXCHG16B");
+        return;
+    }
+    struct context c;
+    static uint64_t cell[3] ALIGNED(16) = {1, 2, 3};
+    const struct snip *s = SNIP("lock cmpxchg16b (%rdi)");
+    context_set(&c, s);
+    c.di = ADDR(cell) + 8;
+    RUN_FAULT("misaligned: #GP(0), in every ring", s, &c, GP, 0);
+    context_set(&c, s);
+    c.di = ADDR(cell);
+    c.ax = 1;
+    c.dx = 2;
+    c.bx = 0x11;
+    c.cx = 0x22;
+    RUN_THROUGH("equal", s, &c);
+    CHECK_EQUAL("ZF", FLAG_ZF, c.flags & FLAG_ZF);
+    CHECK_EQUAL("low half written", 0x11, cell[0]);
+    CHECK_EQUAL("high half written", 0x22, cell[1]);
+    context_set(&c, s);
+    c.di = ADDR(cell);
+    RUN_THROUGH("not equal", s, &c);
+    CHECK_EQUAL("ZF clear", 0, c.flags & FLAG_ZF);
+    CHECK_EQUAL("RAX", 0x11, c.ax);
+    CHECK_EQUAL("RDX", 0x22, c.dx);
+    FAULT("of a register: #UD", SNIP(".byte 0x48, 0x0f, 0xc7, 0xc8"), UD, NO_ERROR);
+}
+
 /* IST: the handler's stack is the TSS's, whatever ring was interrupted; else the frame is aligned to 16. */
 TEST(ist)
 {

@@ -245,6 +245,44 @@ TEST(priority)
     quiet();
 }
 
+/* A REP string instruction is interrupted between iterations: the saved IP is its own, RF is set, and it
+ * resumes. SDM 3A 17.3.1.1 and 6.6. */
+TEST(rep_interrupted)
+{
+    struct context c;
+    static uint8_t from[256 * KiB], to[256 * KiB];
+    const struct snip *s = SNIP("rep movsb");
+    unsigned interrupts = 0;
+    apic_extint(true);
+    for (unsigned i = 0; i < sizeof(from); i++)
+        from[i] = (uint8_t)(i * 13 >> 3);
+    for (unsigned turn = 0; turn < 200 && interrupts < 5; turn++) {
+        pics_set(0xfe, 0xff);
+        pit_start(0, 60 + turn);
+        memory_set(to, 0, sizeof(to));
+        context_set(&c, s);
+        c.flags |= FLAG_IF;
+        c.cx = sizeof(from);
+        c.si = ADDR(from);
+        c.di = ADDR(to);
+        context_run(&c);
+        if (c.vector == BASE1 && c.ip == s->start && c.cx && c.cx != sizeof(from)) {
+            interrupts++;
+            CHECK_EQUAL("SI and CX agree", ADDR(from) + sizeof(from) - c.cx, c.si);
+            CHECK_EQUAL("DI and CX agree", ADDR(to) + sizeof(to) - c.cx, c.di);
+            CHECK_EQUAL("[qemu bochs] RF in the saved flags", FLAG_RF, c.flags & FLAG_RF);
+        }
+        for (unsigned n = 0; n < 10 && c.vector == BASE1; n++) {
+            pic_eoi();
+            context_run(&c);
+        }
+        CHECK_EXIT("it ends", &c, EXIT, NO_ERROR, s->end + 2);
+        CHECK_EQUAL("all is copied", 0, memory_compare(from, to, sizeof(from)));
+    }
+    CHECK("[qemu] it was interrupted in the middle", interrupts > 0);
+    quiet();
+}
+
 /* RTC periodic interrupt: IRQ 8 through the cascade, with register C as its acknowledgement. */
 TEST(rtc_cascade)
 {

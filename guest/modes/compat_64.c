@@ -277,15 +277,14 @@ TEST(fs_gs_base)
 {
     struct context c;
     static uint64_t cells[2] = {0x1111, 0x2222};
-    const struct snip *s =
-        SNIP("mov %fs:0, %rax; mov %gs:8, %rbx; swapgs; mov %gs:0, %rcx; swapgs");
+    const struct snip *s = SNIP("mov %fs:0, %rax; mov %gs:8, %rbx; swapgs; mov %gs:0, %rcx; swapgs");
     context_set(&c, s);
     c.fs = c.gs = 0;
     /* Loading FS and GS in context_run would clear the bases: the snippet sets them. */
-    s = SNIP(
-        "mov $0xc0000100, %ecx; mov %esi, %eax; xor %edx, %edx; wrmsr; inc %ecx; wrmsr\n"
-        "add $8, %eax; inc %ecx; wrmsr\n"
-        "mov %fs:0, %rax; mov %gs:8, %rbx; swapgs; mov %gs:0, %rcx; mov %gs, %edi; swapgs; .byte 0x64; lea 0, %r8");
+    s = SNIP("mov $0xc0000100, %ecx; mov %esi, %eax; xor %edx, %edx; wrmsr; inc %ecx; wrmsr\n"
+             "add $8, %eax; inc %ecx; wrmsr\n"
+             "mov %fs:0, %rax; mov %gs:8, %rbx; swapgs; mov %gs:0, %rcx; mov %gs, %edi; swapgs; .byte 0x64; "
+             "lea 0, %r8");
     context_set(&c, s);
     c.si = ADDR(cells);
     RUN_THROUGH("bases by MSR", s, &c);
