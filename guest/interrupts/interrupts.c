@@ -256,15 +256,15 @@ TEST(rep_interrupted)
     apic_extint(true);
     for (unsigned i = 0; i < sizeof(from); i++)
         from[i] = (uint8_t)(i * 13 >> 3);
-    for (unsigned turn = 0; turn < 200 && interrupts < 5; turn++) {
-        pics_set(0xfe, 0xff);
-        pit_start(0, 60 + turn);
+    for (unsigned turn = 0; turn < 140 && interrupts < 5; turn++) {
         memory_set(to, 0, sizeof(to));
         context_set(&c, s);
         c.flags |= FLAG_IF;
         c.cx = sizeof(from);
         c.si = ADDR(from);
         c.di = ADDR(to);
+        pics_set(0xfe, 0xff);
+        pit_start(0, 30 + 3 * turn * turn);
         context_run(&c);
         if (c.vector == BASE1 && c.ip == s->start && c.cx && c.cx != sizeof(from)) {
             interrupts++;

@@ -59,6 +59,8 @@ _Static_assert(sizeof(struct link) == sizeof(struct insn) && offsetof(struct lin
 #define JUMP_CACHE  (1u << 12)
 #define ARENA_BYTES (12u << 20)
 
+#define KEY_NONE UINT64_MAX
+
 struct jump_entry {
     u64 rip, key; /* key: TLB generation << MODE_BITS | mode */
     const struct insn *entry;

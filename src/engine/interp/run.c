@@ -96,7 +96,7 @@ const struct insn *interp_lookup(struct cpu *c, u64 rip)
         it->why = WHY_FAULT;
         return NULL;
     }
-    if (entry->rd != BLOCK_FLEETING)
+    if (entry->rd != BLOCK_FLEETING && it->key != KEY_NONE)
         *jump_slot(&it->cache, rip) = (struct jump_entry){.rip = rip, .key = it->key, .entry = entry};
     c->gpr[GPR_RIP].q = rip;
     return enter_block(c, entry);
@@ -164,18 +164,46 @@ static u32 mode_of(const struct cpu *c)
     return code | (c->flat ? MODE_FLAT : 0) | stack << 3 | (c->cpl == 3 ? MODE_USER : 0);
 }
 
-/* Runs from c->rip for at most BUDGET instructions. */
-static void run_blocks(struct interp *it, u32 extra_mode, u64 budget)
+static void enter_mode(struct interp *it, u32 extra_mode, u64 budget)
 {
     struct cpu *c = it->cpu;
     it->mode = mode_of(c) | extra_mode;
-    it->key = c->tlb->generation << MODE_BITS | it->mode;
+    /* RIP alone names code only in a flat world; elsewhere every jump looks at CS's base and limit anew. */
+    it->key = it->mode & MODE_FLAT ? c->tlb->generation << MODE_BITS | it->mode : KEY_NONE;
     it->icount_end = c->icount + budget;
     c->budget = (i64)budget;
-    const struct insn *i = interp_goto(c, c->rip);
+}
+
+static void run_handlers(struct interp *it, const struct insn *i)
+{
+    struct cpu *c = it->cpu;
     while (i)
         i = i->fn(c, i);
     c->icount = it->icount_end - (u64)c->budget;
+}
+
+/* Runs from c->rip for at most BUDGET instructions. */
+static void run_blocks(struct interp *it, u64 budget)
+{
+    enter_mode(it, 0, budget);
+    run_handlers(it, interp_goto(it->cpu, it->cpu->rip));
+}
+
+/* Runs the one instruction at c->rip. */
+static void run_single(struct interp *it)
+{
+    struct cpu *c = it->cpu;
+    enter_mode(it, MODE_SINGLE, 1);
+    const struct insn *entry = build_entry(it, c->rip);
+    if (!entry) {
+        it->why = WHY_FAULT;
+        return;
+    }
+    it->last_op = entry[1].op;
+    it->stepping = true;
+    c->gpr[GPR_RIP].q = c->rip;
+    run_handlers(it, enter_block(c, entry));
+    it->stepping = false;
 }
 
 /* Software interrupts clear TF on their way in: no single-step trap follows them (SDM vol. 3, 18.3.1.4). */
@@ -209,9 +237,7 @@ static void step_one(struct interp *it)
     u64 before = c->icount;
     bool rf = c->rflags_sys & RFLAGS_RF;
     c->rflags_sys &= ~(u64)RFLAGS_RF;
-    it->stepping = true;
-    run_blocks(it, MODE_SINGLE, 1);
-    it->stepping = false;
+    run_single(it);
     if (it->why == WHY_FAULT) {
         if (rf)
             c->rflags_sys |= RFLAGS_RF;
@@ -251,7 +277,7 @@ static enum run_result interp_run(void *state, u64 limit, struct error *e)
             continue;
         }
         u64 left = limit - c->icount;
-        run_blocks(it, 0, left < QUANTUM ? left : QUANTUM);
+        run_blocks(it, left < QUANTUM ? left : QUANTUM);
         if (it->why == WHY_FAULT)
             cpu_deliver_fault(c);
         else if (it->why == WHY_BAIL || (it->why == WHY_BUDGET && left <= BLOCK_MAX))

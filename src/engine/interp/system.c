@@ -31,8 +31,13 @@ SYSTEM_NEXT(CLI, op_cli(c))
 
 static const struct insn *STI(struct cpu *c, const struct insn *i)
 {
-    interp_sync(c, i); /* the shadow is an instruction count */
+    bool was = c->rflags_sys & RFLAGS_IF;
     TRY(c, i, op_sti(c));
+    if (!was && c->rflags_sys & RFLAGS_IF) { /* the shadow is an instruction count */
+        interp_sync(c, i);
+        c->shadow_at = c->icount + 1;
+        c->shadow_ss = false;
+    }
     return after_if(c, i);
 }
 

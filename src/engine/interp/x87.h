@@ -123,6 +123,12 @@ INLINE void x87_status(struct cpu *c, const struct insn *i, unsigned sw, unsigne
         x87_unmasked(c, i);
 }
 
+/* The condition bits in CC alone. */
+INLINE void x87_condition(struct cpu *c, unsigned sw, unsigned cc)
+{
+    c->fpu.fsw = (u16)((c->fpu.fsw & ~cc) | (sw & cc));
+}
+
 /* IE, DE and ZE are found before anything is computed: unmasked, they leave operands and stack alone. True:
  * so it is, and the status is set. */
 bool x87_refuse(struct cpu *c, const struct insn *i, unsigned sw) COLD;

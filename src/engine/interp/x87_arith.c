@@ -24,7 +24,9 @@ INLINE enum x87_end arith(struct cpu *c, const struct insn *i, x87_binary *fn, u
     struct f80 *a = x87_st(c, d);
     u16 cw = c->fpu.fcw, sticky = c->fpu.fsw;
     unsigned sw = reversed ? fn(cw, sticky, &r, b, a) : fn(cw, sticky, &r, a, b);
-    if (UNLIKELY(operand_flags) && f80_classify(a) < F80_QNAN) /* NaNs come before denormals */
+    /* NaNs, and division by zero, come before denormals. */
+    if (UNLIKELY(operand_flags) && f80_classify(a) < F80_QNAN &&
+        !(fn == x87_div && reversed && f80_classify(a) == F80_ZERO))
         sw |= operand_flags;
     if (!x87_refused(c, i, sw)) {
         f80_copy(a, &r);
@@ -135,26 +137,27 @@ INLINE void pops(struct cpu *c, unsigned n)
         x87_pop(c);
 }
 
+/* The condition is set even where an unmasked exception keeps the operands on the stack. */
 INLINE enum x87_end compare(struct cpu *c, const struct insn *i, const struct f80 *b, unsigned operand_flags,
                             bool quiet, unsigned pop)
 {
     unsigned sw = f80_compare(x87_st(c, 0), b, quiet);
     if (!(sw & FSW_C2)) /* NaNs come before denormals */
         sw |= operand_flags;
-    if (!x87_refused(c, i, sw)) {
+    if (LIKELY(!x87_refused(c, i, sw))) {
         x87_status(c, i, sw, FSW_CC);
         pops(c, pop);
     }
+    x87_condition(c, sw, FSW_CC);
     x87_note(c, i);
     return X87_DONE;
 }
 
 static enum x87_end compare_underflow(struct cpu *c, const struct insn *i, unsigned pop)
 {
-    if (x87_underflow(c, i)) {
-        c->fpu.fsw |= UNORDERED;
+    if (x87_underflow(c, i))
         pops(c, pop);
-    }
+    x87_condition(c, UNORDERED, FSW_CC);
     x87_note(c, i);
     return X87_DONE;
 }
@@ -190,22 +193,24 @@ static void flags_from_cc(struct cpu *c, unsigned cc)
                (cc & FSW_C3 ? RFLAGS_ZF : 0) | (cc & FSW_C2 ? RFLAGS_PF : 0) | (cc & FSW_C0 ? RFLAGS_CF : 0));
 }
 
+/* As with the condition codes, the flags are set in every case. */
 INLINE enum x87_end compare_flags(struct cpu *c, const struct insn *i, bool quiet, bool pop)
 {
     X87_TRY(x87_ready(c, i));
     x87_note(c, i);
+    bool done;
     unsigned sw = UNORDERED;
     if (UNLIKELY(x87_empty(c, 0) || x87_empty(c, i->rs))) {
-        if (!x87_underflow(c, i))
-            return X87_DONE;
+        done = x87_underflow(c, i);
     } else {
         sw = f80_compare(x87_st(c, 0), x87_st(c, i->rs), quiet);
-        if (x87_refused(c, i, sw))
-            return X87_DONE;
-        x87_status(c, i, sw & ~(unsigned)FSW_CC, FSW_C1);
+        done = !x87_refused(c, i, sw);
+        if (LIKELY(done))
+            x87_status(c, i, sw & FSW_EXCEPTIONS, 0);
     }
     flags_from_cc(c, sw);
-    pops(c, pop);
+    if (pop && done)
+        x87_pop(c);
     return X87_DONE;
 }
 

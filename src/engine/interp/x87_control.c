@@ -224,6 +224,7 @@ static enum x87_end release(struct cpu *c, const struct insn *i, bool pop)
     X87_TRY(x87_ready(c, i));
     x87_note(c, i);
     c->fpu.ftw &= (u8) ~(1u << x87_physical(c, i->rd));
+    x87_condition(c, 0, FSW_C1);
     if (pop)
         x87_pop(c);
     return X87_DONE;

@@ -16,6 +16,7 @@ INLINE enum x87_end unary(struct cpu *c, const struct insn *i, x87_unary *fn, un
     X87_TRY(x87_ready(c, i));
     x87_note(c, i);
     if (UNLIKELY(x87_empty(c, 0))) {
+        x87_condition(c, 0, cc);
         if (x87_underflow(c, i))
             x87_set_indefinite(c, 0);
         return X87_DONE;
@@ -24,12 +25,14 @@ INLINE enum x87_end unary(struct cpu *c, const struct insn *i, x87_unary *fn, un
     if (!x87_refused(c, i, sw)) {
         f80_copy(x87_st(c, 0), &r);
         x87_status(c, i, sw, FSW_C1 | cc);
+    } else {
+        x87_condition(c, 0, cc);
     }
     return X87_DONE;
 }
 
 /* The result replaces ST(0), or ST(1) and pops. */
-INLINE enum x87_end binary(struct cpu *c, const struct insn *i, x87_binary *fn, unsigned cc, bool pop)
+INLINE enum x87_end binary(struct cpu *c, const struct insn *i, x87_binary *fn, bool pop)
 {
     struct f80 r;
     X87_TRY(x87_ready(c, i));
@@ -45,16 +48,40 @@ INLINE enum x87_end binary(struct cpu *c, const struct insn *i, x87_binary *fn, 
     unsigned sw = fn(c->fpu.fcw, c->fpu.fsw, &r, x87_st(c, 0), x87_st(c, 1));
     if (!x87_refused(c, i, sw)) {
         f80_copy(x87_st(c, pop), &r);
-        x87_status(c, i, sw, FSW_C1 | cc);
+        x87_status(c, i, sw, FSW_C1);
         if (pop)
             x87_pop(c);
     }
     return X87_DONE;
 }
 
-/* Stack faults of those that replace ST(0) and push. */
-static enum x87_end push_fault(struct cpu *c, const struct insn *i)
+/* FPREM, FPREM1. Without a quotient (NaN, invalid operands) C2 is cleared and C3 and C0 stay. */
+INLINE enum x87_end remainder_of(struct cpu *c, const struct insn *i, x87_binary *fn)
 {
+    struct f80 r;
+    X87_TRY(x87_ready(c, i));
+    x87_note(c, i);
+    x87_condition(c, 0, FSW_C2);
+    if (UNLIKELY(x87_empty(c, 0) || x87_empty(c, 1))) {
+        if (x87_underflow(c, i))
+            x87_set_indefinite(c, 0);
+        return X87_DONE;
+    }
+    struct f80 *a = x87_st(c, 0), *b = x87_st(c, 1);
+    enum f80_class ka = f80_classify(a), kb = f80_classify(b);
+    bool quotient = ka < F80_INFINITY && kb < F80_QNAN && kb != F80_ZERO;
+    unsigned sw = fn(c->fpu.fcw, c->fpu.fsw, &r, a, b);
+    if (!x87_refused(c, i, sw)) {
+        f80_copy(a, &r);
+        x87_status(c, i, sw, quotient ? FSW_CC : FSW_C1);
+    }
+    return X87_DONE;
+}
+
+/* Stack faults of those that replace ST(0) and push. */
+static enum x87_end push_fault(struct cpu *c, const struct insn *i, unsigned cc)
+{
+    x87_condition(c, 0, cc);
     if (x87_empty(c, 0) ? x87_underflow(c, i) : x87_overflow(c, i)) {
         x87_set_indefinite(c, 0);
         x87_push(c);
@@ -71,10 +98,12 @@ INLINE enum x87_end unary_push(struct cpu *c, const struct insn *i, push_fn *fn,
     X87_TRY(x87_ready(c, i));
     x87_note(c, i);
     if (UNLIKELY(x87_empty(c, 0) || !x87_empty(c, 7)))
-        return push_fault(c, i);
+        return push_fault(c, i, cc);
     unsigned sw = fn(c->fpu.fcw, c->fpu.fsw, &r, &top, x87_st(c, 0));
-    if (x87_refused(c, i, sw))
+    if (x87_refused(c, i, sw)) {
+        x87_condition(c, 0, cc);
         return X87_DONE;
+    }
     x87_status(c, i, sw, FSW_C1 | cc);
     if (sw & cc & FSW_C2)
         return X87_DONE;
@@ -123,12 +152,12 @@ WORK(frndint, unary(c, i, x87_rndint, 0))
 WORK(f2xm1, unary(c, i, x87_2xm1, 0))
 WORK(fsin, unary(c, i, x87_sin, FSW_C2))
 WORK(fcos, unary(c, i, x87_cos, FSW_C2))
-WORK(fscale, binary(c, i, x87_scale, 0, false))
-WORK(fprem, binary(c, i, x87_prem, FSW_CC, false))
-WORK(fprem1, binary(c, i, x87_prem1, FSW_CC, false))
-WORK(fpatan, binary(c, i, x87_patan, 0, true))
-WORK(fyl2x, binary(c, i, x87_yl2x, 0, true))
-WORK(fyl2xp1, binary(c, i, x87_yl2xp1, 0, true))
+WORK(fscale, binary(c, i, x87_scale, false))
+WORK(fprem, remainder_of(c, i, x87_prem))
+WORK(fprem1, remainder_of(c, i, x87_prem1))
+WORK(fpatan, binary(c, i, x87_patan, true))
+WORK(fyl2x, binary(c, i, x87_yl2x, true))
+WORK(fyl2xp1, binary(c, i, x87_yl2xp1, true))
 WORK(fptan, unary_push(c, i, x87_ptan, FSW_C2))
 WORK(fsincos, unary_push(c, i, x87_sincos, FSW_C2))
 WORK(fxtract, unary_push(c, i, extract, 0))

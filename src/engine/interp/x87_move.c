@@ -12,6 +12,7 @@
 
 /* --- loads */
 
+/* SW: exceptions of the conversion. IE, unmasked, refuses; a denormal is loaded before DE is flagged. */
 INLINE enum x87_end push(struct cpu *c, const struct insn *i, const struct f80 *v, unsigned sw)
 {
     x87_note(c, i);
@@ -20,7 +21,7 @@ INLINE enum x87_end push(struct cpu *c, const struct insn *i, const struct f80 *
             x87_push(c);
             x87_set_indefinite(c, 0);
         }
-    } else if (!x87_refused(c, i, sw)) {
+    } else if (!x87_refused(c, i, sw & FSW_IE)) {
         x87_push(c);
         f80_copy(x87_st(c, 0), v);
         x87_status(c, i, sw, FSW_C1);
@@ -281,19 +282,21 @@ STORE(fisttp_m32, 4, true, convert_int(c, &s, 4, true))
 STORE(fisttp_m64, 8, true, convert_int(c, &s, 8, true))
 STORE(fbstp, 10, true, convert_bcd(c, &s))
 
-/* To ST(rd): a copy of any bits. NO_EXCEPTION: an empty ST(0) goes unnoticed. */
+/* To ST(rd): a copy of any bits. NO_EXCEPTION: an empty ST(0) is popped without further ado. */
 INLINE enum x87_end store_reg(struct cpu *c, const struct insn *i, bool pop, bool no_exception)
 {
     X87_TRY(x87_ready(c, i));
     x87_note(c, i);
-    if (UNLIKELY(x87_empty(c, 0)) && !no_exception) {
+    if (LIKELY(!x87_empty(c, 0))) {
+        f80_copy(x87_st(c, i->rd), x87_st(c, 0));
+        x87_fill(c, i->rd);
+        x87_condition(c, 0, FSW_C1);
+    } else if (no_exception) {
+        x87_condition(c, 0, FSW_C1);
+    } else {
         if (!x87_underflow(c, i))
             return X87_DONE;
         x87_set_indefinite(c, i->rd);
-    } else {
-        f80_copy(x87_st(c, i->rd), x87_st(c, 0));
-        x87_fill(c, i->rd);
-        x87_status(c, i, 0, FSW_C1);
     }
     if (pop)
         x87_pop(c);
@@ -352,7 +355,6 @@ INLINE enum x87_end move_if(struct cpu *c, const struct insn *i, bool condition)
     }
     if (condition)
         f80_copy(x87_st(c, 0), x87_st(c, i->rs));
-    x87_status(c, i, 0, FSW_C1);
     return X87_DONE;
 }
 

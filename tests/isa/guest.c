@@ -1,0 +1,186 @@
+/* guest.h: a small IA-32e world made by hand. */
+#include "guest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/le.h"
+#include "cpu/tlb.h"
+
+enum {
+    G_GDT = 0x1000,
+    G_IDT = 0x2000,
+    G_TSS = 0x4000,
+    G_STACK = 0x8000, /* top */
+    G_PML4 = 0x10000,
+    G_PDPT = 0x11000,
+    G_PD = 0x12000,
+    G_PT = 0x13000,
+    G_HANDLERS = 0x20000, /* of vector n: + 16 n */
+    CODE3 = 0x08,
+    DATA3 = 0x10,
+    CODE0 = 0x18,
+    DATA0 = 0x20,
+    TSS = 0x28,
+};
+
+static void put(struct guest *g, u64 gpa, u64 v)
+{
+    st64(g->m.base + gpa, v);
+}
+
+static void tables(struct guest *g)
+{
+    put(g, G_PML4, G_PDPT | 7);
+    put(g, G_PDPT, G_PD | 7);
+    put(g, G_PD, G_PT | 7);
+    for (u64 p = 0; p < MIB(2); p += PAGE_SIZE) {
+        bool window = p == NATIVE_CODE || (p >= NATIVE_DATA && p < NATIVE_DATA_END);
+        put(g, G_PT + (p >> 12) * 8, p < MIB(1) ? p | 3 : window ? p | 7 : 0);
+    }
+    put(g, G_GDT + CODE3, 0x00affb000000ffff);
+    put(g, G_GDT + DATA3, 0x00cff3000000ffff);
+    put(g, G_GDT + CODE0, 0x00af9b000000ffff);
+    put(g, G_GDT + DATA0, 0x00cf93000000ffff);
+    for (unsigned v = 0; v < 32; v++) {
+        u64 h = G_HANDLERS + 16 * v;
+        put(g, G_IDT + 16 * v, (h & 0xffff) | CODE0 << 16 | 0x8e00ull << 32 | (h >> 16) << 48);
+    }
+    put(g, G_TSS + 4, G_STACK);
+}
+
+static struct seg segment(u16 sel, u16 attr, u64 base, u32 limit)
+{
+    return (struct seg){.sel = sel, .attr = attr, .base = base, .limit = limit};
+}
+
+static void enter_user(struct cpu *c)
+{
+    c->seg[SEG_CS] = segment(CODE3 | 3, 0xafb, 0, 0xffffffff);
+    for (unsigned s = 0; s < SEG_LDTR; s++)
+        if (s != SEG_CS)
+            c->seg[s] = segment(DATA3 | 3, 0xcf3, 0, 0xffffffff);
+    c->activity = ACTIVITY_RUNNING;
+    c->shadow_at = UINT64_MAX;
+    c->pending_db = 0;
+    atomic_store(&c->attention, 0);
+    memset(&c->fault, 0, sizeof c->fault);
+    c->cr2 = 0;
+}
+
+static void log_nothing(void *opaque, const char *line)
+{
+    (void)opaque;
+    (void)line;
+}
+
+static void no_exit(void *opaque, struct cpu *c, struct exit *x)
+{
+    (void)opaque;
+    (void)c;
+    (void)x;
+}
+
+bool guest_create(struct guest *g)
+{
+    struct error e;
+    memset(g, 0, sizeof *g);
+    g->c = aligned_alloc(64, align_up(sizeof *g->c, 64));
+    g->model = cpu_model_create(CPU_LEVEL_V3, 1, 46);
+    if (!g->c || !g->model || mem_init(&g->m, MIB(2), &e) != STATUS_OK)
+        return false;
+    struct cpu *c = g->c;
+    memset(c, 0, sizeof *c);
+    g->log = (struct log){.sink = log_nothing};
+    if (!(c->tlb = tlb_create()))
+        return false;
+    c->wires = (struct cpu_wires){.mem = &g->m, .log = &g->log, .model = g->model, .exit = no_exit};
+    cpu_reset(c);
+    tables(g);
+    c->efer = EFER_LME | EFER_LMA | EFER_SCE;
+    c->cr0 = CR0_PE | CR0_PG | CR0_WP | CR0_ET | CR0_NE | CR0_MP;
+    c->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE;
+    c->xcr0 = 7;
+    c->cr3 = G_PML4;
+    c->gdt = (struct dtable){.base = G_GDT, .limit = 0x37};
+    c->idt = (struct dtable){.base = G_IDT, .limit = 0x1ff};
+    c->seg[SEG_TR] = segment(TSS, 0x8b, G_TSS, 0x67);
+    enter_user(c);
+    cpu_update_mode(c);
+    return engine_interp.attach(c, &g->engine, &e) == STATUS_OK;
+}
+
+void guest_destroy(struct guest *g)
+{
+    engine_interp.detach(g->engine);
+    tlb_destroy(g->c->tlb);
+    mem_destroy(&g->m);
+    cpu_model_destroy(g->model);
+    free(g->c);
+}
+
+u8 *guest_data(struct guest *g)
+{
+    return g->m.base + NATIVE_DATA;
+}
+
+static void load(struct cpu *c, const struct world *w)
+{
+    for (unsigned k = 0; k < 16; k++)
+        c->gpr[k].q = w->gpr[k];
+    c->rip = w->rip;
+    cpu_set_rflags(c, w->rflags);
+    c->fpu.fcw = w->fcw;
+    c->fpu.fsw = w->fsw;
+    c->fpu.ftw = w->ftw;
+    c->fpu.mxcsr = w->mxcsr;
+    for (unsigned k = 0; k < 8; k++)
+        memcpy(c->fpu.st[k], w->st[k], 10);
+    memcpy(c->fpu.ymm, w->ymm, sizeof w->ymm);
+}
+
+static void store(struct guest *g, struct world *w)
+{
+    struct cpu *c = g->c;
+    for (unsigned k = 0; k < 16; k++)
+        w->gpr[k] = c->gpr[k].q;
+    w->rip = c->rip;
+    w->rflags = cpu_rflags(c);
+    w->fcw = c->fpu.fcw;
+    w->fsw = c->fpu.fsw;
+    w->ftw = c->fpu.ftw;
+    w->mxcsr = c->fpu.mxcsr;
+    for (unsigned k = 0; k < 8; k++)
+        memcpy(w->st[k], c->fpu.st[k], 10);
+    memcpy(w->ymm, c->fpu.ymm, sizeof w->ymm);
+    w->vector = -1;
+    w->error = 0;
+    w->addr = 0;
+    if (c->cpl == 3)
+        return;
+    /* In a handler: what the frame says. */
+    const u8 *frame = g->m.base + c->gpr[RSP].q;
+    w->vector = (int)((c->rip - G_HANDLERS) / 16);
+    if (w->vector == VEC_GP || w->vector == VEC_SS || w->vector == VEC_PF || w->vector == VEC_AC) {
+        w->error = ld32(frame);
+        frame += 8;
+    }
+    w->addr = w->vector == VEC_PF ? c->cr2 : 0;
+    w->rip = ld64(frame);
+    w->rflags = ld64(frame + 16);
+    w->gpr[RSP] = ld64(frame + 24);
+}
+
+void guest_run(struct guest *g, struct world *w, const u8 *code, unsigned len)
+{
+    struct cpu *c = g->c;
+    struct error e;
+    engine_interp.flush_code(g->engine, w->rip, len);
+    memcpy(g->m.base + w->rip, code, len);
+    enter_user(c);
+    load(c, w);
+    cpu_update_mode(c);
+    engine_interp.step(g->engine, &e);
+    store(g, w);
+}

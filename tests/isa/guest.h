@@ -1,0 +1,25 @@
+/* The interpreter's side of a comparison with silicon: one vCPU in 64-bit user mode, with native.h's addresses mapped to themselves, and
+ * handlers of which only the addresses count. */
+#ifndef ISA_GUEST_H
+#define ISA_GUEST_H
+
+#include "cpu/system.h"
+#include "engine/engine.h"
+#include "native.h"
+
+struct guest {
+    struct cpu *c;
+    struct mem m;
+    struct cpu_model *model;
+    struct log log;
+    void *engine;
+};
+
+bool guest_create(struct guest *g);
+void guest_destroy(struct guest *g);
+/* The data window. */
+u8 *guest_data(struct guest *g);
+/* Executes LEN bytes at W->rip. CR0 and CR4 are what the test made them. */
+void guest_run(struct guest *g, struct world *w, const u8 *code, unsigned len);
+
+#endif
