@@ -1,5 +1,5 @@
-/* Reset, save and restore of an instance struct from its field table. The image is data from outside: it is checked as a whole
- * before the first byte of the instance changes. */
+/* Reset, save and restore of an instance struct from its field table. The image is data from outside: it is
+ * checked as a whole before the first byte of the instance changes. */
 #include "base/fields.h"
 
 #include <stdlib.h>
@@ -121,7 +121,8 @@ static bool field_save(const struct field *f, const void *instance, struct buffe
     return true;
 }
 
-enum status fields_save(const struct field_table *t, const void *instance, struct buffer *out, struct error *e)
+enum status fields_save(const struct field_table *t, const void *instance, struct buffer *out,
+                        struct error *e)
 {
     size_t start = out->len;
     bool ok = put_name(out, t->name) && put_n(out, t->version, 2) && put_n(out, t->count, 2);
@@ -142,8 +143,8 @@ static const struct field *field_find(const struct field_table *t, const char *n
 }
 
 /* Reads one field's elements; with an instance it also stores them. */
-static enum status field_restore(const struct field_table *t, const struct field *f, void *instance, struct buffer *in,
-                                 struct error *e)
+static enum status field_restore(const struct field_table *t, const struct field *f, void *instance,
+                                 struct buffer *in, struct error *e)
 {
     u64 size, count;
     if (!get_n(in, &size, 1) || !get_n(in, &count, 4))
@@ -163,8 +164,8 @@ static enum status field_restore(const struct field_table *t, const struct field
 }
 
 /* One pass over the COUNT fields of an image; marks what it met in SEEN, one byte per field of the table. */
-static enum status fields_pass(const struct field_table *t, u64 count, void *instance, u8 *seen, struct buffer *in,
-                               struct error *e)
+static enum status fields_pass(const struct field_table *t, u64 count, void *instance, u8 *seen,
+                               struct buffer *in, struct error *e)
 {
     for (u64 n = 0; n < count; n++) {
         char name[256];

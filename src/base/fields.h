@@ -42,7 +42,11 @@ struct field_table {
 #define FIELD_ARRAY_(s, m, r, k)                                                                             \
     {                                                                                                        \
         .name = #m, .offset = (u32)offsetof(struct s, m), .size = (u8)sizeof(((struct s *)0)->m[0]),         \
-        .since = 1, .count = (u32)ARRAY_LEN(((struct s *)0)->m), .reset = (r), .keep = (k)                   \
+        .since = 1,                                                                                          \
+        .is_bool = _Generic(((struct s *)0)->m[0], bool                                                      \
+                            : true, default                                                                  \
+                            : false),                                                                        \
+        .count = (u32)ARRAY_LEN(((struct s *)0)->m), .reset = (r), .keep = (k)                               \
     }
 #define FIELD(s, m, r)         FIELD_(s, m, r, false, 0)    /* member m of struct s, reset value r */
 #define FIELD_MAX(s, m, r, mx) FIELD_(s, m, r, false, mx)   /* with a bound that restore checks */

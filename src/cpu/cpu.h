@@ -245,6 +245,7 @@ struct cpu {
     u64 shadow_at;  /* STI and MOV SS: no interrupt at the boundary where `icount` equals this; UINT64_MAX:
                        none */
     bool shadow_ss; /* that shadow came from MOV SS or POP SS: debug traps wait too */
+    u64 rep_at;          /* a REP instruction was left between two iterations at the boundary where `icount` equals this */
     u64 pending_db; /* DR6 bits of a trap that is due at the next boundary */
     struct fault fault; /* valid while a function that returned false is being unwound */
     u8 sipi_vector;

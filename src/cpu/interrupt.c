@@ -172,7 +172,7 @@ enum transfer interrupt_enter(struct cpu *c, const struct interrupt *n)
         return TRANSFER_FAULT;
     if (attr_system(g.attr, TYPE_TASK_GATE))
         return enter_task(c, n, g.sel);
-    if (!gate_code_segment(c, g.sel, n->ext, &cs))
+    if (!gate_code_segment(c, g.sel, true, n->ext, &cs))
         return TRANSFER_FAULT;
     bool ok = cpu_long_mode(c) ? enter_long(c, n, &g, &cs) : enter_legacy(c, n, &g, &cs);
     return ok ? TRANSFER_DONE : TRANSFER_FAULT;

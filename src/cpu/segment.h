@@ -151,8 +151,8 @@ bool return_stack_segment(struct cpu *c, u16 sel, const struct seg *cs, u8 absen
 void return_stack_pointer(struct cpu *c, u64 sp);
 /* The CPL has gone outwards: data segments that it may not see become null. */
 void return_drop_data(struct cpu *c);
-/* The code segment of a call, interrupt or trap gate. */
-bool gate_code_segment(struct cpu *c, u16 sel, u32 ext, struct seg *cs) MUST_CHECK;
+/* The code segment of a call, interrupt or trap gate; INWARDS: it may be of an inner level. */
+bool gate_code_segment(struct cpu *c, u16 sel, bool inwards, u32 ext, struct seg *cs) MUST_CHECK;
 /* Default size in CS: 2, 4, or 8 for 64-bit mode. */
 unsigned seg_code_size(const struct cpu *c, const struct seg *cs);
 /* Commits CS with RPL = CPL, and RIP; SS is in place already. */

@@ -101,7 +101,7 @@ static bool call_code(struct cpu *c, u16 sel, const struct desc *d, u64 off, uns
 
 /* --- gates */
 
-bool gate_code_segment(struct cpu *c, u16 sel, u32 ext, struct seg *cs)
+bool gate_code_segment(struct cpu *c, u16 sel, bool inwards, u32 ext, struct seg *cs)
 {
     struct desc d;
     if (sel_null(sel))
@@ -110,7 +110,8 @@ bool gate_code_segment(struct cpu *c, u16 sel, u32 ext, struct seg *cs)
         return false;
     u16 attr = desc_attr(&d);
     bool bad_size = cpu_long_mode(c) && (attr & (SEG_L | SEG_DB)) != SEG_L;
-    if (!attr_code(attr) || attr_dpl(attr) > c->cpl || bad_size)
+    bool bad_level = attr_dpl(attr) > c->cpl || (!inwards && !attr_conforming(attr) && attr_dpl(attr) != c->cpl);
+    if (!attr_code(attr) || bad_level || bad_size)
         return cpu_raise_gp(c, sel_error(sel, ext));
     if (!(attr & SEG_P))
         return cpu_raise_error(c, VEC_NP, sel_error(sel, ext));
@@ -155,11 +156,8 @@ static bool jump_gate(struct cpu *c, u16 sel, struct desc *d)
 {
     struct call_gate g;
     struct seg cs;
-    if (!call_gate_read(c, sel, d, &g) || !gate_code_segment(c, g.sel, 0, &cs))
-        return false;
-    if (!attr_conforming(cs.attr) && attr_dpl(cs.attr) != c->cpl)
-        return cpu_raise_gp(c, sel_error(g.sel, 0));
-    if (!target_ok(c, &cs, g.off, 0) || !desc_set_accessed(c, g.sel, cs.attr))
+    if (!call_gate_read(c, sel, d, &g) || !gate_code_segment(c, g.sel, false, 0, &cs) ||
+        !target_ok(c, &cs, g.off, 0) || !desc_set_accessed(c, g.sel, cs.attr))
         return false;
     code_enter(c, &cs, c->cpl, g.off);
     return true;
@@ -212,7 +210,7 @@ static bool call_gate(struct cpu *c, u16 sel, struct desc *d, u64 next)
 {
     struct call_gate g;
     struct seg cs;
-    if (!call_gate_read(c, sel, d, &g) || !gate_code_segment(c, g.sel, 0, &cs))
+    if (!call_gate_read(c, sel, d, &g) || !gate_code_segment(c, g.sel, true, 0, &cs))
         return false;
     if (attr_conforming(cs.attr) || attr_dpl(cs.attr) == c->cpl)
         return call_gate_same(c, &g, &cs, next);

@@ -1,5 +1,5 @@
-/* The PIIX3's reset control register (82371SB datasheet, "RC"): a rise of bit 2 resets the processor, and with bit 1 the whole machine. Both
- * are one reset here. */
+/* The PIIX3's reset control register (82371SB datasheet, "RC"): a rise of bit 2 resets the processor, and
+ * with bit 1 the whole machine. Both are one reset here. */
 #include "dev/cf9.h"
 
 enum { RC_SRST = 0x02, RC_RCPU = 0x04 };

@@ -1,5 +1,5 @@
-/* What every chip looks like to the machine: an instance struct (embedded in the machine's), const ops, and wires passed to its init function.
- * All calls run under the VM's big lock. */
+/* What every chip looks like to the machine: an instance struct (embedded in the machine's), const ops, and
+ * wires passed to its init function. All calls run under the VM's big lock. */
 #ifndef DEV_DEVICE_H
 #define DEV_DEVICE_H
 
@@ -13,9 +13,10 @@
 
 struct device_ops {
     const struct field_table *fields;
-    void (*reset)(void *instance);         /* after fields_reset; may be null */
-    void (*before_save)(void *instance);   /* brings fields up to date (timers as deadlines); may be null */
-    bool (*after_restore)(void *instance); /* re-arms timers and wires from the fields; false refuses the image; may be null */
+    void (*reset)(void *instance);       /* after fields_reset; may be null */
+    void (*before_save)(void *instance); /* brings fields up to date (timers as deadlines); may be null */
+    bool (*after_restore)(
+        void *instance); /* re-arms timers and wires from the fields; false refuses the image; may be null */
 };
 
 struct device {
@@ -32,7 +33,8 @@ static inline void device_reset(const struct device *d)
 
 /* The host's end of a serial line. Never blocks. */
 struct char_backend {
-    /* Takes up to N bytes of guest output; returns how many. The chip keeps the rest and is called by its `writable` function later. */
+    /* Takes up to N bytes of guest output; returns how many. The chip keeps the rest and is called by its
+     * `writable` function later. */
     size_t (*write)(void *opaque, const u8 *data, size_t n);
     /* The chip has room again for input that was held back. */
     void (*drained)(void *opaque);

@@ -1,6 +1,7 @@
-/* QEMU's firmware configuration device (QEMU docs/specs/fw_cfg): selector and data ports, DMA, the directory of named files.
- * Items are read-only and borrowed from the machine. A DMA read past an item's end gives zeros, as in QEMU, but for no more than FW_CFG_SLACK bytes, so that one
- * access cannot keep the monitor busy for long. Not modelled: the MMIO form, writable items (a DMA write sets the error bit). */
+/* QEMU's firmware configuration device (QEMU docs/specs/fw_cfg): selector and data ports, DMA, the directory
+ * of named files. Items are read-only and borrowed from the machine. A DMA read past an item's end gives
+ * zeros, as in QEMU, but for no more than FW_CFG_SLACK bytes, so that one access cannot keep the monitor busy
+ * for long. Not modelled: the MMIO form, writable items (a DMA write sets the error bit). */
 #include "dev/fw_cfg.h"
 
 #include <string.h>
@@ -80,7 +81,8 @@ bool fw_cfg_add_number(struct fw_cfg *f, u16 key, u64 value, unsigned size)
     return true;
 }
 
-/* The directory as the guest reads it: count, then per file size, key, two zero bytes, name; numbers big-endian. */
+/* The directory as the guest reads it: count, then per file size, key, two zero bytes, name; numbers
+ * big-endian. */
 static void build_directory(struct fw_cfg *f)
 {
     memset(f->dir, 0, sizeof f->dir);
@@ -126,7 +128,8 @@ static u8 read_byte(struct fw_cfg *f)
     return f->offset < len ? data[f->offset++] : 0;
 }
 
-/* Copies (or skips) LEN bytes of the selected item to guest memory; false: the range or the request is wrong. */
+/* Copies (or skips) LEN bytes of the selected item to guest memory; false: the range or the request is wrong.
+ */
 static bool dma_transfer(struct fw_cfg *f, bool skip, u64 gpa, u32 len)
 {
     u32 item_len;
@@ -209,8 +212,8 @@ void fw_cfg_init(struct fw_cfg *f, struct mem *mem)
 }
 
 /* The items are the machine's configuration, not state. */
-static const struct field fw_cfg_fields[] = {
-    FIELD(fw_cfg, key, 0), FIELD(fw_cfg, offset, 0), FIELD(fw_cfg, dma_high, 0)};
+static const struct field fw_cfg_fields[] = {FIELD(fw_cfg, key, 0), FIELD(fw_cfg, offset, 0),
+                                             FIELD(fw_cfg, dma_high, 0)};
 static const struct field_table fw_cfg_table = {
     .name = "fw_cfg", .version = 1, .fields = fw_cfg_fields, .count = ARRAY_LEN(fw_cfg_fields)};
 const struct device_ops fw_cfg_ops = {.fields = &fw_cfg_table};

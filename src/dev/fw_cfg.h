@@ -72,7 +72,8 @@ extern const struct bus_ops fw_cfg_bus;     /* two ports: selector, data */
 extern const struct bus_ops fw_cfg_dma_bus; /* eight ports, four behind the former */
 
 void fw_cfg_init(struct fw_cfg *f, struct mem *mem);
-/* Items, before the guest runs. An item of the same key or name is replaced. False: no room, or a name that is empty or too long. */
+/* Items, before the guest runs. An item of the same key or name is replaced. False: no room, or a name that
+ * is empty or too long. */
 bool fw_cfg_add(struct fw_cfg *f, u16 key, const void *data, u32 len) MUST_CHECK;
 /* SIZE bytes, little-endian: 2, 4 or 8. */
 bool fw_cfg_add_number(struct fw_cfg *f, u16 key, u64 value, unsigned size) MUST_CHECK;

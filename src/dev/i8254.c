@@ -1,11 +1,13 @@
-/* 8254 programmable interval timer (Intel 8254 datasheet, 231164), and the bits of port 0x61 that belong to it (82371SB "NMI Status and
- * Control"): GATE2, speaker enable, refresh toggle, OUT2. All six modes, binary and BCD, counter latch, read-back, GATE, the CLK pulse that loads
- * the counter.
+/* 8254 programmable interval timer (Intel 8254 datasheet, 231164), and the bits of port 0x61 that belong to
+ * it (82371SB "NMI Status and Control"): GATE2, speaker enable, refresh toggle, OUT2. All six modes, binary
+ * and BCD, counter latch, read-back, GATE, the CLK pulse that loads the counter.
  *
- * Nothing ticks: a channel keeps the CLK tick at which its counter was loaded, and count and OUT follow from the clock. OUT0's changes are
- * driven onto IRQ0 by one timer. Coalescing: when the monitor wakes late, or the guest asks for a rate above 1 / min_period_ns of the clock, IRQ0 gets
- * one edge for all the cycles that have passed. The low pulse of one CLK in modes 2 and 4 is driven at its end, low and high at once.
- * Not modelled: what the datasheet forbids (a count of 1 in modes 2 and 3 leaves OUT high), port 0x61's parity and channel check. */
+ * Nothing ticks: a channel keeps the CLK tick at which its counter was loaded, and count and OUT follow from
+ * the clock. OUT0's changes are driven onto IRQ0 by one timer. Coalescing: when the monitor wakes late, or
+ * the guest asks for a rate above 1 / min_period_ns of the clock, IRQ0 gets one edge for all the cycles that
+ * have passed. The low pulse of one CLK in modes 2 and 4 is driven at its end, low and high at once. Not
+ * modelled: what the datasheet forbids (a count of 1 in modes 2 and 3 leaves OUT high), port 0x61's parity
+ * and channel check. */
 #include "dev/i8254.h"
 
 #include "base/bits.h"
@@ -63,7 +65,8 @@ static i64 elapsed(const struct i8254_channel *c, u64 t)
     return (i64)(c->paused ? c->start : t - c->start);
 }
 
-/* Modes 2 and 3: moves `start` to the beginning of the (half) cycle that holds tick T, taking over a pending count where the datasheet does. */
+/* Modes 2 and 3: moves `start` to the beginning of the (half) cycle that holds tick T, taking over a pending
+ * count where the datasheet does. */
 static void advance(struct i8254_channel *c, u64 t)
 {
     if (!is_periodic(c) || !c->loaded || c->paused)
@@ -142,7 +145,8 @@ static u64 next_change(struct i8254_channel *c, u64 t)
     }
 }
 
-/* When to wake for the change at tick NEXT of channel 0: then, or if that is sooner than the host allows, at a later rise of OUT. */
+/* When to wake for the change at tick NEXT of channel 0: then, or if that is sooner than the host allows, at
+ * a later rise of OUT. */
 static u64 wake_ns(const struct i8254 *p, u64 next)
 {
     struct i8254_channel c = p->ch[0];
@@ -263,7 +267,8 @@ static void latch_status(struct i8254_channel *c, u64 tick)
         return;
     bool out = out_at(c, tick);
     bool null = !c->written || !c->loaded || c->pending || elapsed(c, tick) < 0;
-    c->status = (u8)((out ? STATUS_OUT : 0) | (null ? STATUS_NULL : 0) | c->access << 4 | c->mode << 1 | c->bcd);
+    c->status =
+        (u8)((out ? STATUS_OUT : 0) | (null ? STATUS_NULL : 0) | c->access << 4 | c->mode << 1 | c->bcd);
     c->status_latched = true;
 }
 
@@ -355,7 +360,8 @@ static void port61_write(void *opaque, u64 off, unsigned size, u64 value)
 }
 
 const struct bus_ops i8254_bus = {.read = i8254_read, .write = i8254_write, .min_size = 1, .max_size = 1};
-const struct bus_ops i8254_port61_bus = {.read = port61_read, .write = port61_write, .min_size = 1, .max_size = 1};
+const struct bus_ops i8254_port61_bus = {
+    .read = port61_read, .write = port61_write, .min_size = 1, .max_size = 1};
 
 void i8254_init(struct i8254 *p, struct clock *clock, struct irq_line irq0)
 {
@@ -388,17 +394,18 @@ static bool i8254_after_restore(void *instance)
     return true;
 }
 
-#define CHANNEL_FIELDS(n, g)                                                                                    \
-    FIELD_MAX(i8254, ch[n].mode, 3, 5), FIELD_MAX(i8254, ch[n].access, 3, 3), FIELD(i8254, ch[n].bcd, 0),        \
-        FIELD(i8254, ch[n].gate, g), FIELD(i8254, ch[n].write_msb, 0), FIELD(i8254, ch[n].read_msb, 0),          \
-        FIELD(i8254, ch[n].write_lsb, 0), FIELD(i8254, ch[n].count_latched, 0),                                  \
-        FIELD(i8254, ch[n].status_latched, 0), FIELD(i8254, ch[n].latch, 0), FIELD(i8254, ch[n].status, 0),      \
-        FIELD_MAX(i8254, ch[n].reload, 0x10000, 0x10000), FIELD(i8254, ch[n].written, 0),                        \
-        FIELD(i8254, ch[n].pending, 0), FIELD(i8254, ch[n].loaded, 0), FIELD(i8254, ch[n].paused, 0),            \
-        FIELD(i8254, ch[n].half_low, 0), FIELD_MAX(i8254, ch[n].count, 0x10000, 0x10000), FIELD(i8254, ch[n].start, 0)
+#define CHANNEL_FIELDS(n, g)                                                                                 \
+    FIELD_MAX(i8254, ch[n].mode, 3, 5), FIELD_MAX(i8254, ch[n].access, 3, 3), FIELD(i8254, ch[n].bcd, 0),    \
+        FIELD(i8254, ch[n].gate, g), FIELD(i8254, ch[n].write_msb, 0), FIELD(i8254, ch[n].read_msb, 0),      \
+        FIELD(i8254, ch[n].write_lsb, 0), FIELD(i8254, ch[n].count_latched, 0),                              \
+        FIELD(i8254, ch[n].status_latched, 0), FIELD(i8254, ch[n].latch, 0), FIELD(i8254, ch[n].status, 0),  \
+        FIELD_MAX(i8254, ch[n].reload, 0x10000, 0x10000), FIELD(i8254, ch[n].written, 0),                    \
+        FIELD(i8254, ch[n].pending, 0), FIELD(i8254, ch[n].loaded, 0), FIELD(i8254, ch[n].paused, 0),        \
+        FIELD(i8254, ch[n].half_low, 0), FIELD_MAX(i8254, ch[n].count, 0x10000, 0x10000),                    \
+        FIELD(i8254, ch[n].start, 0)
 
 static const struct field i8254_fields[] = {
-    CHANNEL_FIELDS(0, 1),    CHANNEL_FIELDS(1, 1),       CHANNEL_FIELDS(2, 0),
+    CHANNEL_FIELDS(0, 1),  CHANNEL_FIELDS(1, 1),        CHANNEL_FIELDS(2, 0),
     FIELD(i8254, out0, 0), FIELD(i8254, fired_tick, 0), FIELD_MAX(i8254, port61, 0, PORT61_WRITABLE),
 };
 static const struct field_table i8254_table = {

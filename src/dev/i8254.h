@@ -7,8 +7,8 @@
 #define I8254_HZ 1193182u
 
 struct i8254_channel {
-    u8 mode;      /* 0..5 */
-    u8 access;    /* RW of the control word: 1 LSB, 2 MSB, 3 both */
+    u8 mode;   /* 0..5 */
+    u8 access; /* RW of the control word: 1 LSB, 2 MSB, 3 both */
     bool bcd, gate;
     bool write_msb, read_msb; /* access 3: the next byte is the MSB */
     u8 write_lsb;
@@ -20,9 +20,10 @@ struct i8254_channel {
     bool pending; /* `reload` waits for the end of the (half) cycle, or for GATE to rise */
     bool loaded;  /* counting, or paused by GATE */
     bool paused;
-    bool half_low; /* mode 3: OUT is low in the half cycle that began at `start`; mode 1: it was low when GATE rose again */
-    u32 count;    /* loaded at `start` */
-    u64 start;    /* tick of the CLK pulse that loaded it; paused: ticks counted so far */
+    bool half_low; /* mode 3: OUT is low in the half cycle that began at `start`; mode 1: it was low when GATE
+                      rose again */
+    u32 count;     /* loaded at `start` */
+    u64 start;     /* tick of the CLK pulse that loaded it; paused: ticks counted so far */
 };
 
 struct i8254 {
@@ -31,8 +32,8 @@ struct i8254 {
     struct i8254_channel ch[3];
     struct timer timer; /* next change of OUT0 */
     bool out0;
-    u64 fired_tick;     /* changes of OUT0 up to here are done */
-    u8 port61;          /* bits 0..3 as written */
+    u64 fired_tick; /* changes of OUT0 up to here are done */
+    u8 port61;      /* bits 0..3 as written */
 };
 
 extern const struct device_ops i8254_ops;

@@ -1,10 +1,11 @@
-/* MC146818A real-time clock (Motorola MC146818A datasheet) in its PC form: 128 bytes, century at 0x32, 32.768 kHz, the NMI mask in bit 7 of the
- * index port.
+/* MC146818A real-time clock (Motorola MC146818A datasheet) in its PC form: 128 bytes, century at 0x32, 32.768
+ * kHz, the NMI mask in bit 7 of the index port.
  *
- * Time is the injected source plus an offset that the guest sets by setting the clock; nothing ticks. Flags are worked out when somebody looks,
- * and the one timer is armed only for an interrupt that is enabled and whose flag is not set yet: merged interrupts cost nothing.
- * Not modelled: other time bases than 32.768 kHz, daylight saving, the square wave, the phase of the periodic interrupt after a divider reset, a day
- * of the week that disagrees with the date. */
+ * Time is the injected source plus an offset that the guest sets by setting the clock; nothing ticks. Flags
+ * are worked out when somebody looks, and the one timer is armed only for an interrupt that is enabled and
+ * whose flag is not set yet: merged interrupts cost nothing. Not modelled: other time bases than 32.768 kHz,
+ * daylight saving, the square wave, the phase of the periodic interrupt after a divider reset, a day of the
+ * week that disagrees with the date. */
 #include "dev/mc146818.h"
 
 #include "base/bits.h"
@@ -162,7 +163,8 @@ static void cmos_to_time(struct mc146818 *r, u32 ns)
 static bool alarm_matches(const struct mc146818 *r, unsigned reg, unsigned v)
 {
     u8 alarm = r->cmos[reg];
-    return (alarm & ALARM_ANY) == ALARM_ANY || alarm == (reg == RTC_HOURS_ALARM ? encode_hour(r, v) : encode(r, v));
+    return (alarm & ALARM_ANY) == ALARM_ANY ||
+           alarm == (reg == RTC_HOURS_ALARM ? encode_hour(r, v) : encode(r, v));
 }
 
 static bool alarm_possible(const struct mc146818 *r, unsigned reg, unsigned values)
@@ -358,7 +360,8 @@ static void mc146818_write(void *opaque, u64 off, unsigned size, u64 value)
         r->index = (u8)value;
 }
 
-const struct bus_ops mc146818_bus = {.read = mc146818_read, .write = mc146818_write, .min_size = 1, .max_size = 1};
+const struct bus_ops mc146818_bus = {
+    .read = mc146818_read, .write = mc146818_write, .min_size = 1, .max_size = 1};
 
 void mc146818_set(struct mc146818 *r, u8 index, u8 value)
 {
@@ -399,8 +402,9 @@ static bool mc146818_after_restore(void *instance)
 }
 
 static const struct field mc146818_fields[] = {
-    FIELD_ARRAY_KEEP(mc146818, cmos),       FIELD(mc146818, index, 0),      FIELD_KEEP(mc146818, offset_s),
-    FIELD_(mc146818, offset_ns, 0, true, NS_PER_S - 1), FIELD_KEEP(mc146818, seen_tick), FIELD_KEEP(mc146818, seen_s),
+    FIELD_ARRAY_KEEP(mc146818, cmos), FIELD(mc146818, index, 0),
+    FIELD_KEEP(mc146818, offset_s),   FIELD_(mc146818, offset_ns, 0, true, NS_PER_S - 1),
+    FIELD_KEEP(mc146818, seen_tick),  FIELD_KEEP(mc146818, seen_s),
 };
 static const struct field_table mc146818_table = {
     .name = "mc146818", .version = 1, .fields = mc146818_fields, .count = ARRAY_LEN(mc146818_fields)};

@@ -1,11 +1,13 @@
-/* NS16550A UART with FIFOs (National Semiconductor PC16550D datasheet), as wired in a PC with a terminal that is always ready: DCD, DSR and CTS on.
+/* NS16550A UART with FIFOs (National Semiconductor PC16550D datasheet), as wired in a PC with a terminal that
+ * is always ready: DCD, DSR and CTS on.
  *
- * The line has no speed of its own: THR or the transmit FIFO empties into the back end at once, for as long as that takes it. When the back end
- * is full the bytes stay here, THRE and TEMT stay clear until ns16550_writable, and nothing is lost. Input is taken only when it fits
- * (ns16550_can_receive); while the chip is in loop-back mode none is. Baud rate and format only set the length of the character timeout.
+ * The line has no speed of its own: THR or the transmit FIFO empties into the back end at once, for as long
+ * as that takes it. When the back end is full the bytes stay here, THRE and TEMT stay clear until
+ * ns16550_writable, and nothing is lost. Input is taken only when it fits (ns16550_can_receive); while the
+ * chip is in loop-back mode none is. Baud rate and format only set the length of the character timeout.
  *
- * As in QEMU, and unlike a PC, OUT2 does not gate the interrupt line (kernels written on QEMU rely on it), and words are never cut to 5-7 bits.
- * Not modelled: DMA mode, parity and framing errors. */
+ * As in QEMU, and unlike a PC, OUT2 does not gate the interrupt line (kernels written on QEMU rely on it),
+ * and words are never cut to 5-7 bits. Not modelled: DMA mode, parity and framing errors. */
 #include "dev/ns16550.h"
 
 #include <string.h>
@@ -352,7 +354,8 @@ static void ns16550_write(void *opaque, u64 off, unsigned size, u64 value)
         u->backend.drained(u->backend.opaque);
 }
 
-const struct bus_ops ns16550_bus = {.read = ns16550_read, .write = ns16550_write, .min_size = 1, .max_size = 1};
+const struct bus_ops ns16550_bus = {
+    .read = ns16550_read, .write = ns16550_write, .min_size = 1, .max_size = 1};
 
 void ns16550_init(struct ns16550 *u, struct clock *clock, struct irq_line irq, struct char_backend backend)
 {
@@ -371,7 +374,8 @@ static void ns16550_reset(void *instance)
 static bool ns16550_after_restore(void *instance)
 {
     struct ns16550 *u = instance;
-    if (u->rx_count > capacity(u) || u->tx_count > capacity(u) || u->lsr & ~LSR_OE || u->top_error & ~LSR_ERRORS)
+    if (u->rx_count > capacity(u) || u->tx_count > capacity(u) || u->lsr & ~LSR_OE ||
+        u->top_error & ~LSR_ERRORS)
         return false;
     timer_arm(u->clock, &u->timeout, u->timeout_ns);
     update_irq(u);

@@ -12,8 +12,8 @@ struct ns16550 {
     struct char_backend backend;
 
     u8 ier, fcr, lcr, mcr, scr;
-    u8 lsr;  /* OE only: the other bits follow from the rest */
-    u8 msr;  /* with the delta bits */
+    u8 lsr; /* OE only: the other bits follow from the rest */
+    u8 msr; /* with the delta bits */
     u8 dll, dlm;
     u8 rx[NS16550_FIFO], rx_error[NS16550_FIFO]; /* ring; LSR error bits that came with each byte */
     u8 rx_head, rx_count;
@@ -22,7 +22,7 @@ struct ns16550 {
     u8 tx_count;
     bool thre_pending; /* THR became empty, and IIR has not told it yet */
     bool timeout_pending;
-    u64 timeout_ns;    /* when the character timeout is due; TIME_NEVER */
+    u64 timeout_ns; /* when the character timeout is due; TIME_NEVER */
     struct timer timeout;
 };
 

@@ -1,6 +1,6 @@
-/* QEMU's pc-testdev (hw/misc/pc-testdev.c), which the field's test kernels use: a latch of 32 bits at four ports, accessible in every width;
- * a "flush" register that on QEMU unmaps and remaps a page (invisible to a guest: writes do nothing); ports that drive interrupt lines; and
- * scratch memory behind MMIO. */
+/* QEMU's pc-testdev (hw/misc/pc-testdev.c), which the field's test kernels use: a latch of 32 bits at four
+ * ports, accessible in every width; a "flush" register that on QEMU unmaps and remaps a page (invisible to a
+ * guest: writes do nothing); ports that drive interrupt lines; and scratch memory behind MMIO. */
 #include "dev/pc_testdev.h"
 
 #include <string.h>
@@ -53,10 +53,14 @@ static void mmio_write(void *opaque, u64 off, unsigned size, u64 value)
         st_n(t->mmio + off, value, size);
 }
 
-const struct bus_ops pc_testdev_latch_bus = {.read = latch_read, .write = latch_write, .min_size = 1, .max_size = 4};
-const struct bus_ops pc_testdev_flush_bus = {.read = zero_read, .write = nothing_write, .min_size = 1, .max_size = 4};
-const struct bus_ops pc_testdev_irq_bus = {.read = zero_read, .write = irq_write, .min_size = 1, .max_size = 1};
-const struct bus_ops pc_testdev_mmio_bus = {.read = mmio_read, .write = mmio_write, .min_size = 1, .max_size = 8};
+const struct bus_ops pc_testdev_latch_bus = {
+    .read = latch_read, .write = latch_write, .min_size = 1, .max_size = 4};
+const struct bus_ops pc_testdev_flush_bus = {
+    .read = zero_read, .write = nothing_write, .min_size = 1, .max_size = 4};
+const struct bus_ops pc_testdev_irq_bus = {
+    .read = zero_read, .write = irq_write, .min_size = 1, .max_size = 1};
+const struct bus_ops pc_testdev_mmio_bus = {
+    .read = mmio_read, .write = mmio_write, .min_size = 1, .max_size = 8};
 
 void pc_testdev_init(struct pc_testdev *t, const struct irq_line *irqs)
 {
@@ -71,7 +75,8 @@ static void pc_testdev_reset(void *instance)
         irq_set(&t->irq[n], false);
 }
 
-static const struct field pc_testdev_fields[] = {FIELD_ARRAY(pc_testdev, latch, 0), FIELD_ARRAY(pc_testdev, mmio, 0)};
+static const struct field pc_testdev_fields[] = {FIELD_ARRAY(pc_testdev, latch, 0),
+                                                 FIELD_ARRAY(pc_testdev, mmio, 0)};
 static const struct field_table pc_testdev_table = {
     .name = "pc-testdev", .version = 1, .fields = pc_testdev_fields, .count = ARRAY_LEN(pc_testdev_fields)};
 const struct device_ops pc_testdev_ops = {.fields = &pc_testdev_table, .reset = pc_testdev_reset};

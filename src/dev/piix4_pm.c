@@ -1,7 +1,8 @@
-/* Power management of the PIIX4 (82371AB datasheet, chapter 7; ACPI specification 6.4, 4.8 "ACPI Hardware Features"): PM1 event and control
- * blocks, the 24-bit PM timer, a 16-bit GPE0 block, the APM ports. S5 is SLP_TYP 0, as in the DSDT of QEMU's pc.
- * Enabling and disabling ACPI through the SMI command port, which a BIOS does in system management mode, is done here; other commands
- * raise no SMI. Not modelled: sleep states but S5, device monitors, throttling, the SMBus. */
+/* Power management of the PIIX4 (82371AB datasheet, chapter 7; ACPI specification 6.4, 4.8 "ACPI Hardware
+ * Features"): PM1 event and control blocks, the 24-bit PM timer, a 16-bit GPE0 block, the APM ports. S5 is
+ * SLP_TYP 0, as in the DSDT of QEMU's pc. Enabling and disabling ACPI through the SMI command port, which a
+ * BIOS does in system management mode, is done here; other commands raise no SMI. Not modelled: sleep states
+ * but S5, device monitors, throttling, the SMBus. */
 #include "dev/piix4_pm.h"
 
 #include "base/bits.h"
@@ -167,7 +168,8 @@ const struct bus_ops piix4_pm_bus = {.read = pm_read, .write = pm_write, .min_si
 const struct bus_ops piix4_gpe_bus = {.read = gpe_read, .write = gpe_write, .min_size = 1, .max_size = 1};
 const struct bus_ops piix4_apm_bus = {.read = apm_read, .write = apm_write, .min_size = 1, .max_size = 1};
 
-void piix4_pm_init(struct piix4_pm *pm, struct clock *clock, struct irq_line sci, const struct machine_lines *lines)
+void piix4_pm_init(struct piix4_pm *pm, struct clock *clock, struct irq_line sci,
+                   const struct machine_lines *lines)
 {
     *pm = (struct piix4_pm){.clock = clock, .sci = sci, .lines = lines};
     timer_init(&pm->timer, pm_fire, pm);
@@ -191,8 +193,8 @@ static bool pm_after_restore(void *instance)
 }
 
 static const struct field piix4_pm_fields[] = {
-    FIELD(piix4_pm, pm1_sts, 0), FIELD(piix4_pm, pm1_en, 0), FIELD(piix4_pm, pm1_cnt, 0),
-    FIELD(piix4_pm, gpe_sts, 0), FIELD(piix4_pm, gpe_en, 0), FIELD(piix4_pm, apmc, 0),
+    FIELD(piix4_pm, pm1_sts, 0), FIELD(piix4_pm, pm1_en, 0),    FIELD(piix4_pm, pm1_cnt, 0),
+    FIELD(piix4_pm, gpe_sts, 0), FIELD(piix4_pm, gpe_en, 0),    FIELD(piix4_pm, apmc, 0),
     FIELD(piix4_pm, apms, 0),    FIELD(piix4_pm, seen_tick, 0),
 };
 static const struct field_table piix4_pm_table = {

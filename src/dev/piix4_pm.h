@@ -26,12 +26,14 @@ struct piix4_pm {
 };
 
 extern const struct device_ops piix4_pm_ops;
-extern const struct bus_ops piix4_pm_bus;  /* PIIX4_PM_LEN ports: PM1_EVT +0, PM1_CNT +4, PM_TMR +8 (24 bits) */
+extern const struct bus_ops
+    piix4_pm_bus; /* PIIX4_PM_LEN ports: PM1_EVT +0, PM1_CNT +4, PM_TMR +8 (24 bits) */
 extern const struct bus_ops piix4_gpe_bus; /* PIIX4_GPE_LEN ports: GPE0_STS +0, GPE0_EN +2 */
 extern const struct bus_ops piix4_apm_bus; /* two ports: APMC, APMS */
 
 /* LINES are borrowed. */
-void piix4_pm_init(struct piix4_pm *pm, struct clock *clock, struct irq_line sci, const struct machine_lines *lines);
+void piix4_pm_init(struct piix4_pm *pm, struct clock *clock, struct irq_line sci,
+                   const struct machine_lines *lines);
 /* Someone pressed the power button. */
 void piix4_pm_power_button(struct piix4_pm *pm);
 /* General-purpose event N (0..15): hot plug and the like. */

@@ -1,4 +1,5 @@
-/* Port 0x80: the POST code latch (the DMA page register that no channel uses). Linux writes it to pass about a microsecond. */
+/* Port 0x80: the POST code latch (the DMA page register that no channel uses). Linux writes it to pass about
+ * a microsecond. */
 #ifndef DEV_PORT80_H
 #define DEV_PORT80_H
 

@@ -1,4 +1,5 @@
-/* System control port A (82371SB datasheet, "Port 92"): bit 1 is the A20 gate, a rise of bit 0 resets the machine. */
+/* System control port A (82371SB datasheet, "Port 92"): bit 1 is the A20 gate, a rise of bit 0 resets the
+ * machine. */
 #include "dev/port92.h"
 
 enum { PORT92_RESET = 0x01, PORT92_A20 = 0x02 };

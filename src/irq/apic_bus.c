@@ -1,5 +1,6 @@
-/* Delivery of interrupt messages to local APICs (SDM vol. 3, 11.6.2 "Determining IPI Destination", 11.11 "Message Signalled Interrupts").
- * Lowest priority: the matching processor with the lowest processor priority, the first of equals. */
+/* Delivery of interrupt messages to local APICs (SDM vol. 3, 11.6.2 "Determining IPI Destination", 11.11
+ * "Message Signalled Interrupts"). Lowest priority: the matching processor with the lowest processor
+ * priority, the first of equals. */
 #include "irq/apic_bus.h"
 
 #include "base/bits.h"
@@ -26,7 +27,8 @@ void apic_bus_deliver(struct apic_bus *b, const struct apic_message *m)
         lapic_receive(lowest, m);
 }
 
-/* Address: 19..12 destination | 3 redirection hint | 2 logical. Data: 15 level-triggered | 10..8 delivery mode | 7..0 vector. */
+/* Address: 19..12 destination | 3 redirection hint | 2 logical. Data: 15 level-triggered | 10..8 delivery
+ * mode | 7..0 vector. */
 void apic_bus_msi(struct apic_bus *b, u64 addr, u32 data)
 {
     struct apic_message m = {

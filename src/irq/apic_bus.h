@@ -1,5 +1,6 @@
 /* The bus on which local APICs, IOAPICs and MSIs exchange interrupt messages (SDM vol. 3, chapter 11 "APIC").
- * Delivery is immediate: there is no arbitration, and a message is never refused. All calls run under the VM's big lock. */
+ * Delivery is immediate: there is no arbitration, and a message is never refused. All calls run under the
+ * VM's big lock. */
 #ifndef IRQ_APIC_BUS_H
 #define IRQ_APIC_BUS_H
 
@@ -23,10 +24,10 @@ enum apic_delivery {
 
 struct apic_message {
     u32 dest;
-    bool wide;    /* a 32-bit x2APIC destination: broadcast is 0xffffffff, not 0xff */
+    bool wide; /* a 32-bit x2APIC destination: broadcast is 0xffffffff, not 0xff */
     bool logical;
-    bool level;   /* level-triggered: its EOI is broadcast */
-    u8 delivery;  /* enum apic_delivery */
+    bool level;  /* level-triggered: its EOI is broadcast */
+    u8 delivery; /* enum apic_delivery */
     u8 vector;
 };
 
@@ -42,7 +43,8 @@ enum apic_signal {
 struct apic_wires {
     /* VECTOR is the start-up vector; 0 otherwise. */
     void (*signal)(void *opaque, unsigned cpu, enum apic_signal s, u8 vector);
-    /* Clock time at which the vCPU's TSC reaches TSC; any past time when it has already; TIME_NEVER when it is out of reach. */
+    /* Clock time at which the vCPU's TSC reaches TSC; any past time when it has already; TIME_NEVER when it
+     * is out of reach. */
     u64 (*tsc_ns)(void *opaque, unsigned cpu, u64 tsc);
     void *opaque;
 };

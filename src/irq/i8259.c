@@ -1,7 +1,8 @@
-/* 8259A programmable interrupt controllers, two in cascade (Intel 8259A datasheet, 231468; edge/level control registers: 82371SB
- * "ELCR1, ELCR2"). Everything that the datasheet states for 8086 mode: ICW1-4, OCW1-3, fully nested and special fully nested mode,
- * special mask mode, rotation, automatic EOI, polling, spurious IR7, IR inputs that must stay high until INTA in edge mode too.
- * Not modelled: MCS-80/85 mode (ICW4 bit 0 = 0 is treated as 8086 mode, as on every PC clone), buffered mode (no effect on a PC). */
+/* 8259A programmable interrupt controllers, two in cascade (Intel 8259A datasheet, 231468; edge/level control
+ * registers: 82371SB "ELCR1, ELCR2"). Everything that the datasheet states for 8086 mode: ICW1-4, OCW1-3,
+ * fully nested and special fully nested mode, special mask mode, rotation, automatic EOI, polling, spurious
+ * IR7, IR inputs that must stay high until INTA in edge mode too. Not modelled: MCS-80/85 mode (ICW4 bit 0 =
+ * 0 is treated as 8086 mode, as on every PC clone), buffered mode (no effect on a PC). */
 #include "irq/i8259.h"
 
 enum {
@@ -179,9 +180,7 @@ static void chip_write_data(struct i8259_chip *c, u8 v)
         c->icw_next = !(c->icw1 & ICW1_SNGL) ? 3 : c->icw1 & ICW1_IC4 ? 4 : 0;
         return;
     case 3: /* how the cascade is wired: it is soldered */ c->icw_next = c->icw1 & ICW1_IC4 ? 4 : 0; return;
-    default:
-        c->icw4 = v & (ICW4_AEOI | ICW4_SFNM);
-        c->icw_next = 0;
+    default: c->icw4 = v & (ICW4_AEOI | ICW4_SFNM); c->icw_next = 0;
     }
 }
 
@@ -251,8 +250,10 @@ static void elcr_write(void *opaque, u64 off, unsigned size, u64 value)
     update(p);
 }
 
-const struct bus_ops i8259_master_bus = {.read = master_read, .write = master_write, .min_size = 1, .max_size = 1};
-const struct bus_ops i8259_slave_bus = {.read = slave_read, .write = slave_write, .min_size = 1, .max_size = 1};
+const struct bus_ops i8259_master_bus = {
+    .read = master_read, .write = master_write, .min_size = 1, .max_size = 1};
+const struct bus_ops i8259_slave_bus = {
+    .read = slave_read, .write = slave_write, .min_size = 1, .max_size = 1};
 const struct bus_ops i8259_elcr_bus = {.read = elcr_read, .write = elcr_write, .min_size = 1, .max_size = 1};
 
 void i8259_init(struct i8259 *p, struct irq_line intr)
@@ -274,12 +275,13 @@ static bool i8259_after_restore(void *instance)
 }
 
 /* The wires keep their levels over a reset: whoever pulls them is reset as well. */
-#define CHIP_FIELDS(n)                                                                                        \
-    FIELD_KEEP(i8259, chip[n].lines), FIELD(i8259, chip[n].irr, 0), FIELD(i8259, chip[n].imr, 0),             \
-        FIELD(i8259, chip[n].isr, 0), FIELD(i8259, chip[n].elcr, 0), FIELD(i8259, chip[n].base, 0),           \
-        FIELD_MAX(i8259, chip[n].lowest, 7, 7), FIELD_MAX(i8259, chip[n].icw_next, 0, 4),                     \
-        FIELD(i8259, chip[n].icw1, 0), FIELD(i8259, chip[n].icw4, 0), FIELD(i8259, chip[n].special_mask, 0),  \
-        FIELD(i8259, chip[n].poll, 0), FIELD(i8259, chip[n].read_isr, 0), FIELD(i8259, chip[n].rotate_aeoi, 0)
+#define CHIP_FIELDS(n)                                                                                       \
+    FIELD_KEEP(i8259, chip[n].lines), FIELD(i8259, chip[n].irr, 0), FIELD(i8259, chip[n].imr, 0),            \
+        FIELD(i8259, chip[n].isr, 0), FIELD(i8259, chip[n].elcr, 0), FIELD(i8259, chip[n].base, 0),          \
+        FIELD_MAX(i8259, chip[n].lowest, 7, 7), FIELD_MAX(i8259, chip[n].icw_next, 0, 4),                    \
+        FIELD(i8259, chip[n].icw1, 0), FIELD(i8259, chip[n].icw4, 0), FIELD(i8259, chip[n].special_mask, 0), \
+        FIELD(i8259, chip[n].poll, 0), FIELD(i8259, chip[n].read_isr, 0),                                    \
+        FIELD(i8259, chip[n].rotate_aeoi, 0)
 
 static const struct field i8259_fields[] = {CHIP_FIELDS(MASTER), CHIP_FIELDS(SLAVE)};
 static const struct field_table i8259_table = {

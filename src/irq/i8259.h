@@ -7,10 +7,10 @@
 struct i8259_chip {
     u8 lines; /* levels of IR0..IR7 */
     u8 irr, imr, isr;
-    u8 elcr;        /* level-triggered inputs */
-    u8 base;        /* ICW2 */
-    u8 lowest;      /* the input of lowest priority */
-    u8 icw_next;    /* 0: initialised; else the ICW that is expected, 2..4 */
+    u8 elcr;     /* level-triggered inputs */
+    u8 base;     /* ICW2 */
+    u8 lowest;   /* the input of lowest priority */
+    u8 icw_next; /* 0: initialised; else the ICW that is expected, 2..4 */
     u8 icw1, icw4;
     bool special_mask, poll, read_isr, rotate_aeoi;
 };

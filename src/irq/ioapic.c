@@ -1,6 +1,7 @@
-/* 82093AA I/O APIC (Intel 290566), 24 pins, with the EOI register of version 0x20 (ICH family datasheets, "EOIR").
- * Edge-triggered requests at a masked pin are ignored, as the datasheet says. A level-triggered request is sent again for as long as the pin is
- * high when its EOI comes. Pin polarity is a bit that nothing reads: wires here are active or not. */
+/* 82093AA I/O APIC (Intel 290566), 24 pins, with the EOI register of version 0x20 (ICH family datasheets,
+ * "EOIR"). Edge-triggered requests at a masked pin are ignored, as the datasheet says. A level-triggered
+ * request is sent again for as long as the pin is high when its EOI comes. Pin polarity is a bit that nothing
+ * reads: wires here are active or not. */
 #include "irq/ioapic.h"
 
 enum {
@@ -14,8 +15,8 @@ enum {
     VERSION = 0x20 | (IOAPIC_PINS - 1) << 16,
 };
 
-/* Redirection entry: 63..56 destination | 16 mask | 15 trigger | 14 remote IRR | 13 polarity | 12 delivery status | 11 logical | 10..8 delivery
- * mode | 7..0 vector */
+/* Redirection entry: 63..56 destination | 16 mask | 15 trigger | 14 remote IRR | 13 polarity | 12 delivery
+ * status | 11 logical | 10..8 delivery mode | 7..0 vector */
 #define REDIR_MASKED     0x10000ull
 #define REDIR_LEVEL      0x8000ull
 #define REDIR_REMOTE_IRR 0x4000ull

@@ -1,7 +1,8 @@
-/* Local APIC of the Pentium 4 and later (SDM vol. 3, chapter 11): xAPIC and x2APIC programming interfaces, six LVT entries, version 0x14.
- * The timer is in lapic_timer.c. Not modelled: the APR and the focus processor, CMCI, suppression of EOI broadcasts (the version register does not offer
- * it), relocation of the APIC page onto RAM. An interrupt that TPR masks between INTR and INTA is taken back; it does not become the spurious
- * vector. */
+/* Local APIC of the Pentium 4 and later (SDM vol. 3, chapter 11): xAPIC and x2APIC programming interfaces,
+ * six LVT entries, version 0x14. The timer is in lapic_timer.c. Not modelled: the APR and the focus
+ * processor, CMCI, suppression of EOI broadcasts (the version register does not offer it), relocation of the
+ * APIC page onto RAM. An interrupt that TPR masks between INTR and INTA is taken back; it does not become the
+ * spurious vector. */
 #include "irq/lapic.h"
 
 #include <string.h>
@@ -107,7 +108,8 @@ static int deliverable(const struct lapic *l)
     return irrv >= 0 && (irrv & 0xf0) > (lapic_ppr(l) & 0xf0) ? irrv : -1;
 }
 
-/* The 8259's INT reaches the processor: directly while the APIC is off, through LINT0 in ExtINT mode, or by a message. */
+/* The 8259's INT reaches the processor: directly while the APIC is off, through LINT0 in ExtINT mode, or by a
+ * message. */
 static bool extint_pending(const struct lapic *l)
 {
     if (!is_enabled(l))
@@ -479,9 +481,10 @@ static bool x2apic_read(struct lapic *l, unsigned reg, u64 *v)
 static bool write_base(struct lapic *l, u64 v)
 {
     u64 modes = APIC_BASE_EN | APIC_BASE_EXTD;
-    u64 old = l->apic_base & modes, new = v & modes;
+    u64 old = l->apic_base & modes, new = v &modes;
     if (v & ~(bits_set(0, 45, 12, ~0ull) | modes | APIC_BASE_BSP) || new == APIC_BASE_EXTD ||
-        (new & APIC_BASE_EXTD && !l->bus->x2apic) || (old == modes && new == APIC_BASE_EN) || (!old && new == modes))
+        (new &APIC_BASE_EXTD && !l->bus->x2apic) || (old == modes && new == APIC_BASE_EN) ||
+        (!old && new == modes))
         return false;
     l->apic_base = (v & ~(u64)APIC_BASE_BSP) | (l->apic_base & APIC_BASE_BSP);
     if (old == new)

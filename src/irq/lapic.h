@@ -46,7 +46,8 @@ void lapic_enter_virtual_wire(struct lapic *l);
 
 /* For the processor. Is there an interrupt that RFLAGS.IF = 1 would let in? */
 bool lapic_has_interrupt(const struct lapic *l);
-/* Acknowledges it; the vector, or -1 when there is none (any more). Signals INTR again when another waits behind it. */
+/* Acknowledges it; the vector, or -1 when there is none (any more). Signals INTR again when another waits
+ * behind it. */
 int lapic_ack(struct lapic *l);
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE, 0x800..0x8ff. False: #GP. */
 bool lapic_msr_read(struct lapic *l, u32 msr, u64 *value);
@@ -56,7 +57,8 @@ void lapic_cr8_write(struct lapic *l, u8 tpr);
 /* True when GPA lies in this processor's APIC page. */
 static inline bool lapic_claims(const struct lapic *l, u64 gpa)
 {
-    return (gpa ^ l->apic_base) >> 12 == 0 && (l->apic_base & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EN;
+    return (gpa ^ l->apic_base) >> 12 == 0 &&
+           (l->apic_base & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EN;
 }
 /* Registers by offset in the page; any SIZE. Only aligned 4-byte accesses mean something. */
 u64 lapic_mmio_read(struct lapic *l, u32 off, unsigned size);

@@ -1,7 +1,9 @@
-/* The local APIC's timer (SDM vol. 3, 11.5.4): one-shot, periodic, TSC deadline. One tick before the divider is 1 ns of the clock.
+/* The local APIC's timer (SDM vol. 3, 11.5.4): one-shot, periodic, TSC deadline. One tick before the divider
+ * is 1 ns of the clock.
  *
- * The count is never stored: it follows from the time at which it reaches zero. A periodic timer keeps its phase for ever; when the monitor wakes late,
- * or the period is shorter than the clock's min_period_ns, the interrupts in between are lost, as they are on silicon when IRR is still set. */
+ * The count is never stored: it follows from the time at which it reaches zero. A periodic timer keeps its
+ * phase for ever; when the monitor wakes late, or the period is shorter than the clock's min_period_ns, the
+ * interrupts in between are lost, as they are on silicon when IRR is still set. */
 #include "base/bits.h"
 #include "irq/lapic.h"
 
@@ -28,7 +30,8 @@ static u64 timer_period(const struct lapic *l)
 static u64 next_expiry(const struct lapic *l, u64 now)
 {
     u64 period = timer_period(l);
-    return l->timer_ns > now || !period ? l->timer_ns : l->timer_ns + period * (1 + (now - l->timer_ns) / period);
+    return l->timer_ns > now || !period ? l->timer_ns
+                                        : l->timer_ns + period * (1 + (now - l->timer_ns) / period);
 }
 
 u32 lapic_timer_count(const struct lapic *l)

@@ -1,5 +1,5 @@
-/* The wires between chips and interrupt controllers of a PC. ISA interrupts reach both the 8259 pair and the IOAPIC; which of the two the
- * guest listens to is its affair. */
+/* The wires between chips and interrupt controllers of a PC. ISA interrupts reach both the 8259 pair and the
+ * IOAPIC; which of the two the guest listens to is its affair. */
 #include "irq/router.h"
 
 #include "irq/lapic.h"

@@ -172,7 +172,7 @@ static u64 build_fadt(struct acpi *a, u64 facs, u64 dsdt)
     t[119] = 1;
     st64(t + 120, PC_PORT_RESET);
     t[128] = PC_RESET_VALUE;
-    st64(t + 132, facs);
+    /* X_FIRMWARE_CTRL stays 0: one of the two names the FACS. */
     st64(t + 140, dsdt);
     aml_bytes(&a->out, t + HEADER, sizeof t - HEADER);
     return table_end(a, at);

@@ -15,7 +15,7 @@ static const struct field image_fields[] = {
     N(kernel_gs_base), N(sysenter_cs), N(sysenter_esp), N(sysenter_eip), N(tsc_offset), N(tsc_adjust), N(tsc_aux), N(pkru), N(pat),
     N(misc_enable), N(spec_ctrl), N(mtrr_def_type), A(mtrr_fixed), A(mtrr_var), N(mcg_status), A(mc_bank), N(smbase), A(st), N(fcw),
     N(fsw), N(fop), N(fcs), N(fds), N(ftw), N(fip), N(fdp), N(mxcsr), N(xinuse), A(ymm), N(events),
-    FIELD_MAX(cpu_image, activity, 0, ACTIVITY_SHUTDOWN), N(sipi_vector), N(nmi_blocked), N(smm), N(shadow), N(shadow_ss), N(pending_db),
+    FIELD_MAX(cpu_image, activity, 0, ACTIVITY_SHUTDOWN), N(sipi_vector), N(nmi_blocked), N(smm), N(shadow), N(shadow_ss), N(in_rep), N(pending_db),
     N(icount),
 };
 
@@ -61,6 +61,7 @@ void cpu_image_take(struct cpu_image *m, const struct cpu *c)
     m->events = atomic_load(&c->attention) & EVENTS;
     m->shadow = c->shadow_at == c->icount;
     m->shadow_ss = m->shadow && c->shadow_ss;
+    m->in_rep = c->rep_at == c->icount;
 }
 
 void cpu_image_put(const struct cpu_image *m, struct cpu *c)
@@ -84,6 +85,7 @@ void cpu_image_put(const struct cpu_image *m, struct cpu *c)
     atomic_store(&c->attention, m->events & EVENTS);
     c->shadow_at = m->shadow ? m->icount : UINT64_MAX;
     c->shadow_ss = m->shadow_ss;
+    c->rep_at = m->in_rep ? m->icount : UINT64_MAX;
     tlb_flush_all(c);
     cpu_update_mode(c);
 }

@@ -33,7 +33,7 @@ struct cpu_image {
 
     u32 events; /* NMI, SMI, INIT, SIPI, TRAP bits of `attention`; INTR follows from the LAPIC */
     u8 activity, sipi_vector;
-    bool nmi_blocked, smm, shadow, shadow_ss;
+    bool nmi_blocked, smm, shadow, shadow_ss, in_rep;
     u64 pending_db;
     u64 icount;
 };

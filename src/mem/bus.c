@@ -1,5 +1,6 @@
 /* The register buses: finding a region, and cutting an access into pieces that its chip declared.
- * A piece is naturally aligned within its region, so that a chip never sees an access that straddles its registers' words. */
+ * A piece is naturally aligned within its region, so that a chip never sees an access that straddles its
+ * registers' words. */
 #include "mem/bus.h"
 
 #include <string.h>
@@ -16,8 +17,8 @@ static bool is_width(unsigned w)
     return w == 1 || w == 2 || w == 4 || w == 8;
 }
 
-enum status bus_add(struct bus *b, const char *name, u64 base, u64 len, const struct bus_ops *ops, void *opaque,
-                    struct error *e)
+enum status bus_add(struct bus *b, const char *name, u64 base, u64 len, const struct bus_ops *ops,
+                    void *opaque, struct error *e)
 {
     if (!len || !range_ok(base, len, b->size) || !is_width(ops->min_size) || !is_width(ops->max_size) ||
         ops->min_size > ops->max_size || len % ops->min_size)
@@ -30,8 +31,8 @@ enum status bus_add(struct bus *b, const char *name, u64 base, u64 len, const st
         ;
     for (size_t n = i ? i - 1 : 0; n < b->count && n <= i; n++)
         if (ranges_overlap(base, len, b->regions[n].base, b->regions[n].len))
-            return error_set(e, STATUS_HOST, "%s: %s: overlaps %s at %#llx", b->name, name, b->regions[n].name,
-                             (unsigned long long)base);
+            return error_set(e, STATUS_HOST, "%s: %s: overlaps %s at %#llx", b->name, name,
+                             b->regions[n].name, (unsigned long long)base);
     memmove(&b->regions[i + 1], &b->regions[i], (b->count - i) * sizeof b->regions[0]);
     b->regions[i] = (struct bus_region){.base = base, .len = len, .ops = ops, .opaque = opaque, .name = name};
     b->count++;

@@ -80,13 +80,15 @@ static inline void out8(struct bench *b, u16 port, u8 v)
     bus_write(&b->pio, port, 1, v);
 }
 
-static inline void bench_check(struct bench *b, const char *file, int line, const char *what, u64 got, u64 want)
+static inline void bench_check(struct bench *b, const char *file, int line, const char *what, u64 got,
+                               u64 want)
 {
     b->checks++;
     if (got == want)
         return;
     b->failures++;
-    printf("%s:%d: %s: got %#llx, want %#llx\n", file, line, what, (unsigned long long)got, (unsigned long long)want);
+    printf("%s:%d: %s: got %#llx, want %#llx\n", file, line, what, (unsigned long long)got,
+           (unsigned long long)want);
 }
 
 #define CHECK_EQ(b, got, want) bench_check(b, __FILE__, __LINE__, #got, (u64)(got), (u64)(want))

@@ -62,7 +62,8 @@ static void start(struct apic_bench *t)
 {
     memset(t, 0, sizeof *t);
     bench_init(&t->b);
-    apic_bus_init(&t->bus, &t->b.clock, &(struct apic_wires){.signal = on_signal, .tsc_ns = on_tsc, .opaque = t}, true);
+    apic_bus_init(&t->bus, &t->b.clock,
+                  &(struct apic_wires){.signal = on_signal, .tsc_ns = on_tsc, .opaque = t}, true);
     for (unsigned n = 0; n < CPUS; n++)
         lapic_init(&t->lapic[n], &t->bus);
     irq_router_init(&t->router, &t->pic, &t->ioapic, &t->bus);
@@ -426,7 +427,7 @@ static void test_modes(struct apic_bench *t)
     CHECK(b, lapic_msr_read(l, 0x830, &v) && v == (4ull << 32 | 0x4890));
     CHECK(b, lapic_msr_write(l, 0x80b, 0));
     CHECK(b, !lapic_msr_write(l, IA32_APIC_BASE, base | APIC_BASE_EN)); /* x2APIC to xAPIC */
-    CHECK(b, lapic_msr_write(l, IA32_APIC_BASE, base)); /* off */
+    CHECK(b, lapic_msr_write(l, IA32_APIC_BASE, base));                 /* off */
     CHECK(b, !lapic_claims(l, base));
     CHECK(b, !lapic_msr_write(l, IA32_APIC_BASE, base | APIC_BASE_EN | APIC_BASE_EXTD));
     send(t, 0, 2, 0x4080);

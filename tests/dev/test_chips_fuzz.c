@@ -1,5 +1,6 @@
-/* Every chip under a storm of random accesses, clock steps and wires, and restored from mutated images of itself. Nothing is asserted about
- * what the chips answer: that nothing crashes, spins or trips a sanitizer is the test. The seed is fixed. */
+/* Every chip under a storm of random accesses, clock steps and wires, and restored from mutated images of
+ * itself. Nothing is asserted about what the chips answer: that nothing crashes, spins or trips a sanitizer
+ * is the test. The seed is fixed. */
 #include <stdlib.h>
 
 #include "bench.h"
@@ -76,7 +77,8 @@ static void build(struct zoo *z)
     irq_router_init(r, &z->pic, &z->ioapic, &z->bus);
     i8254_init(&z->pit, &b->clock, irq_router_line(r, 0, 0));
     mc146818_init(&z->rtc, &b->clock, (struct rtc_source){on_wall, z}, irq_router_line(r, 8, 0));
-    ns16550_init(&z->uart, &b->clock, irq_router_line(r, 4, 0), (struct char_backend){.write = on_write, .opaque = z});
+    ns16550_init(&z->uart, &b->clock, irq_router_line(r, 4, 0),
+                 (struct char_backend){.write = on_write, .opaque = z});
     i8042_init(&z->kbd, irq_router_line(r, 1, 0), irq_router_line(r, 12, 0), &z->lines);
     piix4_pm_init(&z->pm, &b->clock, irq_router_line(r, 9, 0), &z->lines);
     port92_init(&z->port92, &z->lines);
@@ -85,10 +87,11 @@ static void build(struct zoo *z)
     if (!fw_cfg_add_file(&z->fw, "etc/x", "0123456789", 10))
         b->failures++;
     const struct device devices[DEVICES] = {
-        {&lapic_ops, &z->lapic[0]},  {&lapic_ops, &z->lapic[1]}, {&irq_router_ops, r},       {&i8259_ops, &z->pic},
-        {&ioapic_ops, &z->ioapic},   {&i8254_ops, &z->pit},      {&mc146818_ops, &z->rtc},   {&ns16550_ops, &z->uart},
-        {&i8042_ops, &z->kbd},       {&piix4_pm_ops, &z->pm},    {&port80_ops, &z->port80}, {&port92_ops, &z->port92},
-        {&cf9_ops, &z->cf9},         {&fw_cfg_ops, &z->fw},
+        {&lapic_ops, &z->lapic[0]}, {&lapic_ops, &z->lapic[1]}, {&irq_router_ops, r},
+        {&i8259_ops, &z->pic},      {&ioapic_ops, &z->ioapic},  {&i8254_ops, &z->pit},
+        {&mc146818_ops, &z->rtc},   {&ns16550_ops, &z->uart},   {&i8042_ops, &z->kbd},
+        {&piix4_pm_ops, &z->pm},    {&port80_ops, &z->port80},  {&port92_ops, &z->port92},
+        {&cf9_ops, &z->cf9},        {&fw_cfg_ops, &z->fw},
     };
     memcpy(z->devices, devices, sizeof devices);
     bench_map(b, &b->pio, "master", 0x20, 2, &i8259_master_bus, &z->pic);
@@ -155,7 +158,8 @@ static void storm(struct zoo *z, unsigned rounds)
             u64 ns = rnd(z) % 1000000 >> rnd(z) % 20;
             b->wakes = 0;
             bench_step(b, ns);
-            /* What any guest can make the host do: the periodic timers of two LAPICs, PIT and RTC, and a few single shots. */
+            /* What any guest can make the host do: the periodic timers of two LAPICs, PIT and RTC, and a few
+             * single shots. */
             if (b->wakes > 16 + 4 * (ns / 20000 + 1))
                 CHECK_EQ(b, b->wakes, 0);
             break;
@@ -182,7 +186,8 @@ static void storm(struct zoo *z, unsigned rounds)
     }
 }
 
-/* Saves device D, spoils some bytes, restores. A refused image leaves a device that a machine would throw away: it is reset here. */
+/* Saves device D, spoils some bytes, restores. A refused image leaves a device that a machine would throw
+ * away: it is reset here. */
 static void mutate(struct zoo *z, const struct device *d)
 {
     struct buffer image = {0};

@@ -17,20 +17,31 @@ struct thing {
 };
 
 static const struct field old_fields[] = {
-    FIELD(thing, a, 1),      FIELD(thing, b, 2),           FIELD_MAX(thing, c, 3, 100), FIELD(thing, d, ~0ull),
+    FIELD(thing, a, 1),    FIELD(thing, b, 2),           FIELD_MAX(thing, c, 3, 100), FIELD(thing, d, ~0ull),
     FIELD(thing, e, true), FIELD_ARRAY(thing, array, 7), FIELD_KEEP(thing, kept),
 };
 static const struct field_table old_table = {"thing", 1, old_fields, ARRAY_LEN(old_fields)};
 
 static const struct field new_fields[] = {
-    FIELD(thing, a, 1),      FIELD(thing, b, 2),           FIELD_MAX(thing, c, 3, 100), FIELD(thing, d, ~0ull),
-    FIELD(thing, e, true), FIELD_ARRAY(thing, array, 7), FIELD_KEEP(thing, kept),
-    {.name = "later", .offset = offsetof(struct thing, later), .size = 4, .since = 2, .count = 1, .reset = 55},
+    FIELD(thing, a, 1),
+    FIELD(thing, b, 2),
+    FIELD_MAX(thing, c, 3, 100),
+    FIELD(thing, d, ~0ull),
+    FIELD(thing, e, true),
+    FIELD_ARRAY(thing, array, 7),
+    FIELD_KEEP(thing, kept),
+    {.name = "later",
+     .offset = offsetof(struct thing, later),
+     .size = 4,
+     .since = 2,
+     .count = 1,
+     .reset = 55},
 };
 static const struct field_table new_table = {"thing", 2, new_fields, ARRAY_LEN(new_fields)};
 static const struct field_table other_table = {"other", 1, old_fields, ARRAY_LEN(old_fields)};
 
-static enum status restore(const struct field_table *t, struct thing *to, const struct buffer *image, size_t len)
+static enum status restore(const struct field_table *t, struct thing *to, const struct buffer *image,
+                           size_t len)
 {
     /* An exact copy on the heap, so that a sanitizer sees a read past the end. */
     struct buffer in = {.data = malloc(len ? len : 1), .len = len};

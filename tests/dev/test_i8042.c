@@ -1,4 +1,5 @@
-/* The keyboard controller as BIOSes and Linux drive it; ports 0x92 and 0xcf9, which share its reset and A20 lines. */
+/* The keyboard controller as BIOSes and Linux drive it; ports 0x92 and 0xcf9, which share its reset and A20
+ * lines. */
 #include "bench.h"
 #include "dev/cf9.h"
 #include "dev/i8042.h"

@@ -1,4 +1,5 @@
-/* The 8254 by its datasheet: every mode, gate, latches, read-back, BCD; IRQ0 edges, pacing, save and restore. */
+/* The 8254 by its datasheet: every mode, gate, latches, read-back, BCD; IRQ0 edges, pacing, save and restore.
+ */
 #include "bench.h"
 #include "dev/i8254.h"
 

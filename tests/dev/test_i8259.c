@@ -1,4 +1,5 @@
-/* The 8259A pair by its datasheet: priorities, EOIs, rotation, special modes, polling, edge and level, spurious interrupts. */
+/* The 8259A pair by its datasheet: priorities, EOIs, rotation, special modes, polling, edge and level,
+ * spurious interrupts. */
 #include "bench.h"
 #include "irq/i8259.h"
 

@@ -81,7 +81,7 @@ static void test_formats(struct rtc_bench *t)
     CHECK_EQ(b, rd(t, 4), 0x92);
     bench_step(b, 3600 * NS_PER_S);
     CHECK_EQ(b, rd(t, 4), 0x81);
-    wr(t, 4, 0x91); /* 11 pm */
+    wr(t, 4, 0x91);  /* 11 pm */
     wr(t, 11, 0x06); /* binary, 24 hours */
     CHECK_EQ(b, rd(t, 4), 23);
     CHECK_EQ(b, rd(t, 7), 29);
@@ -93,7 +93,8 @@ static void test_setting(struct rtc_bench *t)
 {
     struct bench *b = &t->b;
     wr(t, 11, 0x82); /* SET */
-    static const u8 date[][2] = {{0, 0x58}, {2, 0x59}, {4, 0x23}, {7, 0x31}, {8, 0x12}, {9, 0x99}, {0x32, 0x19}};
+    static const u8 date[][2] = {{0, 0x58}, {2, 0x59}, {4, 0x23},   {7, 0x31},
+                                 {8, 0x12}, {9, 0x99}, {0x32, 0x19}};
     for (unsigned n = 0; n < ARRAY_LEN(date); n++)
         wr(t, date[n][0], date[n][1]);
     bench_step(b, 10 * NS_PER_S);
@@ -129,7 +130,7 @@ static void test_interrupts(struct rtc_bench *t)
     wr(t, 11, 0x02);
     rd(t, 12);
     bench_step(b, 3 * NS_PER_S);
-    CHECK_EQ(b, b->wakes, 0); /* nothing enabled: nobody is woken */
+    CHECK_EQ(b, b->wakes, 0);     /* nothing enabled: nobody is woken */
     CHECK_EQ(b, rd(t, 12), 0x50); /* but the flags tell */
     CHECK_EQ(b, rd(t, 12), 0);
 
@@ -198,7 +199,8 @@ static void test_alarms(struct rtc_bench *t)
 {
     struct bench *b = &t->b;
     wr(t, 11, 0x82);
-    static const u8 date[][2] = {{0, 0x30}, {2, 0x15}, {4, 0x10}, {7, 0x31}, {8, 0x12}, {9, 0x23}, {0x32, 0x20}};
+    static const u8 date[][2] = {{0, 0x30}, {2, 0x15}, {4, 0x10},   {7, 0x31},
+                                 {8, 0x12}, {9, 0x23}, {0x32, 0x20}};
     for (unsigned n = 0; n < ARRAY_LEN(date); n++)
         wr(t, date[n][0], date[n][1]);
     wr(t, 11, 0x22);
@@ -218,7 +220,7 @@ static void test_alarms(struct rtc_bench *t)
     CHECK_EQ(b, wait_alarm(t), 22 * 3600 + 44 * 60 + 59);
     alarm_at(t, 0x24, 0xff, 0xff); /* no such hour */
     CHECK_EQ(b, wait_alarm(t), 0);
-    wr(t, 11, 0x20); /* 12 hours */
+    wr(t, 11, 0x20);               /* 12 hours */
     alarm_at(t, 0x81, 0x00, 0x00); /* 1 pm */
     CHECK_EQ(b, wait_alarm(t), 2 * 3600 + 59 * 60 + 1);
     wr(t, 11, 0x02);

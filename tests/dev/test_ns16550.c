@@ -221,7 +221,7 @@ static void test_status(struct uart_bench *t)
     rd(t, 2);
     ns16550_receive(&t->uart, (const u8 *)"x", 1);
     ns16550_receive_break(&t->uart);
-    wr(t, 4, 0x10); /* all modem lines fall */
+    wr(t, 4, 0x10);              /* all modem lines fall */
     CHECK_EQ(b, rd(t, 2), 0xc4); /* receive before THRE and modem status; the break is not on top yet */
     CHECK_EQ(b, rd(t, 5), 0xe1); /* ... but somewhere in the FIFO */
     CHECK_EQ(b, rd(t, 0), 'x');

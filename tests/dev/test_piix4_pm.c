@@ -50,7 +50,7 @@ static void test_timer(struct pm_bench *t)
     b->wakes = 0;
     bench_step(b, 2 * NS_PER_S);
     CHECK_EQ(b, in(b, PM + 8, 4) >> 24, 0); /* 24 bits */
-    CHECK_EQ(b, in(b, PM, 2), 1);             /* TMR_STS: bit 23 changed */
+    CHECK_EQ(b, in(b, PM, 2), 1);           /* TMR_STS: bit 23 changed */
     CHECK_EQ(b, b->wakes, 0);
     out(b, PM, 2, 1);
     CHECK_EQ(b, in(b, PM, 2), 0);

@@ -66,7 +66,7 @@ static void test_acpi(struct rig *r, u32 cpus)
     u64 facs = rig_ld(r, fadt + 36, 4), dsdt = rig_ld(r, fadt + 40, 4);
     CHECK(is_signature(r, facs, "FACS"));
     CHECK_EQ(facs % 64, 0);
-    CHECK_EQ(rig_ld(r, fadt + 132, 8), facs);
+    CHECK_EQ(rig_ld(r, fadt + 132, 8), 0); /* one of two names it, or Linux finds two */
     CHECK_EQ(rig_ld(r, fadt + 140, 8), dsdt);
     check_table(r, dsdt, "DSDT");
     CHECK_EQ(rig_ld(r, fadt + 46, 2), 9);

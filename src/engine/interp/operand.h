@@ -76,7 +76,7 @@ INLINE MUST_CHECK bool mem_address(struct cpu *c, const struct insn *i, unsigned
         *lin = i->flags & INSN_SEG_PLAIN ? a : a + c->seg[i->seg].base;
         return true;
     }
-    if (c->flat && i->flags & INSN_SEG_PLAIN) {
+    if (c->flat && i->flags & INSN_SEG_PLAIN && !(write && i->seg == SEG_CS)) {
         *lin = a;
         return true;
     }

@@ -235,7 +235,17 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
     }
 #define VEX_RR(name, K) VEX_RR_IMM(name, K, 0)
 #define VEX_RM(name, K) VEX_RM_IMM(name, K, 0)
-/* VEX.128 only, with a memory operand of LEN bytes. */
+/* Scalars: VEX.L means nothing. */
+#define VEX_RR_PART(name, K)                                                                                 \
+    SIMD_HANDLER(name)                                                                                       \
+    {                                                                                                        \
+        union xmm r;                                                                                         \
+        TRY(c, i, avx_check(c));                                                                             \
+        k_##K(&r, XMM(c, i->rv), XMM(c, i->rs), 16, (u8)i->imm);                                             \
+        vex_put(c, i, &r, false);                                                                            \
+        NEXT(c, i);                                                                                          \
+    }
+/* The same with a memory operand of LEN bytes. */
 #define VEX_RM_PART(name, K, LEN)                                                                            \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \

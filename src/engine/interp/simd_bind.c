@@ -22,7 +22,9 @@ static insn_fn simd_bind(const struct insn *i)
     if (i->op < SIMD_FIRST || i->op > SIMD_LAST)
         return NULL;
     const struct simd_row *row = rows[i->op - SIMD_FIRST];
-    return row->bind ? row->bind(i) : row->fn[i->size == 8][column[i->form]];
+    bool mm = i->size == 8; /* or only a GPR of that size, in a row without MMX forms */
+    unsigned k = column[i->form];
+    return row->bind ? row->bind(i) : mm && row->fn[1][k] ? row->fn[1][k] : row->fn[0][k];
 }
 
 insn_fn interp_bind_SIMD(const struct insn *i, unsigned code_size UNUSED, bool flat UNUSED)

@@ -73,7 +73,7 @@ SIMD_OP(RSQRTPS, rsqrtps)
 #define APPROXIMATE_SCALAR(OP, K)                                                                            \
     SSE_RR(h_##OP##_rr, K)                                                                                   \
     SSE_RM(h_##OP##_rm, K, 4)                                                                                \
-    VEX_RR(h_V##OP##_rr, K)                                                                                  \
+    VEX_RR_PART(h_V##OP##_rr, K)                                                                             \
     VEX_RM_PART(h_V##OP##_rm, K, 4)                                                                          \
     SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})                                                                 \
     SIMD_ROW(V##OP, {h_V##OP##_rr, h_V##OP##_rm})
@@ -144,7 +144,8 @@ SIMD_ROW(VLDMXCSR, {NULL, vldmxcsr})
 SIMD_ROW(VSTMXCSR, {NULL, vstmxcsr})
 
 /* Dot products, in steps as the manual has them: products of the lanes that imm 7..4 selects, sums of pairs,
- * their sum; into the lanes that imm 3..0 selects. Each step has its own exceptions. */
+ * their sum; into the lanes that imm 3..0 selects. Each step has its own exceptions. Where NaNs meet, silicon
+ * takes the neighbour's: each lane adds itself to its neighbour, and that to the other pair. */
 INLINE void select_lanes(union xmm *r, const union xmm *s, unsigned lanes)
 {
     for (unsigned k = 0; k < 4; k++)
@@ -168,8 +169,14 @@ static bool dot_ps(struct cpu *c, union xmm *r, const union xmm *a, const union 
         select_lanes(&y[h], &b[h], imm >> 4);
     }
     FP_STEP(fp_mulps(&e, &t[h], &x[h], &y[h]));
-    FP_STEP(fp_haddps(&e, &x[h], &t[h], &t[h]));
-    FP_STEP(fp_haddps(&e, &t[h], &x[h], &x[h]));
+    for (unsigned h = 0; h < halves; h++)
+        for (unsigned k = 0; k < 4; k++)
+            x[h].d[k] = t[h].d[k ^ 1];
+    FP_STEP(fp_addps(&e, &y[h], &x[h], &t[h]));
+    for (unsigned h = 0; h < halves; h++)
+        for (unsigned k = 0; k < 4; k++)
+            x[h].d[k] = y[h].d[k ^ 2];
+    FP_STEP(fp_addps(&e, &t[h], &x[h], &y[h]));
     for (unsigned h = 0; h < halves; h++)
         select_lanes(&r[h], &t[h], imm);
     return true;
@@ -183,7 +190,9 @@ static bool dot_pd(struct cpu *c, union xmm *r, const union xmm *a, const union 
     select_lanes(x, a, lanes);
     select_lanes(y, b, lanes);
     FP_STEP(fp_mulpd(&e, &t[h], &x[h], &y[h]));
-    FP_STEP(fp_haddpd(&e, &x[h], &t[h], &t[h]));
+    y->q[0] = t->q[1];
+    y->q[1] = t->q[0];
+    FP_STEP(fp_addpd(&e, &x[h], &y[h], &t[h]));
     select_lanes(r, x, (imm & 1) * 3 | (imm >> 1 & 1) * 12);
     return true;
 }

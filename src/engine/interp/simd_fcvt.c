@@ -175,7 +175,8 @@ TO_INT(VCVTSD2SI, avx_check, cvtsd2si, 8)
 TO_INT(VCVTTSS2SI, avx_check, cvttss2si, 4)
 TO_INT(VCVTTSD2SI, avx_check, cvttsd2si, 8)
 
-/* MMX registers and XMM. To MMX: the rest of the source must not raise anything. */
+/* MMX registers and XMM. To MMX: the rest of the source must not raise anything; the x87 state has become MMX
+ * state when a floating-point exception comes. */
 #define TO_MMX(OP, f, LEN, part)                                                                             \
     SIMD_HANDLER(h_##OP##_rr)                                                                                \
     {                                                                                                        \
@@ -184,8 +185,8 @@ TO_INT(VCVTTSD2SI, avx_check, cvttsd2si, 8)
         TRY(c, i, sse_check(c) && mmx_check(c));                                                             \
         union xmm s = *XMM(c, i->rs);                                                                        \
         part;                                                                                                \
-        FP_RUN(c, i, fp_##f(&e, &r, &s, &s));                                                                \
         mmx_enter(c);                                                                                        \
+        FP_RUN(c, i, fp_##f(&e, &r, &s, &s));                                                                \
         mmx_put(c, i->rd, r.q[0]);                                                                           \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
@@ -194,8 +195,8 @@ TO_INT(VCVTTSD2SI, avx_check, cvttsd2si, 8)
         struct fp_env e;                                                                                     \
         union xmm r, s = {{0}};                                                                              \
         TRY(c, i, sse_check(c) && mmx_check(c) && sse_source(c, i, &s, LEN));                                \
-        FP_RUN(c, i, fp_##f(&e, &r, &s, &s));                                                                \
         mmx_enter(c);                                                                                        \
+        FP_RUN(c, i, fp_##f(&e, &r, &s, &s));                                                                \
         mmx_put(c, i->rd, r.q[0]);                                                                           \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
@@ -205,8 +206,8 @@ TO_MMX(CVTTPS2PI, cvttps2dq, 8, s.q[1] = 0)
 TO_MMX(CVTPD2PI, cvtpd2dq, 16, (void)0)
 TO_MMX(CVTTPD2PI, cvttpd2dq, 16, (void)0)
 
-/* From MMX: two integers; CVTPI2PS leaves the upper half alone, CVTPI2PD touches the x87 state only for a
- * register source. */
+/* From MMX: two integers; CVTPI2PS leaves the upper half alone. A memory source leaves the x87 state alone.
+ */
 INLINE bool from_pi(struct cpu *c, const struct insn *i, u64 v, bool to_double)
 {
     struct fp_env e;
@@ -223,31 +224,22 @@ INLINE bool from_pi(struct cpu *c, const struct insn *i, u64 v, bool to_double)
         XMM(c, i->rd)->q[1] = r.q[1];
     return true;
 }
-SIMD_HANDLER(cvtpi2ps_rr)
-{
-    TRY(c, i, sse_check(c) && mmx_check(c) && from_pi(c, i, MM(c, i->rs)->q[0], false));
-    mmx_enter(c);
-    NEXT(c, i);
-}
-SIMD_HANDLER(cvtpi2ps_rm)
-{
-    u64 v;
-    TRY(c, i, sse_check(c) && mmx_check(c) && simd_load(c, i, &v, 8) && from_pi(c, i, v, false));
-    mmx_enter(c);
-    NEXT(c, i);
-}
-SIMD_HANDLER(cvtpi2pd_rr)
-{
-    TRY(c, i, sse_check(c) && mmx_check(c) && from_pi(c, i, MM(c, i->rs)->q[0], true));
-    mmx_enter(c);
-    NEXT(c, i);
-}
-SIMD_HANDLER(cvtpi2pd_rm)
-{
-    u64 v;
-    TRY(c, i, sse_check(c) && simd_load(c, i, &v, 8) && from_pi(c, i, v, true));
-    NEXT(c, i);
-}
+#define FROM_PI(name, to_double)                                                                             \
+    SIMD_HANDLER(name##_rr)                                                                                  \
+    {                                                                                                        \
+        TRY(c, i, sse_check(c) && mmx_check(c));                                                             \
+        mmx_enter(c);                                                                                        \
+        TRY(c, i, from_pi(c, i, MM(c, i->rs)->q[0], to_double));                                             \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_HANDLER(name##_rm)                                                                                  \
+    {                                                                                                        \
+        u64 v;                                                                                               \
+        TRY(c, i, sse_check(c) && simd_load(c, i, &v, 8) && from_pi(c, i, v, to_double));                    \
+        NEXT(c, i);                                                                                          \
+    }
+FROM_PI(cvtpi2ps, false)
+FROM_PI(cvtpi2pd, true)
 SIMD_ROW(CVTPI2PS, {cvtpi2ps_rr, cvtpi2ps_rm}, {cvtpi2ps_rr, cvtpi2ps_rm})
 SIMD_ROW(CVTPI2PD, {cvtpi2pd_rr, cvtpi2pd_rm}, {cvtpi2pd_rr, cvtpi2pd_rm})
 

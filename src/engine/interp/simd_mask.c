@@ -92,7 +92,7 @@ SIMD_ROW(VPMASKMOVD, {NULL, mask4_rm, mask4_mr})
 SIMD_ROW(VPMASKMOVQ, {NULL, mask8_rm, mask8_mr})
 
 /* Gathers: INDEX and SIZE bytes per index and element. A fault leaves what was gathered so far, with its mask
- * elements cleared, so that the instruction goes on from there. */
+ * elements cleared and the others all ones or zeros, so that the instruction goes on from there. */
 static bool gather(struct cpu *c, const struct insn *i, unsigned index, unsigned size)
 {
     u8 *dst = c->fpu.ymm[i->rd], *mask = c->fpu.ymm[i->rv];
@@ -100,6 +100,9 @@ static bool gather(struct cpu *c, const struct insn *i, unsigned index, unsigned
     if (i->rd == i->rv || i->rd == i->index || i->rv == i->index)
         return cpu_raise_ud(c);
     unsigned bytes = vex_wide(i) ? 32 : 16, count = bytes / (index > size ? index : size);
+    for (unsigned k = 0; k < count; k++)
+        memset(mask + k * size, mask[(k + 1) * size - 1] & 0x80 ? 0xff : 0, size);
+    memset(mask + count * size, 0, 32 - count * size);
     for (unsigned k = 0; k < count; k++) {
         u64 v = 0, n = 0, lin;
         if (!(mask[(k + 1) * size - 1] & 0x80))

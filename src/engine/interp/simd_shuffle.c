@@ -326,7 +326,7 @@ KERNEL(insertps_mem)
 }
 SSE_RR(insertps_rr, insertps_reg)
 SSE_RM(insertps_rm, insertps_mem, 4)
-VEX_RR(vinsertps_rr, insertps_reg)
+VEX_RR_PART(vinsertps_rr, insertps_reg)
 VEX_RM_PART(vinsertps_rm, insertps_mem, 4)
 SIMD_ROW(INSERTPS, {insertps_rr, insertps_rm})
 SIMD_ROW(VINSERTPS, {vinsertps_rr, vinsertps_rm})

@@ -172,6 +172,7 @@ static const struct insn *ONE(struct cpu *c, const struct insn *i)
 static const struct insn *leave_inside(struct cpu *c, const struct insn *i)
 {
     c->rip = interp_rip(c, i);
+    c->rep_at = interp_of(c)->icount_end - (u64)c->budget;
     return interp_leave_rip(c, i);
 }
 

@@ -204,9 +204,8 @@ INLINE enum x87_end compare_flags(struct cpu *c, const struct insn *i, bool quie
         done = x87_underflow(c, i);
     } else {
         sw = f80_compare(x87_st(c, 0), x87_st(c, i->rs), quiet);
-        done = !x87_refused(c, i, sw);
-        if (LIKELY(done))
-            x87_status(c, i, sw & FSW_EXCEPTIONS, 0);
+        done = !(sw & ~c->fpu.fcw & FSW_EXCEPTIONS);
+        x87_status(c, i, sw & FSW_EXCEPTIONS, 0); /* C1 stays */
     }
     flags_from_cc(c, sw);
     if (pop && done)
