@@ -84,6 +84,16 @@ TEST(step_rep)
     c.cx = 3;
     c.di = ADDR(cells);
     STEPS("a trap after every iteration", s, &c, 0, 0, 2, 3);
+    /* RF is pushed set after every iteration but the last: SDM 3B 17.3.1.1; so does silicon (seen). */
+    context_set(&c, s);
+    c.cx = 2;
+    c.di = ADDR(cells);
+    c.flags |= FLAG_TF;
+    context_run(&c);
+    CHECK_EQUAL("[qemu bochs] RF after an iteration that is not the last", FLAG_RF, c.flags & FLAG_RF);
+    context_run(&c);
+    CHECK_EQUAL("RF after the last", 0, c.flags & FLAG_RF);
+    debug_off();
     s = SNIP("rep stosb; nop");
     context_set(&c, s);
     c.di = ADDR(cells);

@@ -167,8 +167,8 @@ TEST(ts_task)
     ts_load("DS execute-only", offsetof(struct tss, ds), SEL_FREE + 0x10, TS, SEL_FREE + 0x10);
     ts_load("DS not present", offsetof(struct tss, ds), SEL_FREE + 0x18, NP, SEL_FREE + 0x18);
     ts_load("ES a TSS", offsetof(struct tss, es), SEL_TSS, TS, SEL_TSS);
-    /* Not tried: a bad LDT, CS or SS of the new task (table 7-1 checks them in this order) leaves no stack for
-     * the handler's frame; a task gate takes it, below. */
+    /* Not tried: a bad LDT, CS or SS of the new task (table 7-1 checks them in this order) leaves no stack
+     * for the handler's frame; a task gate takes it, below. */
     struct context c;
     const struct snip *s = SNIP("ljmp $0xb0, $0");
     tss_set(SEL_FREE + 0x30, &task, 102, SYS_TSS);

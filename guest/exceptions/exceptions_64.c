@@ -162,7 +162,7 @@ TEST(ist)
         CHECK_EQUAL("same ring: the frame is aligned to 16", top - 40, c.sp);
         CHECK_EQUAL("its RSP is the old one", top + skew, *(const word *)(top - 16));
     }
-    tss.ist[2] = NONCANONICAL;
+    tss.ist[2] = NONCANONICAL + PAGE_SIZE;
     idt_set(BP_, SEL_CODE, handler->start, SEG_P | SEG_DPL(3) | SYS_INT, 3);
     context_set(&c, s);
     context_run(&c);

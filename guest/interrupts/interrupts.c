@@ -279,7 +279,7 @@ TEST(rep_interrupted)
         CHECK_EXIT("it ends", &c, EXIT, NO_ERROR, s->end + 2);
         CHECK_EQUAL("all is copied", 0, memory_compare(from, to, sizeof(from)));
     }
-    CHECK("[qemu] it was interrupted in the middle", interrupts > 0);
+    CHECK("it was interrupted in the middle", interrupts > 0);
     quiet();
 }
 
@@ -622,7 +622,7 @@ TEST(ioapic)
     ioapic_write(0x14, 0x400); /* NMI delivery */
     unsigned vector = wait(&c);
     ioapic_write(0x14, 0x10055);
-    CHECK_EQUAL("[bochs] delivered as NMI", NMI, vector);
+    CHECK_EQUAL("delivered as NMI", NMI, vector);
     context_set(&c, SNIP("nop"));
     context_run(&c);
     quiet();

@@ -388,8 +388,9 @@ static u16 narrow(u16 cw, u64 *r, const struct f80 *a, unsigned fbits, int bias,
         *r = sign | (infinity ? top : top - 1);
         return FSW_OE | FSW_PE | (infinity ? FSW_C1 : 0);
     }
-    if (k.sw & ~cw & (FSW_OE | FSW_UE))
-        return k.sw; /* refused: nothing is stored */
+    u16 refused = k.sw & ~cw & (FSW_OE | FSW_UE);
+    if (refused)
+        return refused; /* nothing is stored, so nothing was rounded */
     u64 fraction = k.man << 1 >> (64 - fbits);
     *r = sign | fraction | (k.man & F80_INTEGER ? (u64)(k.exp + bias) << fbits : 0);
     return k.sw;
@@ -555,6 +556,40 @@ static bool angle_special(struct f80 *r, const struct f80 *a, const struct num *
     return true;
 }
 
+/* X = v + n * pi / 2, v within pi / 4 of zero; returns v, and n modulo 4. Pi has 66 bits, as on silicon. */
+static long double reduce_angle(const struct num *x, unsigned *n)
+{
+    const u128 quarter = (u128)3 << 64 | 0x243f6a8885a308d3; /* in units of 2^-65, and so is the rest */
+    unsigned q = 0;
+    *n = 0;
+    if (x->class == F80_ZERO || x->exp < -1)
+        return to_host(x);
+    u128 rest = x->man;
+    for (int k = 0; k < x->exp + 2; k++) {
+        rest <<= 1;
+        q <<= 1;
+        if (rest >= quarter) {
+            rest -= quarter;
+            q |= 1;
+        }
+    }
+    bool beyond = rest > quarter / 2;
+    q += beyond;
+    *n = (x->negative ? 0 - q : q) & 3;
+    long double v = ldexpl((long double)(beyond ? quarter - rest : rest), -65);
+    return x->negative ^ beyond ? -v : v;
+}
+
+/* The sine of X + quarters * pi / 2. */
+static long double sine(const struct num *x, unsigned quarters)
+{
+    unsigned n;
+    long double v = reduce_angle(x, &n);
+    n += quarters;
+    v = n & 1 ? cosl(v) : sinl(v);
+    return n & 2 ? -v : v;
+}
+
 u16 x87_sin(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a)
 {
     (void)sticky;
@@ -562,7 +597,7 @@ u16 x87_sin(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a)
     u16 sw;
     if (angle_special(r, a, &x, &sw))
         return sw;
-    return denormal_flag(&x) | from_host(cw, r, sinl(to_host(&x)));
+    return denormal_flag(&x) | from_host(cw, r, sine(&x, 0));
 }
 
 static const struct f80 one = {.man = F80_INTEGER, .se = F80_BIAS};
@@ -578,7 +613,7 @@ u16 x87_cos(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a)
         f80_copy(r, &one);
         return 0;
     }
-    return denormal_flag(&x) | from_host(cw, r, cosl(to_host(&x)));
+    return denormal_flag(&x) | from_host(cw, r, sine(&x, 1));
 }
 
 u16 x87_sincos(u16 cw, u16 sticky, struct f80 *r, struct f80 *top, const struct f80 *a)
@@ -597,7 +632,7 @@ u16 x87_ptan(u16 cw, u16 sticky, struct f80 *r, struct f80 *top, const struct f8
         return sw;
     }
     f80_copy(top, &one);
-    return denormal_flag(&x) | from_host(cw, r, tanl(to_host(&x)));
+    return denormal_flag(&x) | from_host(cw, r, sine(&x, 0) / sine(&x, 1));
 }
 
 static long double to_host_or_infinity(const struct num *x)
@@ -615,8 +650,8 @@ u16 x87_patan(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a, const stru
            from_host(cw, r, atan2l(to_host_or_infinity(&y), to_host_or_infinity(&x)));
 }
 
-/* y * log2x; no NaNs. */
-static u16 times_log(u16 cw, struct f80 *r, const struct num *y, long double log2x, u16 de)
+/* y * log2x * 2^scale; no NaNs. */
+static u16 times_log(u16 cw, struct f80 *r, const struct num *y, long double log2x, int scale, u16 de)
 {
     bool negative = y->negative ^ (bool)signbit(log2x);
     if (isinf(log2x) || y->class == F80_INFINITY) {
@@ -629,7 +664,7 @@ static u16 times_log(u16 cw, struct f80 *r, const struct num *y, long double log
     struct f80 packed;
     from_host(FCW_INIT, &packed, log2x);
     struct num l = unpack(&packed);
-    return de | pack(cw, 64, r, negative, l.exp + y->exp + 1, (u128)l.man * y->man, true);
+    return de | pack(cw, 64, r, negative, l.exp + scale + y->exp + 1, (u128)l.man * y->man, true);
 }
 
 u16 x87_yl2x(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a, const struct f80 *b)
@@ -646,7 +681,7 @@ u16 x87_yl2x(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a, const struc
     }
     if (x.negative)
         return set_invalid(r);
-    return times_log(cw, r, &y, log2l(to_host_or_infinity(&x)), de);
+    return times_log(cw, r, &y, log2l(to_host_or_infinity(&x)), 0, de);
 }
 
 u16 x87_yl2xp1(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a, const struct f80 *b)
@@ -659,6 +694,10 @@ u16 x87_yl2xp1(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a, const str
     long double v = to_host_or_infinity(&x);
     if (v <= -1)
         return set_invalid(r); /* beyond the range that the manual defines */
-    long double l = log1pl(v) * 1.442695040888963407359924681001892137L;
-    return times_log(cw, r, &y, l, de);
+    const long double log2e = 1.442695040888963407359924681001892137L;
+    if (x.class == F80_INFINITY || x.class == F80_ZERO || x.exp > -70)
+        return times_log(cw, r, &y, log1pl(v) * log2e, 0, de);
+    int scale = x.exp; /* log(1 + x) is x, and the host's denormals are not touched */
+    x.exp = 0;
+    return times_log(cw, r, &y, to_host(&x) * log2e, scale, de);
 }

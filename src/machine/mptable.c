@@ -11,7 +11,8 @@ enum { MP_PROCESSOR, MP_BUS, MP_IOAPIC, MP_IO_INT, MP_LOCAL_INT };
 enum { INT_VECTORED = 0, INT_NMI = 1, INT_EXTINT = 3 };
 enum { INT_LEVEL_HIGH = 0xd };
 
-#define APIC_VERSION 0x14
+#define APIC_VERSION   0x14
+#define IOAPIC_VERSION 0x20
 #define IOAPIC_ID    0
 #define BUS_ISA      0
 #define ALL_APICS    0xff
@@ -73,7 +74,7 @@ size_t mptable_build(u8 buf[MP_TABLE_MAX], u32 base, u32 cpus, u8 floating[MP_FL
     memcpy(bus + 2, "ISA   ", 6);
     u8 *io = mp_entry(&t, MP_IOAPIC, 8);
     io[1] = IOAPIC_ID;
-    io[2] = APIC_VERSION;
+    io[2] = IOAPIC_VERSION;
     io[3] = 1;
     st32(io + 4, PC_IOAPIC_BASE);
     for (u8 irq = 0; irq < PC_IRQS; irq++)

@@ -79,6 +79,7 @@ static void test_access(struct bench *b)
     CHECK(b, !bus_add(&bus, "any", 0x200, 16, &any, &r, &e));
     CHECK(b, !bus_add(&bus, "words", 0x300, 16, &word, &r, &e));
     CHECK(b, !bus_add(&bus, "end", 0xfffe, 2, &byte, &r, &e));
+    CHECK(b, !bus_add(&bus, "start", 0, 16, &byte, &r, &e));
 
     CHECK_EQ(b, bus_read(&bus, 0x104, 4), 0x07060504);
     CHECK_EQ(b, r.reads, 4);

@@ -92,6 +92,8 @@ static void test_dma(struct fw_bench *t)
     CHECK_EQ(b, dma(t, key | 0x0a, 6, 0xfffffffffffffffe, CONTROL_AT), 1);
     CHECK_EQ(b, dma(t, key | 0x0a, 6, t->mem.size - 3, CONTROL_AT), 1);
     CHECK_EQ(b, dma(t, key | 0x0a, 0xffffffff, 0, CONTROL_AT), 1);
+    CHECK_EQ(b, dma(t, key | 0x0a, 6 + FW_CFG_SLACK + 1, MIB(1), CONTROL_AT), 1);
+    CHECK_EQ(b, dma(t, key | 0x0a, 6 + FW_CFG_SLACK, MIB(1), CONTROL_AT), 0);
     CHECK_EQ(b, dma(t, key | 0x0c, 0xffffffff, 0, CONTROL_AT), 0);
     CHECK_EQ(b, dma(t, 0x02, 1, TO, CONTROL_AT), 0);
     CHECK(b, mem_read(&t->mem, TO, buf, 1) && !buf[0]);

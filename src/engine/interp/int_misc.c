@@ -3,7 +3,7 @@
 
 #include "engine/interp/int.h"
 
-static const struct insn *NOP(struct cpu *c, const struct insn *i)
+static const struct insn *NOP(struct cpu *c __attribute__((unused)), const struct insn *i)
 {
     NEXT(c, i);
 }

@@ -1,0 +1,34 @@
+# For the tests beside it, which get: TRINE [ARGUMENT]... Sourced with the monitor in $trine.
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+
+cache=${TRINE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/trine}/guest
+
+fail() {
+	echo "FAILED: $*"
+	exit 1
+}
+
+# The tests that boot Debian's kernel are skipped where tools/guest/prepare could not fetch it.
+need_debian() {
+	[ -f "$cache/vmlinuz" ] && [ -f "$cache/initramfs.cpio" ] || {
+		echo "no guest in $cache: tools/guest/prepare makes it"
+		exit 77
+	}
+}
+
+# FILE KEY: a number or word out of a report of --stats.
+stat_of() {
+	sed -n "s/^ *\"$2\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" "$1" | head -n 1
+}
+
+# NAME OPERATOR LIMIT VALUE: asserts a number.
+expect() {
+	awk -v v="$4" -v l="$3" "BEGIN { exit !(v != \"\" && v + 0 $2 l + 0) }" || fail "$1 is $4, not $2 $3"
+	echo "$1: $4 (must be $2 $3)"
+}
+
+debian() { # OPTION...
+	"$trine" run --kernel "$cache/vmlinuz" --initrd "$cache/initramfs.cpio" --memory 256M "$@"
+}
