@@ -13,12 +13,25 @@ extern const struct test tests32_begin[], tests32_end[], tests64_begin[], tests6
 
 __attribute__((weak)) void guest_begin(void) {}
 
+/* The first word is the image's file name, whose folders may have blanks: it ends with the first ".elf". */
+static void name_join(char *cmdline)
+{
+    for (char *at = cmdline; at[0] && at[1] && at[2] && at[3]; at++) {
+        if (memory_compare(at, ".elf", 4) == 0 && (at[4] == ' ' || !at[4])) {
+            for (char *blank = cmdline; blank < at; blank++)
+                *blank = *blank == ' ' ? '_' : *blank;
+            return;
+        }
+    }
+}
+
 static void cmdline_read(const char *from)
 {
     size_t n = 0;
     for (; from[n] && n < sizeof(shared.cmdline) - 1; n++)
         shared.cmdline[n] = from[n] == '\t' ? ' ' : from[n];
     shared.cmdline[n] = 0;
+    name_join(shared.cmdline);
     shared.listing = option_given("list");
     shared.quirks = (option_given("qemu") ? QUIRK_QEMU : 0u) | (option_given("bochs") ? QUIRK_BOCHS : 0u);
     /* Any word but the runner's own selects a test; key=value words are options of the guest. */

@@ -73,7 +73,7 @@ void cpu_deliver_fault(struct cpu *c)
             .has_error = f.has_error,
             .error = f.error,
             .ext = 1,
-            .rf = fault_sets_rf(&f),
+            .rf = fault_sets_rf(&f) || (f.is_trap && c->rep_at == c->icount),
             .rip = c->rip,
         };
         if (LIKELY(interrupt_enter(c, &n) == TRANSFER_DONE)) {

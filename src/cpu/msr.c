@@ -252,6 +252,7 @@ static const struct msr_row rows[] = {
     {IA32_TIME_STAMP_COUNTER, 1, .read = tsc_read, .write = tsc_write},
     {IA32_PLATFORM_ID, 1, .read = zero_read},
     {IA32_APIC_BASE, 1, .read = wire_read, .write = wire_write},
+    {IA32_FEATURE_CONTROL, 1, .value = BIT(0), .read = const_read}, /* locked, everything off */
     {IA32_TSC_ADJUST, 1, .offset = AT(tsc_adjust), .read = field_read, .write = tsc_adjust_write},
     {IA32_SPEC_CTRL, 1, FIELD(spec_ctrl, BIT(0) | BIT(1) | BIT(2))}, /* IBRS STIBP SSBD */
     {IA32_PRED_CMD, 1, .value = BIT(0), .write = ignore_write},      /* IBPB */
@@ -260,6 +261,8 @@ static const struct msr_row rows[] = {
     {IA32_MTRRCAP, 1, .value = BIT(10) | BIT(8) | 8,
      .read = const_read}, /* WC, fixed ranges, 8 variable ones */
     {IA32_ARCH_CAPABILITIES, 1, .read = arch_cap_read},
+    {MSR_MISC_FEATURES_ENABLES, 1, .read = zero_read,
+     .write = ignore_write}, /* zero only: no CPUID faulting */
     {IA32_SYSENTER_CS, 1, .offset = AT(sysenter_cs), .value = ~0u, .read = field_read, .write = low_write},
     {IA32_SYSENTER_ESP, 1, CANON(sysenter_esp)},
     {IA32_SYSENTER_EIP, 1, CANON(sysenter_eip)},

@@ -123,7 +123,8 @@ static u64 pack_rc(struct fp_env *e, const struct format *f, bool sign, i32 exp,
         /* The leading one adds 1 to the exponent, and a carry does so again. */
         return s | (((u64)(exp + f->emax - 1) << f->mant) + kept);
     }
-    if (!(e->csr & MXCSR_UM)) {
+    bool unmasked = !(e->csr & MXCSR_UM);
+    if (unmasked && f != &f16) {
         e->raised |= MXCSR_UE | (lost ? MXCSR_PE : 0);
         return s;
     }
@@ -132,7 +133,7 @@ static u64 pack_rc(struct fp_env *e, const struct format *f, bool sign, i32 exp,
         return s;
     }
     kept = round_sig(sig, drop + (unsigned)(1 - f->emax - exp), sticky, sign, rc, &lost);
-    e->raised |= lost ? MXCSR_UE | MXCSR_PE : 0;
+    e->raised |= (lost || unmasked ? MXCSR_UE : 0) | (lost ? MXCSR_PE : 0);
     return s | kept;
 }
 
@@ -237,7 +238,8 @@ static u64 divide(struct fp_env *e, const struct format *f, u64 x, u64 y)
         return invalid(e, f);
     if (b.kind == ZERO && a.kind == FINITE)
         e->raised |= MXCSR_ZE;
-    denormals(e, denormal);
+    else
+        denormals(e, denormal);
     if (a.kind == INF || b.kind == ZERO)
         return inf_bits(f, sign);
     if (a.kind == ZERO || b.kind == INF)

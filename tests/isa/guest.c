@@ -8,6 +8,9 @@
 #include "base/le.h"
 #include "cpu/tlb.h"
 
+/* The kernel's half: all memory once more. Only the windows are in the user's. */
+#define HIGH 0xffff800000000000ull
+
 enum {
     G_GDT = 0x1000,
     G_IDT = 0x2000,
@@ -17,6 +20,9 @@ enum {
     G_PDPT = 0x11000,
     G_PD = 0x12000,
     G_PT = 0x13000,
+    G_PDPT_HIGH = 0x14000,
+    G_PD_HIGH = 0x15000,
+    G_PT_HIGH = 0x16000,
     G_HANDLERS = 0x20000, /* of vector n: + 16 n */
     CODE3 = 0x08,
     DATA3 = 0x10,
@@ -35,19 +41,24 @@ static void tables(struct guest *g)
     put(g, G_PML4, G_PDPT | 7);
     put(g, G_PDPT, G_PD | 7);
     put(g, G_PD, G_PT | 7);
+    put(g, G_PML4 + 256 * 8, G_PDPT_HIGH | 3);
+    put(g, G_PDPT_HIGH, G_PD_HIGH | 3);
+    put(g, G_PD_HIGH, G_PT_HIGH | 3);
     for (u64 p = 0; p < MIB(2); p += PAGE_SIZE) {
         bool window = p == NATIVE_CODE || (p >= NATIVE_DATA && p < NATIVE_DATA_END);
-        put(g, G_PT + (p >> 12) * 8, p < MIB(1) ? p | 3 : window ? p | 7 : 0);
+        put(g, G_PT + (p >> 12) * 8, window ? p | 7 : 0);
+        put(g, G_PT_HIGH + (p >> 12) * 8, p | 3);
     }
     put(g, G_GDT + CODE3, 0x00affb000000ffff);
     put(g, G_GDT + DATA3, 0x00cff3000000ffff);
     put(g, G_GDT + CODE0, 0x00af9b000000ffff);
     put(g, G_GDT + DATA0, 0x00cf93000000ffff);
     for (unsigned v = 0; v < 32; v++) {
-        u64 h = G_HANDLERS + 16 * v;
-        put(g, G_IDT + 16 * v, (h & 0xffff) | CODE0 << 16 | 0x8e00ull << 32 | (h >> 16) << 48);
+        u64 h = HIGH + G_HANDLERS + 16 * v;
+        put(g, G_IDT + 16 * v, (h & 0xffff) | CODE0 << 16 | 0x8e00ull << 32 | (h >> 16 & 0xffff) << 48);
+        put(g, G_IDT + 16 * v + 8, h >> 32);
     }
-    put(g, G_TSS + 4, G_STACK);
+    put(g, G_TSS + 4, HIGH + G_STACK);
 }
 
 static struct seg segment(u16 sel, u16 attr, u64 base, u32 limit)
@@ -103,9 +114,9 @@ bool guest_create(struct guest *g)
     c->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE;
     c->xcr0 = 7;
     c->cr3 = G_PML4;
-    c->gdt = (struct dtable){.base = G_GDT, .limit = 0x37};
-    c->idt = (struct dtable){.base = G_IDT, .limit = 0x1ff};
-    c->seg[SEG_TR] = segment(TSS, 0x8b, G_TSS, 0x67);
+    c->gdt = (struct dtable){.base = HIGH + G_GDT, .limit = 0x37};
+    c->idt = (struct dtable){.base = HIGH + G_IDT, .limit = 0x1ff};
+    c->seg[SEG_TR] = segment(TSS, 0x8b, HIGH + G_TSS, 0x67);
     enter_user(c);
     cpu_update_mode(c);
     return engine_interp.attach(c, &g->engine, &e) == STATUS_OK;
@@ -160,8 +171,8 @@ static void store(struct guest *g, struct world *w)
     if (c->cpl == 3)
         return;
     /* In a handler: what the frame says. */
-    const u8 *frame = g->m.base + c->gpr[RSP].q;
-    w->vector = (int)((c->rip - G_HANDLERS) / 16);
+    const u8 *frame = g->m.base + (c->gpr[RSP].q - HIGH);
+    w->vector = (int)((c->rip - HIGH - G_HANDLERS) / 16);
     if (w->vector == VEC_GP || w->vector == VEC_SS || w->vector == VEC_PF || w->vector == VEC_AC) {
         w->error = ld32(frame);
         frame += 8;

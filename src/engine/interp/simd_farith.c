@@ -176,7 +176,7 @@ static bool dot_ps(struct cpu *c, union xmm *r, const union xmm *a, const union 
     for (unsigned h = 0; h < halves; h++)
         for (unsigned k = 0; k < 4; k++)
             x[h].d[k] = y[h].d[k ^ 2];
-    FP_STEP(fp_addps(&e, &t[h], &x[h], &y[h]));
+    FP_STEP(fp_addps(&e, &t[h], &y[h], &x[h]));
     for (unsigned h = 0; h < halves; h++)
         select_lanes(&r[h], &t[h], imm);
     return true;

@@ -43,22 +43,27 @@ static unsigned signs(const u8 *v, unsigned size, unsigned count)
     return m;
 }
 
+/* DS:RDI may fault for all N bytes, whatever the mask says, and does. */
+static bool store_bytes(struct cpu *c, const struct insn *i, const union xmm *src, const union xmm *mask,
+                        unsigned n)
+{
+    u64 lin;
+    return part_linear(c, i, c->gpr[RDI].q, n, true, &lin) && lin_probe(c, lin, n, ACC_WRITE) &&
+           store_selected(c, i, c->gpr[RDI].q, src, 1, signs(mask->b, 1, n));
+}
 SIMD_HANDLER(maskmovdqu)
 {
-    TRY(c, i, sse_check(c));
-    TRY(c, i, store_selected(c, i, c->gpr[RDI].q, XMM(c, i->rd), 1, signs(XMM(c, i->rs)->b, 1, 16)));
+    TRY(c, i, sse_check(c) && store_bytes(c, i, XMM(c, i->rd), XMM(c, i->rs), 16));
     NEXT(c, i);
 }
 SIMD_HANDLER(vmaskmovdqu)
 {
-    TRY(c, i, avx_check(c));
-    TRY(c, i, store_selected(c, i, c->gpr[RDI].q, XMM(c, i->rd), 1, signs(XMM(c, i->rs)->b, 1, 16)));
+    TRY(c, i, avx_check(c) && store_bytes(c, i, XMM(c, i->rd), XMM(c, i->rs), 16));
     NEXT(c, i);
 }
 SIMD_HANDLER(maskmovq)
 {
-    TRY(c, i, mmx_check(c));
-    TRY(c, i, store_selected(c, i, c->gpr[RDI].q, MM(c, i->rd), 1, signs(MM(c, i->rs)->b, 1, 8)));
+    TRY(c, i, mmx_check(c) && store_bytes(c, i, MM(c, i->rd), MM(c, i->rs), 8));
     mmx_enter(c);
     NEXT(c, i);
 }
@@ -100,9 +105,11 @@ static bool gather(struct cpu *c, const struct insn *i, unsigned index, unsigned
     if (i->rd == i->rv || i->rd == i->index || i->rv == i->index)
         return cpu_raise_ud(c);
     unsigned bytes = vex_wide(i) ? 32 : 16, count = bytes / (index > size ? index : size);
-    for (unsigned k = 0; k < count; k++)
+    unsigned held = index > size ? 16 : bytes; /* of the destination and the mask; above are zeros */
+    for (unsigned k = 0; k < held / size; k++)
         memset(mask + k * size, mask[(k + 1) * size - 1] & 0x80 ? 0xff : 0, size);
-    memset(mask + count * size, 0, 32 - count * size);
+    memset(mask + held, 0, 32 - held);
+    memset(dst + held, 0, 32 - held);
     for (unsigned k = 0; k < count; k++) {
         u64 v = 0, n = 0, lin;
         if (!(mask[(k + 1) * size - 1] & 0x80))
