@@ -49,25 +49,36 @@ u64 lapic_timer_deadline(const struct lapic *l)
     return timer_mode(l->lvt[LVT_TIMER]) == TIMER_TSC_DEADLINE ? l->tsc_deadline : 0;
 }
 
+/* When the TSC reaches the deadline. */
+static u64 deadline_ns(const struct lapic *l)
+{
+    const struct apic_wires *w = &l->bus->wires;
+    return l->tsc_deadline && w->tsc_ns ? w->tsc_ns(w->opaque, l->index, l->tsc_deadline) : TIME_NEVER;
+}
+
 void lapic_timer_arm(struct lapic *l)
 {
     struct clock *c = l->bus->clock;
     u64 at = l->timer_ns;
-    if (timer_mode(l->lvt[LVT_TIMER]) == TIMER_TSC_DEADLINE) {
-        const struct apic_wires *w = &l->bus->wires;
-        at = l->tsc_deadline && w->tsc_ns ? w->tsc_ns(w->opaque, l->index, l->tsc_deadline) : TIME_NEVER;
-    } else if (timer_mode(l->lvt[LVT_TIMER]) == TIMER_PERIODIC && at != TIME_NEVER) {
+    if (timer_mode(l->lvt[LVT_TIMER]) == TIMER_TSC_DEADLINE)
+        at = deadline_ns(l);
+    else if (timer_mode(l->lvt[LVT_TIMER]) == TIMER_PERIODIC && at != TIME_NEVER)
         at = clock_pace(c, at);
-    }
     timer_arm(c, &l->timer, at);
 }
 
 void lapic_timer_fire(void *opaque)
 {
     struct lapic *l = opaque;
-    u64 now = clock_now(l->bus->clock);
+    u64 deadline = deadline_ns(l), now = clock_now(l->bus->clock);
     switch (timer_mode(l->lvt[LVT_TIMER])) {
-    case TIMER_TSC_DEADLINE: l->tsc_deadline = 0; break;
+    case TIMER_TSC_DEADLINE:
+        if (deadline > now) { /* the guest set its TSC back */
+            lapic_timer_arm(l);
+            return;
+        }
+        l->tsc_deadline = 0;
+        break;
     case TIMER_PERIODIC:
         if (timer_period(l)) {
             l->timer_ns = next_expiry(l, now);

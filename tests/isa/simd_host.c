@@ -263,6 +263,18 @@ struct tally {
     bool missing[OP_COUNT]; /* the host has no such instruction */
 };
 
+/* What is not architecture: which byte of the missing page a masked store reports; and Linux tells user programs that every page of the
+ * kernel's half is present. */
+static void forgive(unsigned op, const struct world *guest, struct world *host)
+{
+    bool masked = op == OP_VMASKMOVPS || op == OP_VMASKMOVPD || op == OP_VPMASKMOVD || op == OP_VPMASKMOVQ || op == OP_MASKMOVQ ||
+                  op == OP_MASKMOVDQU || op == OP_VMASKMOVDQU;
+    if (masked && (guest->addr & PAGE_MASK) == (host->addr & PAGE_MASK))
+        host->addr = guest->addr;
+    if (host->vector == VEC_PF && (i64)host->addr < 0)
+        host->error &= ~1u;
+}
+
 static void run_case(struct guest *g, const struct test_case *t, u64 seed, struct tally *n)
 {
     struct world guest = t->w, host = t->w;
@@ -275,10 +287,7 @@ static void run_case(struct guest *g, const struct test_case *t, u64 seed, struc
         n->missing[t->i.op] = true;
     if (n->missing[t->i.op])
         return;
-    /* Which byte of the missing page a masked move reports is not architecture. */
-    if (((t->i.op == OP_VMASKMOVPS || t->i.op == OP_VMASKMOVPD) || (t->i.op == OP_VPMASKMOVD || t->i.op == OP_VPMASKMOVQ)) &&
-        (guest.addr ^ host.addr) < PAGE_SIZE)
-        host.addr = guest.addr;
+    forgive(t->i.op, &guest, &host);
     host.rflags &= ~(u64)RFLAGS_RF; /* set in the image of a fault; the kernel may hide it */
     guest.rflags &= ~(u64)RFLAGS_RF;
     n->cases++;

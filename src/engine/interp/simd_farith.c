@@ -144,8 +144,9 @@ SIMD_ROW(VLDMXCSR, {NULL, vldmxcsr})
 SIMD_ROW(VSTMXCSR, {NULL, vstmxcsr})
 
 /* Dot products, in steps as the manual has them: products of the lanes that imm 7..4 selects, sums of pairs,
- * their sum; into the lanes that imm 3..0 selects. Each step has its own exceptions. Where NaNs meet, silicon
- * takes the neighbour's: each lane adds itself to its neighbour, and that to the other pair. */
+ * their sum; into the lanes that imm 3..0 selects. Each step has its own exceptions. Where two NaNs meet,
+ * silicon takes the neighbour's in DPPS' first sum (each lane adds itself to its neighbour), and its own in
+ * the others. */
 INLINE void select_lanes(union xmm *r, const union xmm *s, unsigned lanes)
 {
     for (unsigned k = 0; k < 4; k++)
@@ -192,7 +193,7 @@ static bool dot_pd(struct cpu *c, union xmm *r, const union xmm *a, const union 
     FP_STEP(fp_mulpd(&e, &t[h], &x[h], &y[h]));
     y->q[0] = t->q[1];
     y->q[1] = t->q[0];
-    FP_STEP(fp_addpd(&e, &x[h], &y[h], &t[h]));
+    FP_STEP(fp_addpd(&e, &x[h], &t[h], &y[h]));
     select_lanes(r, x, (imm & 1) * 3 | (imm >> 1 & 1) * 12);
     return true;
 }

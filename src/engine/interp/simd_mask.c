@@ -63,8 +63,9 @@ SIMD_HANDLER(vmaskmovdqu)
 }
 SIMD_HANDLER(maskmovq)
 {
-    TRY(c, i, mmx_check(c) && store_bytes(c, i, MM(c, i->rd), MM(c, i->rs), 8));
-    mmx_enter(c);
+    TRY(c, i, mmx_check(c));
+    mmx_enter(c); /* even when the store faults */
+    TRY(c, i, store_bytes(c, i, MM(c, i->rd), MM(c, i->rs), 8));
     NEXT(c, i);
 }
 SIMD_ROW(MASKMOVDQU, {maskmovdqu})
@@ -109,7 +110,6 @@ static bool gather(struct cpu *c, const struct insn *i, unsigned index, unsigned
     for (unsigned k = 0; k < held / size; k++)
         memset(mask + k * size, mask[(k + 1) * size - 1] & 0x80 ? 0xff : 0, size);
     memset(mask + held, 0, 32 - held);
-    memset(dst + held, 0, 32 - held);
     for (unsigned k = 0; k < count; k++) {
         u64 v = 0, n = 0, lin;
         if (!(mask[(k + 1) * size - 1] & 0x80))
@@ -122,6 +122,7 @@ static bool gather(struct cpu *c, const struct insn *i, unsigned index, unsigned
             return false;
         memcpy(dst + k * size, &v, size);
         memset(mask + k * size, 0, size);
+        memset(dst + held, 0, 32 - held);
     }
     memset(mask, 0, 32);
     memset(dst + count * size, 0, 32 - count * size);

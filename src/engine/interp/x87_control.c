@@ -131,33 +131,39 @@ static void environment_get(struct cpu *c, const u8 *e, unsigned size)
 #define STATE_MAX 108
 
 /* Memory operands larger than an access: all pages first, so that a fault leaves no half-written image. */
+static bool image_linear(struct cpu *c, const struct insn *i, unsigned len, bool write, u64 *lin)
+{
+    if (!mem_linear(c, i, len, write, lin))
+        return false;
+    if (cpu_code64(c) && !(cpu_canonical(*lin) && cpu_canonical(*lin + len - 1)))
+        return cpu_raise_error(c, i->seg == SEG_SS ? VEC_SS : VEC_GP, 0);
+    return lin_probe(c, *lin, len, write ? ACC_WRITE : ACC_READ);
+}
+
+static u64 piece(const struct cpu *c, u64 lin)
+{
+    return cpu_code64(c) ? lin : (u32)lin;
+}
+
 static bool image_store(struct cpu *c, const struct insn *i, const u8 *image, unsigned len)
 {
     u64 lin;
-    if (!mem_linear(c, i, len, true, &lin))
+    if (!image_linear(c, i, len, true, &lin))
         return false;
-    for (unsigned done = 0; done < len;) {
-        unsigned n = len - done < 64 ? len - done : 64;
-        if (len > 64 && !done && !lin_probe(c, lin, len, ACC_WRITE))
+    for (unsigned done = 0; done < len; done += 64)
+        if (!lin_store(c, i, piece(c, lin + done), image + done, len - done < 64 ? len - done : 64))
             return false;
-        if (!lin_store(c, i, lin + done, image + done, n))
-            return false;
-        done += n;
-    }
     return true;
 }
 
 static bool image_load(struct cpu *c, const struct insn *i, u8 *image, unsigned len)
 {
     u64 lin;
-    if (!mem_linear(c, i, len, false, &lin))
+    if (!image_linear(c, i, len, false, &lin))
         return false;
-    for (unsigned done = 0; done < len;) {
-        unsigned n = len - done < 64 ? len - done : 64;
-        if (!lin_load(c, i, lin + done, image + done, n))
+    for (unsigned done = 0; done < len; done += 64)
+        if (!lin_load(c, i, piece(c, lin + done), image + done, len - done < 64 ? len - done : 64))
             return false;
-        done += n;
-    }
     return true;
 }
 
