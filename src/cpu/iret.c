@@ -102,7 +102,7 @@ static bool iret_protected(struct cpu *c, unsigned size)
     bool outer = cpl > c->cpl;
     if (outer && !full && !stack_get(c, &s, 3 * size, size, f + 3, 2))
         return false;
-    if ((outer || full) && !return_stack_segment(c, (u16)f[4], &cs, VEC_NP, &ss))
+    if ((outer || full) && !return_stack_segment(c, (u16)f[4], &cs, &ss))
         return false;
     if (!target_ok(c, &cs, f[0], 0) || !desc_set_accessed(c, cs.sel, cs.attr))
         return false;

@@ -21,7 +21,7 @@ enum {
 #define MXCSR_MASK 0xffffu /* all of MXCSR's bits, DAZ included */
 
 #define TSC_HZ     1000000000u /* one tick is one nanosecond of the machine's clock */
-#define CRYSTAL_HZ TSC_HZ /* feeds the LAPIC timer: guests derive its rate from leaf 0x15 */
+#define CRYSTAL_HZ TSC_HZ      /* feeds the LAPIC timer: guests derive its rate from leaf 0x15 */
 
 /* A register set of CPUID. A leaf whose answer depends on ECX has one row per subleaf; the others have
  * subleaf CPUID_ANY. */

@@ -145,8 +145,8 @@ void stack_commit(struct cpu *c, u64 sp, unsigned width);
 bool target_ok(struct cpu *c, const struct seg *cs, u64 rip, u32 ext) MUST_CHECK;
 /* The code segment that RETF and IRET return to. */
 bool return_code_segment(struct cpu *c, u16 sel, struct seg *cs) MUST_CHECK;
-/* The stack segment that belongs to it. ABSENT is the vector when it is not present: #SS for RETF, #NP for IRET. */
-bool return_stack_segment(struct cpu *c, u16 sel, const struct seg *cs, u8 absent, struct seg *ss) MUST_CHECK;
+/* The stack segment that belongs to it. */
+bool return_stack_segment(struct cpu *c, u16 sel, const struct seg *cs, struct seg *ss) MUST_CHECK;
 /* RSP after a return to another stack. */
 void return_stack_pointer(struct cpu *c, u64 sp);
 /* The CPL has gone outwards: data segments that it may not see become null. */

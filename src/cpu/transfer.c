@@ -322,7 +322,7 @@ bool return_code_segment(struct cpu *c, u16 sel, struct seg *cs)
     return true;
 }
 
-bool return_stack_segment(struct cpu *c, u16 sel, const struct seg *cs, u8 absent, struct seg *ss)
+bool return_stack_segment(struct cpu *c, u16 sel, const struct seg *cs, struct seg *ss)
 {
     struct desc d;
     unsigned rpl = cs->sel & SEL_RPL;
@@ -337,8 +337,9 @@ bool return_stack_segment(struct cpu *c, u16 sel, const struct seg *cs, u8 absen
     u16 attr = desc_attr(&d);
     if ((sel & SEL_RPL) != rpl || !attr_writable(attr) || attr_dpl(attr) != rpl)
         return cpu_raise_gp(c, sel_error(sel, 0));
+    /* IRET's list of exceptions says #NP, its pseudocode and silicon #SS. */
     if (!(attr & SEG_P))
-        return cpu_raise_error(c, absent, sel_error(sel, 0));
+        return cpu_raise_error(c, VEC_SS, sel_error(sel, 0));
     if (!desc_set_accessed(c, sel, attr))
         return false;
     *ss = desc_seg(sel, &d);
@@ -385,7 +386,7 @@ bool op_ret_far(struct cpu *c, unsigned size, u16 release)
         return false;
     bool outer = (cs.sel & SEL_RPL) > cpl;
     if (outer && (!stack_get(c, &s, 2 * size + (u64)release, size, o, 2) ||
-                  !return_stack_segment(c, (u16)o[1], &cs, VEC_SS, &ss)))
+                  !return_stack_segment(c, (u16)o[1], &cs, &ss)))
         return false;
     if (!target_ok(c, &cs, f[0], 0) || !desc_set_accessed(c, cs.sel, cs.attr))
         return false;

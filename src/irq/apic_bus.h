@@ -44,7 +44,8 @@ struct apic_wires {
     /* VECTOR is the start-up vector; 0 otherwise. */
     void (*signal)(void *opaque, unsigned cpu, enum apic_signal s, u8 vector);
     /* Clock time at which the vCPU's TSC reaches TSC; any past time when it has already; TIME_NEVER when it
-     * is out of reach. */
+     * is out of reach.
+     * Asked while the vCPU itself accesses its LAPIC, or while it stands still. */
     u64 (*tsc_ns)(void *opaque, unsigned cpu, u64 tsc);
     void *opaque;
 };

@@ -63,7 +63,8 @@ static inline bool lapic_claims(const struct lapic *l, u64 gpa)
 /* Registers by offset in the page; any SIZE. Only aligned 4-byte accesses mean something. */
 u64 lapic_mmio_read(struct lapic *l, u32 off, unsigned size);
 void lapic_mmio_write(struct lapic *l, u32 off, unsigned size, u64 value);
-/* The guest moved its TSC: the deadline falls at another time now. */
+/* The guest moved its TSC (IA32_TIME_STAMP_COUNTER, IA32_TSC_ADJUST): the deadline falls at another time now.
+ */
 void lapic_tsc_moved(struct lapic *l);
 /* An event of the processor's own: LVT_PERF, LVT_THERMAL. */
 void lapic_local_event(struct lapic *l, enum lapic_lvt n);

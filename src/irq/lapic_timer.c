@@ -70,15 +70,9 @@ void lapic_timer_arm(struct lapic *l)
 void lapic_timer_fire(void *opaque)
 {
     struct lapic *l = opaque;
-    u64 deadline = deadline_ns(l), now = clock_now(l->bus->clock);
+    u64 now = clock_now(l->bus->clock);
     switch (timer_mode(l->lvt[LVT_TIMER])) {
-    case TIMER_TSC_DEADLINE:
-        if (deadline > now) { /* the guest set its TSC back */
-            lapic_timer_arm(l);
-            return;
-        }
-        l->tsc_deadline = 0;
-        break;
+    case TIMER_TSC_DEADLINE: l->tsc_deadline = 0; break;
     case TIMER_PERIODIC:
         if (timer_period(l)) {
             l->timer_ns = next_expiry(l, now);

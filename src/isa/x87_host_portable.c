@@ -1,6 +1,7 @@
-/* x87 arithmetic for hosts that have none, in integers: exact results and flags for everything that IEEE 754 or the manual defines (SDM vol. 1, 4.8, 4.9
- * and 8.5). Transcendental functions go through the host's long double: within an ulp or two of silicon's 64 bits, PE always set, C1
- * from nothing: a deviation that docs/ names. */
+/* x87 arithmetic for hosts that have none, in integers: exact results and flags for everything that IEEE 754
+ * or the manual defines (SDM vol. 1, 4.8, 4.9 and 8.5). Transcendental functions go through the host's long
+ * double: within an ulp or two of silicon's 64 bits, PE always set, C1 from nothing: a deviation that docs/
+ * names. */
 #include <math.h>
 
 #include "base/bits.h"
@@ -20,7 +21,10 @@ struct num {
 
 static struct num unpack(const struct f80 *a)
 {
-    struct num n = {.class = f80_classify(a), .negative = a->se & F80_SIGN, .exp = (a->se & F80_EXP) - F80_BIAS, .man = a->man};
+    struct num n = {.class = f80_classify(a),
+                    .negative = a->se & F80_SIGN,
+                    .exp = (a->se & F80_EXP) - F80_BIAS,
+                    .man = a->man};
     if (n.class == F80_DENORMAL) {
         int shift = __builtin_clzll(n.man);
         n.man <<= shift;
@@ -99,14 +103,15 @@ struct target {
 };
 
 struct result {
-    int exp;     /* of bit 63 */
-    u64 man;     /* bit 63 clear: denormal, exp is exp_min */
+    int exp; /* of bit 63 */
+    u64 man; /* bit 63 clear: denormal, exp is exp_min */
     u16 sw;
     bool overflow;
 };
 
 /* The number man * 2^(exp - 127), bit 127 set, rounded to T. */
-static struct result round_number(u16 cw, const struct target *t, bool negative, int exp, u128 man, bool sticky)
+static struct result round_number(u16 cw, const struct target *t, bool negative, int exp, u128 man,
+                                  bool sticky)
 {
     unsigned lost = 128 - t->bits;
     struct result r = {.exp = exp};
@@ -171,7 +176,8 @@ static bool not_number(const struct num *a)
     return a->class >= F80_QNAN;
 }
 
-/* The result of an operation with a NaN or unsupported operand: a quiet NaN goes before a signalling one, then the larger significand. */
+/* The result of an operation with a NaN or unsupported operand: a quiet NaN goes before a signalling one,
+ * then the larger significand. */
 static u16 propagate(struct f80 *r, const struct f80 *a, const struct f80 *b)
 {
     enum f80_class ka = f80_classify(a), kb = f80_classify(b);
@@ -298,7 +304,8 @@ u16 x87_sqrt(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a)
         return set_invalid(r);
     if (x.class == F80_INFINITY)
         return set_infinity(r, false, 0);
-    /* Digit by digit: 66 bits of the root, then a remainder. The radicand has its point behind bit 127 or 126. */
+    /* Digit by digit: 66 bits of the root, then a remainder. The radicand has its point behind bit 127 or
+     * 126. */
     bool odd = x.exp & 1;
     u128 radicand = (u128)x.man << (odd ? 64 : 63), root = 0, rest = 0;
     for (unsigned k = 0; k < 66; k++) {
@@ -444,8 +451,8 @@ u16 x87_scale(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a, const stru
     return de | pack(cw, 64, r, x.negative, (int)exp, (u128)x.man << 64, false);
 }
 
-/* Subtracts Q * y from x, Q being x / y cut (NEAREST: rounded to nearest even), when they are less than 64 binary places apart; else takes a part
- * of the way and sets C2. */
+/* Subtracts Q * y from x, Q being x / y cut (NEAREST: rounded to nearest even), when they are less than 64
+ * binary places apart; else takes a part of the way and sets C2. */
 static u16 remainder_of(u16 cw, struct f80 *r, const struct f80 *a, const struct f80 *b, bool nearest)
 {
     struct num x = unpack(a), y = unpack(b);
@@ -537,7 +544,8 @@ u16 x87_2xm1(u16 cw, u16 sticky, struct f80 *r, const struct f80 *a)
         return propagate(r, a, a);
     if (x.class == F80_INFINITY)
         return x.negative ? set_special(r, true, F80_INTEGER, F80_BIAS, 0) : set_infinity(r, false, 0);
-    return denormal_flag(&x) | from_host(cw, r, expm1l(to_host(&x) * 0.693147180559945309417232121458176568L));
+    return denormal_flag(&x) |
+           from_host(cw, r, expm1l(to_host(&x) * 0.693147180559945309417232121458176568L));
 }
 
 /* What the functions of an angle have in common. True: *sw is the answer. */

@@ -300,7 +300,7 @@ static void test_encoding(struct test *t, const u8 *bytes, unsigned len, unsigne
 int main(int argc, char **argv)
 {
     static struct test t;
-    unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 400;
+    unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 2000;
     t.seed = argc > 2 ? strtoull(argv[2], NULL, 0) | 1 : 0x9e3779b97f4a7c15;
     t.stub = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (t.stub == MAP_FAILED || !rig_create(&t.rig)) {

@@ -1,5 +1,6 @@
-/* The portable x87 arithmetic against the host's x87: the same random operands and control words. What IEEE 754 defines must agree bit by bit;
- * transcendental functions in their special cases, and else in nearly all bits. */
+/* The portable x87 arithmetic against the host's x87: the same random operands and control words. What IEEE
+ * 754 defines must agree bit by bit; transcendental functions in their special cases, and else in nearly all
+ * bits. */
 #if !defined(__x86_64__)
 #include <stdio.h>
 int main(void)
@@ -11,26 +12,26 @@ int main(void)
 #include "../unit/check.h"
 
 /* The portable functions under names of their own, beside the library's. */
-#define x87_add     portable_add
-#define x87_sub     portable_sub
-#define x87_mul     portable_mul
-#define x87_div     portable_div
-#define x87_scale   portable_scale
-#define x87_prem    portable_prem
-#define x87_prem1   portable_prem1
-#define x87_patan   portable_patan
-#define x87_yl2x    portable_yl2x
-#define x87_yl2xp1  portable_yl2xp1
-#define x87_sqrt    portable_sqrt
-#define x87_rndint  portable_rndint
-#define x87_2xm1    portable_2xm1
-#define x87_sin     portable_sin
-#define x87_cos     portable_cos
-#define x87_ptan    portable_ptan
-#define x87_sincos  portable_sincos
-#define x87_to_f32  portable_to_f32
-#define x87_to_f64  portable_to_f64
-#define x87_to_i64  portable_to_i64
+#define x87_add    portable_add
+#define x87_sub    portable_sub
+#define x87_mul    portable_mul
+#define x87_div    portable_div
+#define x87_scale  portable_scale
+#define x87_prem   portable_prem
+#define x87_prem1  portable_prem1
+#define x87_patan  portable_patan
+#define x87_yl2x   portable_yl2x
+#define x87_yl2xp1 portable_yl2xp1
+#define x87_sqrt   portable_sqrt
+#define x87_rndint portable_rndint
+#define x87_2xm1   portable_2xm1
+#define x87_sin    portable_sin
+#define x87_cos    portable_cos
+#define x87_ptan   portable_ptan
+#define x87_sincos portable_sincos
+#define x87_to_f32 portable_to_f32
+#define x87_to_f64 portable_to_f64
+#define x87_to_i64 portable_to_i64
 #include "../../src/isa/x87_host_portable.c"
 #undef x87_add
 #undef x87_sub
@@ -52,7 +53,8 @@ int main(void)
 #undef x87_to_f32
 #undef x87_to_f64
 #undef x87_to_i64
-x87_binary x87_add, x87_sub, x87_mul, x87_div, x87_scale, x87_prem, x87_prem1, x87_patan, x87_yl2x, x87_yl2xp1;
+x87_binary x87_add, x87_sub, x87_mul, x87_div, x87_scale, x87_prem, x87_prem1, x87_patan, x87_yl2x,
+    x87_yl2xp1;
 x87_unary x87_sqrt, x87_rndint, x87_2xm1, x87_sin, x87_cos;
 u16 x87_ptan(u16 cw, u16 sticky, struct f80 *r, struct f80 *top, const struct f80 *a);
 u16 x87_sincos(u16 cw, u16 sticky, struct f80 *r, struct f80 *top, const struct f80 *a);
@@ -98,14 +100,16 @@ static struct f80 draw_f80(u64 *seed)
     return (struct f80){.man = man, .se = (u16)(exp | (draw(seed) & 1 ? F80_SIGN : 0))};
 }
 
-static void report(const char *name, u16 cw, const struct f80 *a, const struct f80 *b, const struct f80 *host, u16 host_sw,
-                   const struct f80 *ours, u16 our_sw)
+static void report(const char *name, u16 cw, const struct f80 *a, const struct f80 *b, const struct f80 *host,
+                   u16 host_sw, const struct f80 *ours, u16 our_sw)
 {
     check_failures++;
     if (check_failures < 20)
-        fprintf(stderr, "%s cw %03x  %04x:%016llx  %04x:%016llx\n  host %04x:%016llx sw %04x\n  ours %04x:%016llx sw %04x\n", name, cw,
-                a->se, (unsigned long long)a->man, b->se, (unsigned long long)b->man, host->se, (unsigned long long)host->man, host_sw,
-                ours->se, (unsigned long long)ours->man, our_sw);
+        fprintf(stderr,
+                "%s cw %03x  %04x:%016llx  %04x:%016llx\n  host %04x:%016llx sw %04x\n  ours %04x:%016llx sw "
+                "%04x\n",
+                name, cw, a->se, (unsigned long long)a->man, b->se, (unsigned long long)b->man, host->se,
+                (unsigned long long)host->man, host_sw, ours->se, (unsigned long long)ours->man, our_sw);
 }
 
 /* How two results are compared. */
@@ -117,7 +121,8 @@ static bool agree(enum exactness how, const struct f80 *a, const struct f80 *b)
     i128 na = (i128)(a->se & F80_EXP) << 63 | (i128)(a->man & ~F80_INTEGER);
     i128 nb = (i128)(b->se & F80_EXP) << 63 | (i128)(b->man & ~F80_INTEGER);
     i128 d = na > nb ? na - nb : nb - na;
-    return (a->man == b->man && a->se == b->se) || (how == CLOSE && !((a->se ^ b->se) & F80_SIGN) && d < 1 << 12);
+    return (a->man == b->man && a->se == b->se) ||
+           (how == CLOSE && !((a->se ^ b->se) & F80_SIGN) && d < 1 << 12);
 }
 
 static u16 draw_cw(u64 *seed)
@@ -137,7 +142,8 @@ static void clean(void)
     __asm__ volatile("fnclex");
 }
 
-static void test_binary(u64 *seed, unsigned rounds, const char *name, x87_binary *host, x87_binary *ours, u16 cc, enum exactness how)
+static void test_binary(u64 *seed, unsigned rounds, const char *name, x87_binary *host, x87_binary *ours,
+                        u16 cc, enum exactness how)
 {
     for (unsigned k = 0; k < rounds; k++) {
         struct f80 a = draw_f80(seed), b = draw_f80(seed), h = {0}, o = {0};
@@ -149,7 +155,8 @@ static void test_binary(u64 *seed, unsigned rounds, const char *name, x87_binary
         clean();
         u16 hs = host(cw, 0, &h, &a, &b), os = ours(cw, 0, &o, &a, &b);
         u16 mask = how == EXACT ? FSW_EXCEPTIONS | FSW_C1 | cc : FSW_IE | FSW_ZE;
-        bool nan = f80_classify(&a) >= F80_INFINITY || f80_classify(&b) >= F80_QNAN || f80_classify(&b) == F80_ZERO;
+        bool nan =
+            f80_classify(&a) >= F80_INFINITY || f80_classify(&b) >= F80_QNAN || f80_classify(&b) == F80_ZERO;
         if (cc && nan)
             mask = FSW_EXCEPTIONS; /* no quotient */
         if (!agree(how, &h, &o) || (hs ^ os) & mask)
@@ -157,7 +164,8 @@ static void test_binary(u64 *seed, unsigned rounds, const char *name, x87_binary
     }
 }
 
-static void test_unary(u64 *seed, unsigned rounds, const char *name, x87_unary *host, x87_unary *ours, enum exactness how)
+static void test_unary(u64 *seed, unsigned rounds, const char *name, x87_unary *host, x87_unary *ours,
+                       enum exactness how)
 {
     for (unsigned k = 0; k < rounds; k++) {
         struct f80 a = draw_f80(seed), h = {0}, o = {0};
@@ -228,7 +236,8 @@ static void test_stores(u64 *seed, unsigned rounds)
         clean();
         hs = x87_to_i64(cw, 0, &hi, &a), os = portable_to_i64(cw, 0, &oi, &a);
         if (hi != oi || (hs ^ os) & mask)
-            report("to_i64", cw, &a, &none, &(struct f80){.man = (u64)hi}, hs, &(struct f80){.man = (u64)oi}, os);
+            report("to_i64", cw, &a, &none, &(struct f80){.man = (u64)hi}, hs, &(struct f80){.man = (u64)oi},
+                   os);
     }
 }
 

@@ -146,6 +146,13 @@ static void gate_refusals(struct rig *r, bool wide)
         CHECK_EQ(pushed, bad[k].vector == VEC_PF ? 0 : error | 1u);
     }
     rig_enter(r, 3);
+    rig_gate(r, 0x80, 0xee, code, 0x7000, 0);
+    c->idt.limit = wide ? 0x80 * 16 + 15 : 0x80 * 8 + 7;
+    CHECK(op_int(c, 0x80, NEXT_RIP) && c->rip == 0x7000); /* the last that fits */
+    c->idt = (struct dtable){.base = RIG_ABSENT, .limit = 0xfff};
+    rig_enter(r, 3);
+    EXPECT_FAULT(r, op_int(c, 0x80, NEXT_RIP), VEC_PF, 0);
+    c->idt.base = RIG_IDT;
     rig_gate(r, VEC_DB, 0x6e, code, 0x7000, 0);
     EXPECT_FAULT(r, op_int1(c, NEXT_RIP), VEC_NP, VEC_DB << 3 | 2 | 1); /* INT1 counts as external */
     rig_gate(r, VEC_DB, 0x8e, code, 0x7000, 0);
@@ -268,6 +275,29 @@ static void double_faults(struct rig *r)
     cpu_attend(c, ATTN_INTR);
     CHECK(cpu_take_event(c));
     CHECK(at_handler(r) == VEC_NP && top32(r, 0) == (0x55 << 3 | 3));
+    /* a bad stack: #TS, #SS carry EXT; the handler of #TS must be reached through a task gate or fail too */
+    rig_reset(r, false, 0);
+    c->seg[SEG_SS].limit = 0xffff;
+    c->gpr[RSP].q = 8;
+    c->fault = (struct fault){.vector = VEC_UD};
+    cpu_deliver_fault(c);
+    CHECK(c->activity == ACTIVITY_SHUTDOWN && c->fault.vector == VEC_SS && c->fault.error == 1);
+    rig_reset(r, true, 3);
+    rig_put(r, RIG_TSS + 4, 0x800000000048, 8);
+    c->fault = (struct fault){.vector = VEC_UD};
+    cpu_deliver_fault(c);
+    CHECK(c->activity == ACTIVITY_SHUTDOWN && c->fault.vector == VEC_SS && c->fault.error == 1);
+    rig_reset(r, false, 3);
+    rig_put(r, RIG_TSS + 8, GDT_DATA1, 2);
+    c->fault = (struct fault){.vector = VEC_UD};
+    cpu_deliver_fault(c);
+    CHECK(c->activity == ACTIVITY_SHUTDOWN && c->fault.vector == VEC_TS && c->fault.error == (GDT_DATA1 | 1));
+    rig_reset(r, false, 3);
+    rig_gdt(r, GDT_A, rig_desc(0, 0xf, A_DATA | SEG_DB));
+    rig_put(r, RIG_TSS + 8, GDT_A, 2);
+    c->fault = (struct fault){.vector = VEC_UD};
+    cpu_deliver_fault(c);
+    CHECK(c->activity == ACTIVITY_SHUTDOWN && c->fault.vector == VEC_SS && c->fault.error == (GDT_A | 1));
     /* #AC whose delivery is misaligned raises #AC, and so on: silicon hangs, the monitor must not */
     rig_reset(r, false, 3);
     rig_gate(r, VEC_AC, 0x8e, GDT_CONFORMING, 0x7000, 0);

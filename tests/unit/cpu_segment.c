@@ -206,6 +206,9 @@ static void flags(struct rig *r)
     CHECK(op_popf_image(c, 4, 0xffffffff)); /* IF and IOPL are not for CPL 3; RF, VM, VIF, VIP for nobody */
     CHECK_EQ(cpu_rflags(c), 0x244fd7 | RFLAGS_IF);
     rig_enter(r, 0);
+    cpu_set_rflags(c, RFLAGS_TF | RFLAGS_IF);
+    CHECK(op_cli(c) && cpu_rflags(c) == (RFLAGS_TF | RFLAGS_ONE));
+    CHECK(op_sti(c) && cpu_rflags(c) == (RFLAGS_TF | RFLAGS_IF | RFLAGS_ONE));
     CHECK(op_popf_image(c, 4, 0xffffffff));
     CHECK_EQ(cpu_rflags(c), 0x247fd7);
     CHECK(op_popf_image(c, 2, 0));
@@ -221,6 +224,14 @@ static void flags(struct rig *r)
     CHECK(op_pushf_image(c, 2, &v));
     CHECK_EQ(v & 0xffff, RFLAGS_IOPL | RFLAGS_IF | RFLAGS_ONE);
     EXPECT_FAULT(r, op_pushf_image(c, 4, &v), VEC_GP, 0);
+    EXPECT_FAULT(r, op_popf_image(c, 4, 0), VEC_GP, 0);
+    CHECK(op_popf_image(c, 2, RFLAGS_IF));
+    CHECK_EQ(cpu_rflags(c), RFLAGS_VM | RFLAGS_VIF | RFLAGS_ONE);
+    cpu_set_rflags(c, RFLAGS_VM | RFLAGS_VIP);
+    EXPECT_FAULT(r, op_popf_image(c, 2, RFLAGS_IF), VEC_GP, 0);
+    CHECK(op_popf_image(c, 2, RFLAGS_ZF)); /* VIP alone does no harm */
+    CHECK_EQ(cpu_rflags(c), RFLAGS_VM | RFLAGS_VIP | RFLAGS_ZF | RFLAGS_ONE);
+    cpu_set_rflags(c, RFLAGS_VM);
     EXPECT_FAULT(r, op_popf_image(c, 2, RFLAGS_TF), VEC_GP, 0);
     CHECK(op_popf_image(c, 2, RFLAGS_CF));
     CHECK_EQ(cpu_rflags(c), RFLAGS_VM | RFLAGS_ONE | RFLAGS_CF);

@@ -117,6 +117,12 @@ static void refusals(struct rig *r)
     EXPECT_FAULT(r, op_jmp_far(c, GDT_A, 0, 4, NEXT_RIP), VEC_PF, 0); /* the new TSS is not there */
     CHECK_EQ(c->fault.addr, RIG_ABSENT + 0xff0 - 0x40);
     CHECK_EQ(rig_attr(r, GDT_TSS), 0x8b);
+    rig_put(r, RIG_LDT + 8, rig_desc(RIG_TSS_B, 0x67, 0x89), 8);
+    CHECK(op_lldt(c, GDT_LDT));
+    EXPECT_FAULT(r, op_jmp_far(c, 0x0c, 0, 4, NEXT_RIP), VEC_GP, 0x0c); /* a TSS in the LDT */
+    c->seg[SEG_TR].limit = 0x66;
+    EXPECT_FAULT(r, op_jmp_far(c, GDT_TSS_B, 0, 4, NEXT_RIP), VEC_TS, GDT_TSS); /* no room to save */
+    c->seg[SEG_TR].limit = 0xfff;
     rig_gdt(r, GDT_A, rig_desc(RIG_ABSENT - 0x40, 0x67, 0x89)); /* its second half is not */
     EXPECT_FAULT(r, op_jmp_far(c, GDT_A, 0, 4, NEXT_RIP), VEC_PF, 0);
     c->seg[SEG_TR].base = RIG_ABSENT - 0x30; /* nor the old one */
@@ -134,13 +140,20 @@ static void new_task_faults(struct rig *r)
         u8 vector;
         u16 error;
     } bad[] = {
-        {OFF_LDT, GDT_DATA0, VEC_TS, GDT_DATA0},  {OFF_LDT, 0x0c, VEC_TS, 0x0c},
-        {OFF_DS, GDT_BEYOND, VEC_TS, GDT_BEYOND}, {OFF_DS, GDT_TSS, VEC_TS, GDT_TSS},
-        {OFF_ES, GDT_A, VEC_NP, GDT_A},           {OFF_ES, GDT_DATA0 | 3, VEC_TS, GDT_DATA0},
+        {OFF_LDT, GDT_DATA0, VEC_TS, GDT_DATA0},
+        {OFF_LDT, 0x0c, VEC_TS, 0x0c},
+        {OFF_LDT, GDT_BEYOND, VEC_TS, GDT_BEYOND},
+        {OFF_LDT, GDT_B, VEC_TS, GDT_B}, /* not present */
+
+        {OFF_DS, GDT_BEYOND, VEC_TS, GDT_BEYOND},
+        {OFF_DS, GDT_TSS, VEC_TS, GDT_TSS},
+        {OFF_ES, GDT_A, VEC_NP, GDT_A},
+        {OFF_ES, GDT_DATA0 | 3, VEC_TS, GDT_DATA0},
     };
     for (unsigned k = 0; k < ARRAY_LEN(bad); k++) {
         start(r, 3);
         rig_gdt(r, GDT_A, rig_desc(0, 0xfffff, 0x13 | A_BIG));
+        rig_gdt(r, GDT_B, rig_desc(RIG_LDT, 0xff, 0x02));
         rig_gdt(r, GDT_TSS_B, rig_desc(RIG_TSS_B, 0x67, 0xe9));
         rig_put(r, RIG_TSS_B + bad[k].off, bad[k].sel, 2);
         if (bad[k].off == OFF_LDT) { /* stops before any segment: a handler task */

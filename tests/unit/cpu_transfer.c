@@ -124,6 +124,25 @@ static void gates(struct rig *r)
     CHECK(op_call_far(c, GDT_A, 0, 4, NEXT_RIP));
     CHECK(c->cpl == 1 && c->seg[SEG_SS].sel == (GDT_DATA1 | 1) && c->gpr[RSP].q == RIG_STACK1 - 16);
     rig_enter(r, 3);
+    call_gate_put(r, GDT_A, 0xec, GDT_CONFORMING, 0x7000, 0); /* conforming: the same level, by JMP too */
+    CHECK(op_call_far(c, GDT_A, 0, 4, NEXT_RIP));
+    CHECK(c->cpl == 3 && c->seg[SEG_CS].sel == (GDT_CONFORMING | 3) && c->gpr[RSP].q == RIG_STACK3 - 8);
+    rig_enter(r, 3);
+    CHECK(op_jmp_far(c, GDT_A, 0, 4, NEXT_RIP) && c->cpl == 3 && c->rip == 0x7000 &&
+          c->gpr[RSP].q == RIG_STACK3);
+    rig_gdt(r, GDT_B, rig_desc(0, 0x6fff, 0x9e | SEG_DB));
+    call_gate_put(r, GDT_A, 0xec, GDT_B, 0x7000, 0);
+    EXPECT_FAULT(r, op_jmp_far(c, GDT_A, 0, 4, NEXT_RIP), VEC_GP,
+                 0); /* the gate's offset is beyond the limit */
+    EXPECT_FAULT(r, op_call_far(c, GDT_A, 0, 4, NEXT_RIP), VEC_GP, 0);
+    CHECK_EQ(rig_attr(r, GDT_B), 0x9e);
+    rig_gdt(r, GDT_B, rig_desc(0, 0xfffff, 0x1a | A_BIG));
+    call_gate_put(r, GDT_A, 0xec, GDT_B, 0x7000, 0); /* inner and absent: JMP minds the level first */
+    EXPECT_FAULT(r, op_jmp_far(c, GDT_A, 0, 4, NEXT_RIP), VEC_GP, GDT_B);
+    EXPECT_FAULT(r, op_call_far(c, GDT_A, 0, 4, NEXT_RIP), VEC_NP, GDT_B);
+    call_gate_put(r, GDT_A, 0xec, GDT_ABSENT, 0x7000, 0);
+    EXPECT_FAULT(r, op_call_far(c, GDT_A, 0, 4, NEXT_RIP), VEC_PF, 0);
+    rig_enter(r, 3);
     call_gate_put(r, GDT_A, 0xe4, GDT_CODE0, 0x7000, 0); /* 16-bit gate */
     CHECK(op_call_far(c, GDT_A, 0, 4, NEXT_RIP));
     CHECK_EQ(c->gpr[RSP].q, RIG_STACK0 - 8);
@@ -157,6 +176,11 @@ static void gates(struct rig *r)
                 rig_desc(0, k == 7 ? 0x10fff - 8 : 0xfffff, stacks[k].attr)); /* ... here too small */
         EXPECT_FAULT(r, op_call_far(c, GDT_A, 0, 4, NEXT_RIP), stacks[k].vector, stacks[k].error);
     }
+    c->seg[SEG_TR].base = RIG_ABSENT - 6; /* the stack's selector is on the absent page */
+    EXPECT_FAULT(r, op_call_far(c, GDT_A, 0, 4, NEXT_RIP), VEC_PF, 0);
+    c->seg[SEG_TR].base = RIG_TSS;
+    rig_put(r, RIG_TSS + 8, GDT_ABSENT, 2);
+    EXPECT_FAULT(r, op_call_far(c, GDT_A, 0, 4, NEXT_RIP), VEC_PF, 0);
     rig_put(r, RIG_TSS + 8, GDT_DATA0, 2);
     c->gpr[RSP].q = RIG_STACK3 - 31 * 4;
     CHECK(op_call_far(c, GDT_A, 0, 4, NEXT_RIP)); /* more than one access can carry */
@@ -214,13 +238,29 @@ static void returns(struct rig *r)
         EXPECT_FAULT(r, op_ret_far(c, 4, 0), bad[k].vector, bad[k].error);
         c->gpr[RSP].q = RIG_STACK0 - 20;
         STACK(r, RIG_STACK0 - 20, 4, 0x5000, bad[k].cs, 2, RIG_STACK3, bad[k].ss);
-        /* A stack segment that is not present: #SS for RETF, #NP for IRET. */
-        EXPECT_FAULT(r, op_iret(c, 4, NEXT_RIP), bad[k].vector == VEC_SS ? VEC_NP : bad[k].vector, bad[k].error);
+        EXPECT_FAULT(r, op_iret(c, 4, NEXT_RIP), bad[k].vector, bad[k].error);
     }
     rig_enter(r, 3);
     c->gpr[RSP].q = RIG_STACK3 - 16;
     STACK(r, RIG_STACK3 - 16, 4, 0x5000, GDT_CODE0, 2, 2);
     EXPECT_FAULT(r, op_ret_far(c, 4, 0), VEC_GP, GDT_CODE0); /* inwards */
+    rig_gdt(r, GDT_C, rig_desc(0, 0xfff, 0xfa));
+    STACK(r, RIG_STACK3 - 16, 4, 0x1000, GDT_C | 3, 2, 2);
+    EXPECT_FAULT(r, op_ret_far(c, 4, 0), VEC_GP, 0); /* beyond the limit */
+    EXPECT_FAULT(r, op_iret(c, 4, NEXT_RIP), VEC_GP, 0);
+    CHECK_EQ(rig_attr(r, GDT_C), 0xfa);
+    rig_gdt(r, GDT_C, rig_desc(0, 0xfffff, A_CODE | A_BIG | SEG_DC | A_1));
+    STACK(r, RIG_STACK3 - 16, 4, 0x1000, GDT_C | 3, 2, 2);
+    CHECK(op_ret_far(c, 4, 0) && c->cpl == 3 && c->seg[SEG_CS].sel == (GDT_C | 3)); /* conforming, DPL 1 */
+    rig_enter(r, 1);
+    c->gpr[RSP].q = RIG_STACK1 - 16;
+    rig_gdt(r, GDT_C, rig_desc(0, 0xfffff, A_CODE | A_BIG | SEG_DC | A_3));
+    STACK(r, RIG_STACK1 - 16, 4, 0x1000, GDT_C | 1, 2, 2);
+    EXPECT_FAULT(r, op_ret_far(c, 4, 0), VEC_GP, GDT_C); /* conforming, DPL above RPL */
+    STACK(r, RIG_STACK1 - 16, 4, 0x1000, GDT_ABSENT | 1, 2, 2);
+    EXPECT_FAULT(r, op_ret_far(c, 4, 0), VEC_PF, 0);
+    rig_enter(r, 3);
+    c->gpr[RSP].q = RIG_STACK3 - 16;
     c->seg[SEG_SS].limit = RIG_STACK3 - 16 + 6;
     EXPECT_FAULT(r, op_ret_far(c, 4, 0), VEC_SS, 0);
 }
@@ -357,6 +397,25 @@ static void v86(struct rig *r)
     CHECK(!(c->rflags_sys & RFLAGS_VIF));
     CHECK(op_iret(c, 2, NEXT_RIP)); /* pops into VIF */
     CHECK(c->rip == 0x102 && c->rflags_sys & RFLAGS_VIF && !(c->rflags_sys & RFLAGS_IOPL));
+    c->rflags_sys |= RFLAGS_VIP;
+    c->gpr[RSP].q = 0xfff8;
+    EXPECT_FAULT(r, op_iret(c, 2, NEXT_RIP), VEC_GP, 0); /* IF in the image and VIP */
+    c->rflags_sys &= ~(u64)RFLAGS_VIP;
+    rig_put(r, 0x10000 + 0xfffc, RFLAGS_TF, 2);
+    EXPECT_FAULT(r, op_iret(c, 2, NEXT_RIP), VEC_GP, 0);
+    rig_put(r, 0x10000 + 0xfffc, RFLAGS_IF | RFLAGS_NT, 2);
+    c->rflags_sys |= RFLAGS_IOPL;
+    CHECK(op_iret(c, 2, NEXT_RIP)); /* IOPL 3: IF itself */
+    CHECK_EQ(cpu_rflags(c), RFLAGS_VM | RFLAGS_IOPL | RFLAGS_IF | RFLAGS_NT | RFLAGS_VIF | 2);
+    CHECK(op_int(c, 0x21, 0x102)); /* redirected with IOPL 3 */
+    CHECK_EQ(rig_get(r, 0x10000 + 0xfffc, 2), RFLAGS_IF | RFLAGS_IOPL | RFLAGS_NT | 2);
+    CHECK_EQ(cpu_rflags(c), RFLAGS_VM | RFLAGS_IOPL | RFLAGS_VIF | 2);
+    CHECK(op_iret(c, 2, NEXT_RIP));
+    c->rflags_sys &= ~(u64)(RFLAGS_IOPL | RFLAGS_NT | RFLAGS_VIF | RFLAGS_IF);
+    CHECK(op_int(c, 0x21, 0x102)); /* VIF clear: pushed as IF clear */
+    CHECK_EQ(rig_get(r, 0x10000 + 0xfffc, 2), RFLAGS_IOPL | 2);
+    CHECK(op_iret(c, 2, NEXT_RIP));
+    CHECK(!(c->rflags_sys & RFLAGS_VIF));
     EXPECT_FAULT(r, op_int(c, 0x20, 0x102), VEC_GP, 0);
     EXPECT_FAULT(r, op_int3(c, 0x102), VEC_GP, VEC_BP << 3 | 2); /* not redirected: the gate's DPL */
 }
@@ -398,7 +457,7 @@ static void fast_calls(struct rig *r)
 {
     struct cpu *c = r->c;
     rig_reset(r, true, 3);
-    c->star = (u64)GDT_CODE0_64 << 32 | (u64)0x100 << 48;
+    c->star = (u64)(GDT_CODE0_64 | 3) << 32 | (u64)0x100 << 48;
     c->lstar = 0xffffffff81000000;
     c->sfmask = RFLAGS_IF | RFLAGS_TF | RFLAGS_CF;
     cpu_set_rflags(c, RFLAGS_IF | RFLAGS_RF | RFLAGS_CF | RFLAGS_ZF);

@@ -101,7 +101,7 @@ SIMD_HANDLER(sha256rnds2_rr)
     union xmm r;
     TRY(c, i, sse_check(c));
     sha256rnds2(&r, XMM(c, i->rd), XMM(c, i->rs), XMM(c, 0));
-    *XMM(c, i->rd) = r;
+    xmm_put(c, i->rd, &r);
     NEXT(c, i);
 }
 SIMD_HANDLER(sha256rnds2_rm)
@@ -109,7 +109,7 @@ SIMD_HANDLER(sha256rnds2_rm)
     union xmm r, m;
     TRY(c, i, sse_check(c) && sse_source(c, i, &m, 16));
     sha256rnds2(&r, XMM(c, i->rd), &m, XMM(c, 0));
-    *XMM(c, i->rd) = r;
+    xmm_put(c, i->rd, &r);
     NEXT(c, i);
 }
 SIMD_ROW(SHA256RNDS2, {sha256rnds2_rr, sha256rnds2_rm})

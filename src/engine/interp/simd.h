@@ -72,6 +72,12 @@ INLINE void mmx_put(struct cpu *c, unsigned n, u64 v)
     MM(c, n)->w[4] = 0xffff;
 }
 
+/* By memcpy: an assignment makes gcc take R apart into lanes. */
+INLINE void xmm_put(struct cpu *c, unsigned n, const union xmm *r)
+{
+    memcpy(XMM(c, n), r, 16);
+}
+
 INLINE void avx_zero_upper(struct cpu *c, unsigned n)
 {
     memset(c->fpu.ymm[n] + 16, 0, 16);
@@ -146,9 +152,9 @@ INLINE bool vex_wide(const struct insn *i)
 /* Commits a VEX result: everything above what was written becomes 0. */
 INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, bool wide)
 {
-    *XMM(c, i->rd) = r[0];
+    xmm_put(c, i->rd, &r[0]);
     if (wide)
-        *YMMH(c, i->rd) = r[1];
+        memcpy(YMMH(c, i->rd), &r[1], 16);
     else
         avx_zero_upper(c, i->rd);
 }
@@ -176,7 +182,7 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
         union xmm r;                                                                                         \
         TRY(c, i, sse_check(c));                                                                             \
         k_##K(&r, XMM(c, i->rd), XMM(c, i->rs), 16, (u8)i->imm);                                             \
-        *XMM(c, i->rd) = r;                                                                                  \
+        xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }
 #define SSE_RM(name, K, LEN)                                                                                 \
@@ -185,7 +191,7 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
         union xmm r, m;                                                                                      \
         TRY(c, i, sse_check(c) && sse_source(c, i, &m, LEN));                                                \
         k_##K(&r, XMM(c, i->rd), &m, 16, (u8)i->imm);                                                        \
-        *XMM(c, i->rd) = r;                                                                                  \
+        xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }
 #define MMX_RR(name, K)                                                                                      \

@@ -202,7 +202,7 @@ static bool dot_pd(struct cpu *c, union xmm *r, const union xmm *a, const union 
     {                                                                                                        \
         union xmm r;                                                                                         \
         TRY(c, i, sse_check(c) && dot(c, &r, XMM(c, i->rd), XMM(c, i->rs), (u8)i->imm, 1));                  \
-        *XMM(c, i->rd) = r;                                                                                  \
+        xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_##OP##_rm)                                                                                \
@@ -210,7 +210,7 @@ static bool dot_pd(struct cpu *c, union xmm *r, const union xmm *a, const union 
         union xmm r, m;                                                                                      \
         TRY(c, i, sse_check(c) && sse_source(c, i, &m, 16));                                                 \
         TRY(c, i, dot(c, &r, XMM(c, i->rd), &m, (u8)i->imm, 1));                                             \
-        *XMM(c, i->rd) = r;                                                                                  \
+        xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_V##OP##_rr)                                                                               \

@@ -108,7 +108,7 @@ NARROWING(CVTPD2PS, cvtpd2ps)
     {                                                                                                        \
         union xmm r;                                                                                         \
         TRY(c, i, sse_check(c) && from_##op(c, &r, XMM(c, i->rd), c->gpr[i->rs].q, i->flags & INSN_REX_W));  \
-        *XMM(c, i->rd) = r;                                                                                  \
+        xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_##OP##_rm)                                                                                \
@@ -118,7 +118,7 @@ NARROWING(CVTPD2PS, cvtpd2ps)
         bool is64 = i->flags & INSN_REX_W;                                                                   \
         TRY(c, i, sse_check(c) && (is64 ? simd_load(c, i, &v, 8) : simd_load(c, i, &v, 4)));                 \
         TRY(c, i, from_##op(c, &r, XMM(c, i->rd), v, is64));                                                 \
-        *XMM(c, i->rd) = r;                                                                                  \
+        xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_V##OP##_rr)                                                                               \

@@ -43,7 +43,7 @@ INLINE MUST_CHECK bool fp_commit(struct cpu *c, struct fp_env *e)
         struct fp_env e;                                                                                     \
         TRY(c, i, sse_check(c));                                                                             \
         RUN(c, i, F(&e, &r, XMM(c, i->rd), XMM(c, i->rs), (u8)i->imm));                                      \
-        *XMM(c, i->rd) = r;                                                                                  \
+        xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_##OP##_rm)                                                                                \
@@ -52,7 +52,7 @@ INLINE MUST_CHECK bool fp_commit(struct cpu *c, struct fp_env *e)
         struct fp_env e;                                                                                     \
         TRY(c, i, sse_check(c) && sse_source(c, i, &m, LEN));                                                \
         RUN(c, i, F(&e, &r, XMM(c, i->rd), &m, (u8)i->imm));                                                 \
-        *XMM(c, i->rd) = r;                                                                                  \
+        xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})

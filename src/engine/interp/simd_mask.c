@@ -106,10 +106,9 @@ static bool gather(struct cpu *c, const struct insn *i, unsigned index, unsigned
     if (i->rd == i->rv || i->rd == i->index || i->rv == i->index)
         return cpu_raise_ud(c);
     unsigned bytes = vex_wide(i) ? 32 : 16, count = bytes / (index > size ? index : size);
-    unsigned held = index > size ? 16 : bytes; /* of the destination and the mask; above are zeros */
-    for (unsigned k = 0; k < held / size; k++)
+    for (unsigned k = 0; k < bytes / size; k++)
         memset(mask + k * size, mask[(k + 1) * size - 1] & 0x80 ? 0xff : 0, size);
-    memset(mask + held, 0, 32 - held);
+    memset(mask + bytes, 0, 32 - bytes);
     for (unsigned k = 0; k < count; k++) {
         u64 v = 0, n = 0, lin;
         if (!(mask[(k + 1) * size - 1] & 0x80))
@@ -122,7 +121,7 @@ static bool gather(struct cpu *c, const struct insn *i, unsigned index, unsigned
             return false;
         memcpy(dst + k * size, &v, size);
         memset(mask + k * size, 0, size);
-        memset(dst + held, 0, 32 - held);
+        memset(dst + bytes, 0, 32 - bytes);
     }
     memset(mask, 0, 32);
     memset(dst + count * size, 0, 32 - count * size);

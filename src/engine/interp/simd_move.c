@@ -13,7 +13,7 @@ KERNEL(copy)
     {                                                                                                        \
         union xmm m;                                                                                         \
         TRY(c, i, sse_check(c) && load(c, i, &m, 16));                                                       \
-        *XMM(c, i->rd) = m;                                                                                  \
+        xmm_put(c, i->rd, &m);                                                                               \
         NEXT(c, i);                                                                                          \
     }
 #define SSE_STORE(name, store)                                                                               \
@@ -71,7 +71,7 @@ MOV_ROWS(MOVNTDQA, a)
     {                                                                                                        \
         union xmm r = {{0}};                                                                                 \
         TRY(c, i, check(c) && simd_load(c, i, &r, N));                                                       \
-        *XMM(c, i->rd) = r;                                                                                  \
+        xmm_put(c, i->rd, &r);                                                                               \
         after;                                                                                               \
         NEXT(c, i);                                                                                          \
     }

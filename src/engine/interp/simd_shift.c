@@ -11,7 +11,7 @@
         bool out = count >= bits;                                                                            \
         for (unsigned k = 0; k < n / sizeof(T); k++) {                                                       \
             T x = a->f[k];                                                                                   \
-            r->f[k] = out ? (T)(over) : (T)(expr);                                                           \
+            r->f[k] = (T)(out ? (over) : (expr));                                                            \
         }                                                                                                    \
     }                                                                                                        \
     KERNEL(name)                                                                                             \
@@ -39,7 +39,7 @@ SHIFT(psrad, i32, sd, x >> s, x >> s)
         union xmm r;                                                                                         \
         TRY(c, i, sse_check(c));                                                                             \
         s_##K(&r, XMM(c, i->rd), (u8)i->imm, 16);                                                            \
-        *XMM(c, i->rd) = r;                                                                                  \
+        xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_##OP##_mm_ri)                                                                             \

@@ -168,7 +168,7 @@ SIMD_VEX_OP_IMM(VPBLENDD, blendps, 4)
         union xmm r;                                                                                         \
         TRY(c, i, sse_check(c));                                                                             \
         v_##name(&r, XMM(c, i->rd), XMM(c, i->rs), XMM(c, 0));                                               \
-        *XMM(c, i->rd) = r;                                                                                  \
+        xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_##OP##_rm)                                                                                \
@@ -176,7 +176,7 @@ SIMD_VEX_OP_IMM(VPBLENDD, blendps, 4)
         union xmm r, m;                                                                                      \
         TRY(c, i, sse_check(c) && sse_source(c, i, &m, 16));                                                 \
         v_##name(&r, XMM(c, i->rd), &m, XMM(c, 0));                                                          \
-        *XMM(c, i->rd) = r;                                                                                  \
+        xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_V##OP##_rr)                                                                               \

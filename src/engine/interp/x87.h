@@ -28,6 +28,14 @@ const struct insn *x87_way_out(struct cpu *c, const struct insn *i, enum x87_end
         NEXT(c, i);                                                                                          \
     }
 
+/* A work function that is one expression, and its handler. */
+#define X87_WORK(name, expr)                                                                                 \
+    static NOINLINE enum x87_end name(struct cpu *c, const struct insn *i)                                   \
+    {                                                                                                        \
+        return expr;                                                                                         \
+    }                                                                                                        \
+    X87_HANDLER(name)
+
 /* The handlers of one operation by the memory operand's bytes; the last is for environments. Null: there is
  * no such form. */
 enum { X87_M16, X87_M32, X87_M64, X87_M80, X87_ENV, X87_MEMORY_FORMS };

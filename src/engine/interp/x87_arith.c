@@ -91,20 +91,13 @@ INLINE enum x87_end arith_mem(struct cpu *c, const struct insn *i, x87_binary *f
     return arith(c, i, fn, 0, &b, flags, reversed, false);
 }
 
-#define WORK(name, expr)                                                                                     \
-    static NOINLINE enum x87_end name(struct cpu *c, const struct insn *i)                                   \
-    {                                                                                                        \
-        return expr;                                                                                         \
-    }                                                                                                        \
-    X87_HANDLER(name)
-
 #define ARITH(name, fn, rev)                                                                                 \
-    WORK(f##name, arith_reg(c, i, fn, rev, false))                                                           \
-    WORK(f##name##_m32, arith_mem(c, i, fn, KIND_F32, rev))                                                  \
-    WORK(f##name##_m64, arith_mem(c, i, fn, KIND_F64, rev))                                                  \
-    WORK(f##name##p, arith_reg(c, i, fn, rev, true))                                                         \
-    WORK(fi##name##_m16, arith_mem(c, i, fn, KIND_I16, rev))                                                 \
-    WORK(fi##name##_m32, arith_mem(c, i, fn, KIND_I32, rev))
+    X87_WORK(f##name, arith_reg(c, i, fn, rev, false))                                                       \
+    X87_WORK(f##name##_m32, arith_mem(c, i, fn, KIND_F32, rev))                                              \
+    X87_WORK(f##name##_m64, arith_mem(c, i, fn, KIND_F64, rev))                                              \
+    X87_WORK(f##name##p, arith_reg(c, i, fn, rev, true))                                                     \
+    X87_WORK(fi##name##_m16, arith_mem(c, i, fn, KIND_I16, rev))                                             \
+    X87_WORK(fi##name##_m32, arith_mem(c, i, fn, KIND_I32, rev))
 
 ARITH(add, x87_add, false)
 ARITH(mul, x87_mul, false)
@@ -222,25 +215,25 @@ static enum x87_end test_zero(struct cpu *c, const struct insn *i)
     return compare(c, i, &zero, 0, false, 0);
 }
 
-WORK(fcom, compare_reg(c, i, false, 0))
-WORK(fcomp, compare_reg(c, i, false, 1))
-WORK(fcompp, compare_reg(c, i, false, 2))
-WORK(fucom, compare_reg(c, i, true, 0))
-WORK(fucomp, compare_reg(c, i, true, 1))
-WORK(fucompp, compare_reg(c, i, true, 2))
-WORK(fcom_m32, compare_mem(c, i, KIND_F32, 0))
-WORK(fcom_m64, compare_mem(c, i, KIND_F64, 0))
-WORK(fcomp_m32, compare_mem(c, i, KIND_F32, 1))
-WORK(fcomp_m64, compare_mem(c, i, KIND_F64, 1))
-WORK(ficom_m16, compare_mem(c, i, KIND_I16, 0))
-WORK(ficom_m32, compare_mem(c, i, KIND_I32, 0))
-WORK(ficomp_m16, compare_mem(c, i, KIND_I16, 1))
-WORK(ficomp_m32, compare_mem(c, i, KIND_I32, 1))
-WORK(fcomi, compare_flags(c, i, false, false))
-WORK(fcomip, compare_flags(c, i, false, true))
-WORK(fucomi, compare_flags(c, i, true, false))
-WORK(fucomip, compare_flags(c, i, true, true))
-WORK(ftst, test_zero(c, i))
+X87_WORK(fcom, compare_reg(c, i, false, 0))
+X87_WORK(fcomp, compare_reg(c, i, false, 1))
+X87_WORK(fcompp, compare_reg(c, i, false, 2))
+X87_WORK(fucom, compare_reg(c, i, true, 0))
+X87_WORK(fucomp, compare_reg(c, i, true, 1))
+X87_WORK(fucompp, compare_reg(c, i, true, 2))
+X87_WORK(fcom_m32, compare_mem(c, i, KIND_F32, 0))
+X87_WORK(fcom_m64, compare_mem(c, i, KIND_F64, 0))
+X87_WORK(fcomp_m32, compare_mem(c, i, KIND_F32, 1))
+X87_WORK(fcomp_m64, compare_mem(c, i, KIND_F64, 1))
+X87_WORK(ficom_m16, compare_mem(c, i, KIND_I16, 0))
+X87_WORK(ficom_m32, compare_mem(c, i, KIND_I32, 0))
+X87_WORK(ficomp_m16, compare_mem(c, i, KIND_I16, 1))
+X87_WORK(ficomp_m32, compare_mem(c, i, KIND_I32, 1))
+X87_WORK(fcomi, compare_flags(c, i, false, false))
+X87_WORK(fcomip, compare_flags(c, i, false, true))
+X87_WORK(fucomi, compare_flags(c, i, true, false))
+X87_WORK(fucomip, compare_flags(c, i, true, true))
+X87_WORK(ftst, test_zero(c, i))
 
 const struct x87_row x87_row_FCOM = {h_fcom, {[X87_M32] = h_fcom_m32, [X87_M64] = h_fcom_m64}};
 const struct x87_row x87_row_FCOMP = {h_fcomp, {[X87_M32] = h_fcomp_m32, [X87_M64] = h_fcomp_m64}};

@@ -3,13 +3,6 @@
 #include "base/le.h"
 #include "engine/interp/x87.h"
 
-#define WORK(name, expr)                                                                                     \
-    static NOINLINE enum x87_end name(struct cpu *c, const struct insn *i)                                   \
-    {                                                                                                        \
-        return expr;                                                                                         \
-    }                                                                                                        \
-    X87_HANDLER(name)
-
 /* ES and B follow from the flags and the masks. */
 static void summarize(struct cpu *c)
 {
@@ -252,23 +245,23 @@ static enum x87_end wait(struct cpu *c, const struct insn *i)
     return x87_pending(c, i);
 }
 
-WORK(fninit, ((void)i, initialize(c)))
-WORK(fnclex, ((void)i, clear_exceptions(c)))
-WORK(fldcw, load_control(c, i))
-WORK(fnstcw, store_word(c, i, c->fpu.fcw))
-WORK(fnstsw, store_word(c, i, c->fpu.fsw))
-WORK(fnstsw_ax, ((void)i, store_status_ax(c)))
-WORK(fnstenv, store_environment(c, i))
-WORK(fldenv, load_environment(c, i))
-WORK(fnsave, store_state(c, i))
-WORK(frstor, load_state(c, i))
-WORK(fincstp, turn(c, i, 1))
-WORK(fdecstp, turn(c, i, 7))
-WORK(ffree, release(c, i, false))
-WORK(ffreep, release(c, i, true))
-WORK(fnop, no_operation(c, i))
-WORK(fwait, wait(c, i))
-WORK(nothing, ((void)i, x87_available(c)))
+X87_WORK(fninit, ((void)i, initialize(c)))
+X87_WORK(fnclex, ((void)i, clear_exceptions(c)))
+X87_WORK(fldcw, load_control(c, i))
+X87_WORK(fnstcw, store_word(c, i, c->fpu.fcw))
+X87_WORK(fnstsw, store_word(c, i, c->fpu.fsw))
+X87_WORK(fnstsw_ax, ((void)i, store_status_ax(c)))
+X87_WORK(fnstenv, store_environment(c, i))
+X87_WORK(fldenv, load_environment(c, i))
+X87_WORK(fnsave, store_state(c, i))
+X87_WORK(frstor, load_state(c, i))
+X87_WORK(fincstp, turn(c, i, 1))
+X87_WORK(fdecstp, turn(c, i, 7))
+X87_WORK(ffree, release(c, i, false))
+X87_WORK(ffreep, release(c, i, true))
+X87_WORK(fnop, no_operation(c, i))
+X87_WORK(fwait, wait(c, i))
+X87_WORK(nothing, ((void)i, x87_available(c)))
 
 const struct x87_row x87_row_FNINIT = {.reg = h_fninit};
 const struct x87_row x87_row_FNCLEX = {.reg = h_fnclex};

@@ -2,13 +2,6 @@
  * 1, 8.3.5 and 8.3.7). */
 #include "engine/interp/x87.h"
 
-#define WORK(name, expr)                                                                                     \
-    static NOINLINE enum x87_end name(struct cpu *c, const struct insn *i)                                   \
-    {                                                                                                        \
-        return expr;                                                                                         \
-    }                                                                                                        \
-    X87_HANDLER(name)
-
 /* CC: condition bits that the operation sets besides C1. */
 INLINE enum x87_end unary(struct cpu *c, const struct insn *i, x87_unary *fn, unsigned cc)
 {
@@ -147,23 +140,23 @@ static enum x87_end examine(struct cpu *c, const struct insn *i)
     return X87_DONE;
 }
 
-WORK(fsqrt, unary(c, i, x87_sqrt, 0))
-WORK(frndint, unary(c, i, x87_rndint, 0))
-WORK(f2xm1, unary(c, i, x87_2xm1, 0))
-WORK(fsin, unary(c, i, x87_sin, FSW_C2))
-WORK(fcos, unary(c, i, x87_cos, FSW_C2))
-WORK(fscale, binary(c, i, x87_scale, false))
-WORK(fprem, remainder_of(c, i, x87_prem))
-WORK(fprem1, remainder_of(c, i, x87_prem1))
-WORK(fpatan, binary(c, i, x87_patan, true))
-WORK(fyl2x, binary(c, i, x87_yl2x, true))
-WORK(fyl2xp1, binary(c, i, x87_yl2xp1, true))
-WORK(fptan, unary_push(c, i, x87_ptan, FSW_C2))
-WORK(fsincos, unary_push(c, i, x87_sincos, FSW_C2))
-WORK(fxtract, unary_push(c, i, extract, 0))
-WORK(fabs_, sign(c, i, F80_EXP, 0))
-WORK(fchs, sign(c, i, 0xffff, F80_SIGN))
-WORK(fxam, examine(c, i))
+X87_WORK(fsqrt, unary(c, i, x87_sqrt, 0))
+X87_WORK(frndint, unary(c, i, x87_rndint, 0))
+X87_WORK(f2xm1, unary(c, i, x87_2xm1, 0))
+X87_WORK(fsin, unary(c, i, x87_sin, FSW_C2))
+X87_WORK(fcos, unary(c, i, x87_cos, FSW_C2))
+X87_WORK(fscale, binary(c, i, x87_scale, false))
+X87_WORK(fprem, remainder_of(c, i, x87_prem))
+X87_WORK(fprem1, remainder_of(c, i, x87_prem1))
+X87_WORK(fpatan, binary(c, i, x87_patan, true))
+X87_WORK(fyl2x, binary(c, i, x87_yl2x, true))
+X87_WORK(fyl2xp1, binary(c, i, x87_yl2xp1, true))
+X87_WORK(fptan, unary_push(c, i, x87_ptan, FSW_C2))
+X87_WORK(fsincos, unary_push(c, i, x87_sincos, FSW_C2))
+X87_WORK(fxtract, unary_push(c, i, extract, 0))
+X87_WORK(fabs_, sign(c, i, F80_EXP, 0))
+X87_WORK(fchs, sign(c, i, 0xffff, F80_SIGN))
+X87_WORK(fxam, examine(c, i))
 
 const struct x87_row x87_row_FSQRT = {.reg = h_fsqrt};
 const struct x87_row x87_row_FRNDINT = {.reg = h_frndint};

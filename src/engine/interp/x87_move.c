@@ -3,13 +3,6 @@
 #include "base/le.h"
 #include "engine/interp/x87.h"
 
-#define WORK(name, expr)                                                                                     \
-    static NOINLINE enum x87_end name(struct cpu *c, const struct insn *i)                                   \
-    {                                                                                                        \
-        return expr;                                                                                         \
-    }                                                                                                        \
-    X87_HANDLER(name)
-
 /* --- loads */
 
 /* SW: exceptions of the conversion. IE, unmasked, refuses; a denormal is loaded before DE is flagged. */
@@ -112,21 +105,21 @@ INLINE enum x87_end load_constant(struct cpu *c, const struct insn *i, enum x87_
     return push(c, i, &v, 0);
 }
 
-WORK(fld_m32, load_f32(c, i))
-WORK(fld_m64, load_f64(c, i))
-WORK(fld_m80, load_f80(c, i))
-WORK(fld, load_reg(c, i))
-WORK(fild_m16, load_int(c, i, 2))
-WORK(fild_m32, load_int(c, i, 4))
-WORK(fild_m64, load_int(c, i, 8))
-WORK(fbld, load_bcd(c, i))
-WORK(fld1, load_constant(c, i, X87_ONE))
-WORK(fldl2t, load_constant(c, i, X87_L2T))
-WORK(fldl2e, load_constant(c, i, X87_L2E))
-WORK(fldpi, load_constant(c, i, X87_PI))
-WORK(fldlg2, load_constant(c, i, X87_LG2))
-WORK(fldln2, load_constant(c, i, X87_LN2))
-WORK(fldz, load_constant(c, i, X87_ZERO))
+X87_WORK(fld_m32, load_f32(c, i))
+X87_WORK(fld_m64, load_f64(c, i))
+X87_WORK(fld_m80, load_f80(c, i))
+X87_WORK(fld, load_reg(c, i))
+X87_WORK(fild_m16, load_int(c, i, 2))
+X87_WORK(fild_m32, load_int(c, i, 4))
+X87_WORK(fild_m64, load_int(c, i, 8))
+X87_WORK(fbld, load_bcd(c, i))
+X87_WORK(fld1, load_constant(c, i, X87_ONE))
+X87_WORK(fldl2t, load_constant(c, i, X87_L2T))
+X87_WORK(fldl2e, load_constant(c, i, X87_L2E))
+X87_WORK(fldpi, load_constant(c, i, X87_PI))
+X87_WORK(fldlg2, load_constant(c, i, X87_LG2))
+X87_WORK(fldln2, load_constant(c, i, X87_LN2))
+X87_WORK(fldz, load_constant(c, i, X87_ZERO))
 
 const struct x87_row x87_row_FLD = {h_fld,
                                     {[X87_M32] = h_fld_m32, [X87_M64] = h_fld_m64, [X87_M80] = h_fld_m80}};
@@ -303,9 +296,9 @@ INLINE enum x87_end store_reg(struct cpu *c, const struct insn *i, bool pop, boo
     return X87_DONE;
 }
 
-WORK(fst, store_reg(c, i, false, false))
-WORK(fstp, store_reg(c, i, true, false))
-WORK(fstpnce, store_reg(c, i, true, true))
+X87_WORK(fst, store_reg(c, i, false, false))
+X87_WORK(fstp, store_reg(c, i, true, false))
+X87_WORK(fstpnce, store_reg(c, i, true, true))
 
 const struct x87_row x87_row_FST = {h_fst, {[X87_M32] = h_fst_m32, [X87_M64] = h_fst_m64}};
 const struct x87_row x87_row_FSTP = {
@@ -341,7 +334,7 @@ static enum x87_end exchange(struct cpu *c, const struct insn *i)
     return X87_DONE;
 }
 
-WORK(fxch, exchange(c, i))
+X87_WORK(fxch, exchange(c, i))
 const struct x87_row x87_row_FXCH = {.reg = h_fxch};
 
 INLINE enum x87_end move_if(struct cpu *c, const struct insn *i, bool condition)
@@ -358,14 +351,14 @@ INLINE enum x87_end move_if(struct cpu *c, const struct insn *i, bool condition)
     return X87_DONE;
 }
 
-WORK(fcmovb, move_if(c, i, flag_cf(&c->fl)))
-WORK(fcmove, move_if(c, i, flag_zf(&c->fl)))
-WORK(fcmovbe, move_if(c, i, flag_cf(&c->fl) || flag_zf(&c->fl)))
-WORK(fcmovu, move_if(c, i, flag_pf(&c->fl)))
-WORK(fcmovnb, move_if(c, i, !flag_cf(&c->fl)))
-WORK(fcmovne, move_if(c, i, !flag_zf(&c->fl)))
-WORK(fcmovnbe, move_if(c, i, !flag_cf(&c->fl) && !flag_zf(&c->fl)))
-WORK(fcmovnu, move_if(c, i, !flag_pf(&c->fl)))
+X87_WORK(fcmovb, move_if(c, i, flag_cf(&c->fl)))
+X87_WORK(fcmove, move_if(c, i, flag_zf(&c->fl)))
+X87_WORK(fcmovbe, move_if(c, i, flag_cf(&c->fl) || flag_zf(&c->fl)))
+X87_WORK(fcmovu, move_if(c, i, flag_pf(&c->fl)))
+X87_WORK(fcmovnb, move_if(c, i, !flag_cf(&c->fl)))
+X87_WORK(fcmovne, move_if(c, i, !flag_zf(&c->fl)))
+X87_WORK(fcmovnbe, move_if(c, i, !flag_cf(&c->fl) && !flag_zf(&c->fl)))
+X87_WORK(fcmovnu, move_if(c, i, !flag_pf(&c->fl)))
 
 const struct x87_row x87_row_FCMOVB = {.reg = h_fcmovb};
 const struct x87_row x87_row_FCMOVE = {.reg = h_fcmove};
