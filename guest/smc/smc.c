@@ -217,6 +217,33 @@ TEST(alias)
     paging_off();
 }
 
+/* An instruction across two pages, reached by a jump inside the first; then the second page's mapping changes. */
+TEST(crossing_remap)
+{
+    struct context c;
+    static const uint8_t head[] = {0xeb, 0x0b}, mov[] = {0xb9, 0x11, 0x22}; /* jmp +11; mov $0x....2211, %ecx */
+    const struct snip *s = SNIP("nop");
+    paging_on(PAGES_NATIVE, PTE_U);
+    memory_copy(&frames[0][0xff0], head, sizeof(head));
+    memory_copy(&frames[0][0xffd], mov, sizeof(mov));
+    for (unsigned f = 1; f <= 2; f++) {
+        const uint8_t tail[] = {(uint8_t)(0x30 + f), 0x44, 0xcd, 0x30}; /* the rest of the immediate; int $0x30 */
+        memory_copy(frames[f], tail, sizeof(tail));
+    }
+    entry_set(1, 0, FRAME(0) | PTE_P);
+    for (unsigned n = 0; n < 20; n++) {
+        unsigned f = 1 + (n / 3 & 1);
+        entry_set(1, 1, FRAME(f) | PTE_P);
+        flush_page(WINDOW_PAGE(1));
+        context_set(&c, s);
+        c.ip = WINDOW_PAGE(0) + 0xff0;
+        context_run(&c);
+        CHECK_EQUAL("it ends", EXIT, c.vector);
+        CHECK_EQUAL("the second page's own bytes", 0x44302211u + (f << 16), c.cx);
+    }
+    paging_off();
+}
+
 /* Code that is patched between an instruction's fault and its retry. */
 TEST(fault_retry)
 {

@@ -15,7 +15,7 @@ static const struct verb *const verbs[] = {&verb_run, &verb_engines};
 
 void complain(const char *fmt, ...)
 {
-    char line[1024];
+    char line[8192]; /* a file's name may have 4096 bytes */
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);

@@ -60,7 +60,7 @@ static void gate_enter(struct cpu *c, const struct gate *g, const struct seg *cs
     code_enter(c, cs, cpl, g->off);
 }
 
-static bool enter_long(struct cpu *c, const struct interrupt *n, const struct gate *g, const struct seg *cs)
+static bool enter_long(struct cpu *c, const struct interrupt *n, struct gate *g, const struct seg *cs)
 {
     unsigned cpl = attr_conforming(cs->attr) ? c->cpl : attr_dpl(cs->attr);
     bool inner = cpl != c->cpl;
@@ -70,7 +70,7 @@ static bool enter_long(struct cpu *c, const struct interrupt *n, const struct ga
         return false;
     s.sp &= ~15ull;
     unsigned count = n->has_error ? 6 : 5;
-    if (!stack_room(c, &s, 8, count) || !target_ok(c, cs, g->off, n->ext) ||
+    if (!stack_room(c, &s, 8, count) || !target_ok(c, cs, &g->off, n->ext) ||
         !desc_set_accessed(c, g->sel, cs->attr) || !stack_put(c, &s, cpl, 8, 8, frame, count))
         return false;
     if (inner)
@@ -101,7 +101,7 @@ static unsigned legacy_frame(const struct cpu *c, const struct interrupt *n, boo
     return k;
 }
 
-static bool enter_legacy(struct cpu *c, const struct interrupt *n, const struct gate *g, const struct seg *cs)
+static bool enter_legacy(struct cpu *c, const struct interrupt *n, struct gate *g, const struct seg *cs)
 {
     unsigned dpl = attr_dpl(cs->attr), size = g->attr & TYPE_WIDE ? 4 : 2;
     bool same = attr_conforming(cs->attr) || dpl == c->cpl, v86 = cpu_v86(c);
@@ -114,7 +114,7 @@ static bool enter_legacy(struct cpu *c, const struct interrupt *n, const struct 
     if (!same && !tss_stack(c, dpl, n->ext, &s))
         return false;
     unsigned count = legacy_frame(c, n, !same, frame);
-    if (!stack_room(c, &s, size, count) || !target_ok(c, cs, g->off, n->ext) ||
+    if (!stack_room(c, &s, size, count) || !target_ok(c, cs, &g->off, n->ext) ||
         !desc_set_accessed(c, g->sel, cs->attr) ||
         !stack_put(c, &s, cpl, seg_code_size(c, cs), size, frame, count))
         return false;

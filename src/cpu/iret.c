@@ -104,7 +104,7 @@ static bool iret_protected(struct cpu *c, unsigned size)
         return false;
     if ((outer || full) && !return_stack_segment(c, (u16)f[4], &cs, &ss))
         return false;
-    if (!target_ok(c, &cs, f[0], 0) || !desc_set_accessed(c, cs.sel, cs.attr))
+    if (!target_ok(c, &cs, &f[0], 0) || !desc_set_accessed(c, cs.sel, cs.attr))
         return false;
 
     flags_merge(c, f[2], iret_flags_mask(c, size));
@@ -117,6 +117,7 @@ static bool iret_protected(struct cpu *c, unsigned size)
         return_stack_pointer(c, f[3]);
     else
         stack_commit(c, s.sp + 3 * size, s.width);
+    compat_cut(c);
     if (outer) {
         return_drop_data(c);
         cpu_update_mode(c);

@@ -141,8 +141,9 @@ bool stack_get(struct cpu *c, const struct stack *s, u64 at, unsigned size, u64 
 void stack_commit(struct cpu *c, u64 sp, unsigned width);
 
 /* --- cpu/transfer.c */
-/* CS's target RIP: canonical in 64-bit code, inside the limit elsewhere; else #GP(EXT). */
-bool target_ok(struct cpu *c, const struct seg *cs, u64 rip, u32 ext) MUST_CHECK;
+/* The target in CS: canonical in 64-bit code; elsewhere cut to 32 bits and inside the limit; else #GP(EXT).
+ */
+bool target_ok(struct cpu *c, const struct seg *cs, u64 *rip, u32 ext) MUST_CHECK;
 /* The code segment that RETF and IRET return to. */
 bool return_code_segment(struct cpu *c, u16 sel, struct seg *cs) MUST_CHECK;
 /* The stack segment that belongs to it. */
@@ -155,6 +156,8 @@ void return_drop_data(struct cpu *c);
 bool gate_code_segment(struct cpu *c, u16 sel, bool inwards, u32 ext, struct seg *cs) MUST_CHECK;
 /* Default size in CS: 2, 4, or 8 for 64-bit mode. */
 unsigned seg_code_size(const struct cpu *c, const struct seg *cs);
+/* Compatibility mode begins with the upper half of RSP clear: silicon does it, software cannot rely on it. */
+void compat_cut(struct cpu *c);
 /* Commits CS with RPL = CPL, and RIP; SS is in place already. */
 void code_enter(struct cpu *c, const struct seg *cs, unsigned cpl, u64 rip);
 

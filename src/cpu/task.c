@@ -278,7 +278,7 @@ static bool task_load(struct cpu *c, const struct task *t)
         c->pending_db |= DR6_BT;
         cpu_attend(c, ATTN_TRAP);
     }
-    return target_ok(c, &c->seg[SEG_CS], c->rip, t->ext);
+    return target_ok(c, &c->seg[SEG_CS], &c->rip, t->ext);
 }
 
 enum transfer task_enter(struct cpu *c, u16 sel, enum task_switch_kind kind, u64 next, bool rf, u32 ext)

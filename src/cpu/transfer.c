@@ -3,11 +3,12 @@
  * modelled: CET. */
 #include "cpu/segment.h"
 
-bool target_ok(struct cpu *c, const struct seg *cs, u64 rip, u32 ext)
+bool target_ok(struct cpu *c, const struct seg *cs, u64 *rip, u32 ext)
 {
     if (LIKELY(attr_code64(c, cs->attr)))
-        return LIKELY(cpu_canonical(rip)) || cpu_raise_gp(c, ext);
-    return rip <= cs->limit || cpu_raise_gp(c, ext);
+        return LIKELY(cpu_canonical(*rip)) || cpu_raise_gp(c, ext);
+    *rip = (u32)*rip; /* on the way to compatibility mode; silicon does */
+    return *rip <= cs->limit || cpu_raise_gp(c, ext);
 }
 
 static u64 cut(u64 v, unsigned size)
@@ -26,12 +27,19 @@ static bool attr_reserved(const struct cpu *c, u16 attr)
     return cpu_long_mode(c) && (attr & (SEG_L | SEG_DB)) == (SEG_L | SEG_DB);
 }
 
+void compat_cut(struct cpu *c)
+{
+    if (cpu_long_mode(c) && !(c->seg[SEG_CS].attr & SEG_L))
+        c->gpr[RSP].q = c->gpr[RSP].d;
+}
+
 void code_enter(struct cpu *c, const struct seg *cs, unsigned cpl, u64 rip)
 {
     c->seg[SEG_CS] = *cs;
     c->seg[SEG_CS].sel = (u16)((cs->sel & ~SEL_RPL) | cpl);
     c->seg[SEG_CS].attr |= SEG_ACCESSED;
     c->rip = rip;
+    compat_cut(c);
     cpu_update_mode(c);
 }
 
@@ -79,20 +87,29 @@ static bool direct_code_segment(struct cpu *c, u16 sel, const struct desc *d, st
 static bool jump_code(struct cpu *c, u16 sel, const struct desc *d, u64 off)
 {
     struct seg cs;
-    if (!direct_code_segment(c, sel, d, &cs) || !target_ok(c, &cs, off, 0) ||
+    if (!direct_code_segment(c, sel, d, &cs) || !target_ok(c, &cs, &off, 0) ||
         !desc_set_accessed(c, sel, cs.attr))
         return false;
     code_enter(c, &cs, c->cpl, off);
     return true;
 }
 
+/* Silicon pushes onto the stack as the target mode sees it (width of SP, base and limit of SS), and looks at
+ * the target's offset only after that: tests/isa/segments_host.c. */
 static bool call_code(struct cpu *c, u16 sel, const struct desc *d, u64 off, unsigned size, u64 next)
 {
     struct seg cs;
     struct stack s = stack_current(c);
     u64 frame[] = {c->seg[SEG_CS].sel, next};
-    if (!direct_code_segment(c, sel, d, &cs) || !stack_room(c, &s, size, 2) || !target_ok(c, &cs, off, 0) ||
-        !desc_set_accessed(c, sel, cs.attr) || !stack_put(c, &s, c->cpl, c->code_size, size, frame, 2))
+    if (!direct_code_segment(c, sel, d, &cs))
+        return false;
+    unsigned code_size = seg_code_size(c, &cs);
+    if (code_size != c->code_size && (code_size == 8 || c->code_size == 8)) {
+        s.width = code_size == 8 ? 8 : s.ss.attr & SEG_DB ? 4 : 2;
+        s.sp = (u32)s.sp;
+    }
+    if (!stack_room(c, &s, size, 2) || !stack_put(c, &s, c->cpl, code_size, size, frame, 2) ||
+        !target_ok(c, &cs, &off, 0) || !desc_set_accessed(c, sel, cs.attr))
         return false;
     stack_commit(c, s.sp, s.width);
     code_enter(c, &cs, c->cpl, off);
@@ -110,7 +127,8 @@ bool gate_code_segment(struct cpu *c, u16 sel, bool inwards, u32 ext, struct seg
         return false;
     u16 attr = desc_attr(&d);
     bool bad_size = cpu_long_mode(c) && (attr & (SEG_L | SEG_DB)) != SEG_L;
-    bool bad_level = attr_dpl(attr) > c->cpl || (!inwards && !attr_conforming(attr) && attr_dpl(attr) != c->cpl);
+    bool bad_level =
+        attr_dpl(attr) > c->cpl || (!inwards && !attr_conforming(attr) && attr_dpl(attr) != c->cpl);
     if (!attr_code(attr) || bad_level || bad_size)
         return cpu_raise_gp(c, sel_error(sel, ext));
     if (!(attr & SEG_P))
@@ -157,19 +175,19 @@ static bool jump_gate(struct cpu *c, u16 sel, struct desc *d)
     struct call_gate g;
     struct seg cs;
     if (!call_gate_read(c, sel, d, &g) || !gate_code_segment(c, g.sel, false, 0, &cs) ||
-        !target_ok(c, &cs, g.off, 0) || !desc_set_accessed(c, g.sel, cs.attr))
+        !target_ok(c, &cs, &g.off, 0) || !desc_set_accessed(c, g.sel, cs.attr))
         return false;
     code_enter(c, &cs, c->cpl, g.off);
     return true;
 }
 
-static bool call_gate_same(struct cpu *c, const struct call_gate *g, const struct seg *cs, u64 next)
+static bool call_gate_same(struct cpu *c, struct call_gate *g, const struct seg *cs, u64 next)
 {
     struct stack s = stack_current(c);
     u64 frame[] = {c->seg[SEG_CS].sel, next};
     if (cpu_long_mode(c))
         s.width = 8;
-    if (!stack_room(c, &s, g->size, 2) || !target_ok(c, cs, g->off, 0) ||
+    if (!stack_room(c, &s, g->size, 2) || !target_ok(c, cs, &g->off, 0) ||
         !desc_set_accessed(c, g->sel, cs->attr) ||
         !stack_put(c, &s, c->cpl, seg_code_size(c, cs), g->size, frame, 2))
         return false;
@@ -178,7 +196,7 @@ static bool call_gate_same(struct cpu *c, const struct call_gate *g, const struc
     return true;
 }
 
-static bool call_gate_inner(struct cpu *c, const struct call_gate *g, const struct seg *cs, u64 next)
+static bool call_gate_inner(struct cpu *c, struct call_gate *g, const struct seg *cs, u64 next)
 {
     unsigned dpl = attr_dpl(cs->attr), n = g->params;
     struct stack old = stack_current(c), s;
@@ -190,7 +208,7 @@ static bool call_gate_inner(struct cpu *c, const struct call_gate *g, const stru
     } else if (!tss_stack(c, dpl, 0, &s)) {
         return false;
     }
-    if (!stack_room(c, &s, g->size, n + 4) || !target_ok(c, cs, g->off, 0) ||
+    if (!stack_room(c, &s, g->size, n + 4) || !target_ok(c, cs, &g->off, 0) ||
         !stack_get(c, &old, 0, g->size, params, n))
         return false;
     for (unsigned k = 0; k < n; k++)
@@ -388,7 +406,7 @@ bool op_ret_far(struct cpu *c, unsigned size, u16 release)
     if (outer && (!stack_get(c, &s, 2 * size + (u64)release, size, o, 2) ||
                   !return_stack_segment(c, (u16)o[1], &cs, &ss)))
         return false;
-    if (!target_ok(c, &cs, f[0], 0) || !desc_set_accessed(c, cs.sel, cs.attr))
+    if (!target_ok(c, &cs, &f[0], 0) || !desc_set_accessed(c, cs.sel, cs.attr))
         return false;
     if (outer) {
         c->seg[SEG_SS] = ss;

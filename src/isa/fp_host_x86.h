@@ -41,13 +41,13 @@ INLINE u32 fph_leave(void)
 #define FPH_8(name)      FPH(name, b->q[0])
 FPH_PACKED(addps)
 FPH_PACKED(addpd)
-FPH_4(addss) FPH_8(addsd) FPH_PACKED(subps) FPH_PACKED(subpd) FPH_4(subss) FPH_8(subsd) FPH_PACKED(mulps)
-    FPH_PACKED(mulpd) FPH_4(mulss) FPH_8(mulsd) FPH_PACKED(divps) FPH_PACKED(divpd) FPH_4(divss) FPH_8(divsd)
-        FPH_PACKED(sqrtps) FPH_PACKED(sqrtpd) FPH_4(sqrtss) FPH_8(sqrtsd) FPH_PACKED(haddps)
-            FPH_PACKED(haddpd) FPH_PACKED(hsubps) FPH_PACKED(hsubpd) FPH_PACKED(addsubps) FPH_PACKED(addsubpd)
-                FPH_PACKED(cvtdq2ps) FPH_PACKED(cvtps2dq) FPH_PACKED(cvttps2dq) FPH_8(cvtdq2pd)
-                    FPH_PACKED(cvtpd2dq) FPH_PACKED(cvttpd2dq) FPH_8(cvtps2pd) FPH_PACKED(cvtpd2ps)
-                        FPH_4(cvtss2sd) FPH_8(cvtsd2ss)
+FPH_4(addss)
+FPH_8(addsd) FPH_PACKED(subps) FPH_PACKED(subpd) FPH_4(subss) FPH_8(subsd) FPH_PACKED(mulps) FPH_PACKED(mulpd)
+    FPH_4(mulss) FPH_8(mulsd) FPH_PACKED(divps) FPH_PACKED(divpd) FPH_4(divss) FPH_8(divsd) FPH_PACKED(sqrtps)
+        FPH_PACKED(sqrtpd) FPH_4(sqrtss) FPH_8(sqrtsd) FPH_PACKED(haddps) FPH_PACKED(haddpd) FPH_PACKED(
+            hsubps) FPH_PACKED(hsubpd) FPH_PACKED(addsubps) FPH_PACKED(addsubpd) FPH_PACKED(cvtdq2ps)
+            FPH_PACKED(cvtps2dq) FPH_PACKED(cvttps2dq) FPH_8(cvtdq2pd) FPH_PACKED(cvtpd2dq)
+                FPH_PACKED(cvttpd2dq) FPH_8(cvtps2pd) FPH_PACKED(cvtpd2ps) FPH_4(cvtss2sd) FPH_8(cvtsd2ss)
 
 #define FPH_FROM_INT(name, insn, T)                                                                          \
     INLINE void fph_##name(union xmm *r, const union xmm *a, T i)                                            \
@@ -56,10 +56,8 @@ FPH_4(addss) FPH_8(addsd) FPH_PACKED(subps) FPH_PACKED(subpd) FPH_4(subss) FPH_8
         __asm__ volatile(insn " %1, %0" : "+x"(v) : "r"(i));                                                 \
         *(fph_vector *)r = v;                                                                                \
     }
-                            FPH_FROM_INT(cvtsi2ss32, "cvtsi2ssl", i32) FPH_FROM_INT(cvtsi2ss64, "cvtsi2ssq",
-                                                                                    i64)
-                                FPH_FROM_INT(cvtsi2sd32, "cvtsi2sdl", i32) FPH_FROM_INT(cvtsi2sd64,
-                                                                                        "cvtsi2sdq", i64)
+                    FPH_FROM_INT(cvtsi2ss32, "cvtsi2ssl", i32) FPH_FROM_INT(cvtsi2ss64, "cvtsi2ssq", i64)
+                        FPH_FROM_INT(cvtsi2sd32, "cvtsi2sdl", i32) FPH_FROM_INT(cvtsi2sd64, "cvtsi2sdq", i64)
 
 #define FPH_TO_INT(name, insn, T, part)                                                                      \
     INLINE T fph_##name(const union xmm *b)                                                                  \
@@ -68,13 +66,13 @@ FPH_4(addss) FPH_8(addsd) FPH_PACKED(subps) FPH_PACKED(subpd) FPH_4(subss) FPH_8
         __asm__ volatile(insn " %1, %0" : "=r"(v) : "m"(part));                                              \
         return v;                                                                                            \
     }
-                                    FPH_TO_INT(cvtss2si32, "cvtss2si", u32,
-                                               b->d[0]) FPH_TO_INT(cvtss2si64, "cvtss2si", u64, b->d[0])
-                                        FPH_TO_INT(cvtsd2si32, "cvtsd2si", u32, b->q[0])
-                                            FPH_TO_INT(cvtsd2si64, "cvtsd2si", u64, b->q[0])
-                                                FPH_TO_INT(cvttss2si32, "cvttss2si", u32, b->d[0])
-                                                    FPH_TO_INT(cvttss2si64, "cvttss2si", u64, b->d[0])
-                                                        FPH_TO_INT(cvttsd2si32, "cvttsd2si", u32, b->q[0])
-                                                            FPH_TO_INT(cvttsd2si64, "cvttsd2si", u64, b->q[0])
+                            FPH_TO_INT(cvtss2si32, "cvtss2si", u32, b->d[0])
+                                FPH_TO_INT(cvtss2si64, "cvtss2si", u64, b->d[0])
+                                    FPH_TO_INT(cvtsd2si32, "cvtsd2si", u32, b->q[0])
+                                        FPH_TO_INT(cvtsd2si64, "cvtsd2si", u64, b->q[0])
+                                            FPH_TO_INT(cvttss2si32, "cvttss2si", u32, b->d[0])
+                                                FPH_TO_INT(cvttss2si64, "cvttss2si", u64, b->d[0])
+                                                    FPH_TO_INT(cvttsd2si32, "cvttsd2si", u32, b->q[0])
+                                                        FPH_TO_INT(cvttsd2si64, "cvttsd2si", u64, b->q[0])
 
 #endif

@@ -62,7 +62,8 @@ static const struct {
 } pc_devices[] = {
     {offsetof(struct pc, ioapic), &ioapic_ops},   {offsetof(struct pc, pic), &i8259_ops},
     {offsetof(struct pc, router), &irq_router_ops}, {offsetof(struct pc, pit), &i8254_ops},
-    {offsetof(struct pc, rtc), &mc146818_ops},    {offsetof(struct pc, com1), &ns16550_ops},
+    {offsetof(struct pc, rtc), &mc146818_ops},    {offsetof(struct pc, com1.uart), &ns16550_ops},
+    {offsetof(struct pc, com1), &com_port_ops},
     {offsetof(struct pc, kbd), &i8042_ops},       {offsetof(struct pc, port92), &port92_ops},
     {offsetof(struct pc, cf9), &cf9_ops},         {offsetof(struct pc, post), &port80_ops},
     {offsetof(struct pc, fw_cfg), &fw_cfg_ops},   {offsetof(struct pc, pm), &piix4_pm_ops},
@@ -150,7 +151,7 @@ static enum status pc_place_all(struct pc *pc, struct error *e)
         {"i8259 slave", PC_PORT_PIC2, 2, &i8259_slave_bus, &pc->pic},
         {"APM", PC_PORT_SMI_CMD, 2, &piix4_apm_bus, &pc->pm},
         {"FERR latch", PC_PORT_FERR, 1, &ferr_bus, pc},
-        {"ns16550 COM1", PC_PORT_COM1, 8, &ns16550_bus, &pc->com1},
+        {"ns16550 COM1", PC_PORT_COM1, 8, &com_port_bus, &pc->com1},
         {"ELCR", PC_PORT_ELCR, 2, &i8259_elcr_bus, &pc->pic},
         {"fw_cfg", PC_PORT_FW_CFG, 2, &fw_cfg_bus, &pc->fw_cfg},
         {"fw_cfg DMA", PC_PORT_FW_CFG + 4, 8, &fw_cfg_dma_bus, &pc->fw_cfg},
@@ -225,7 +226,7 @@ enum status pc_init(struct pc *pc, const struct pc_config *cfg, const struct pc_
     irq_router_init(r, &pc->pic, &pc->ioapic, &pc->apic);
     i8254_init(&pc->pit, w->clock, irq_router_line(r, PC_IRQ_PIT, 0));
     mc146818_init(&pc->rtc, w->clock, w->rtc, irq_router_line(r, PC_IRQ_RTC, 0));
-    ns16550_init(&pc->com1, w->clock, irq_router_line(r, PC_IRQ_COM1, 0), w->serial);
+    com_port_init(&pc->com1, w->clock, irq_router_line(r, PC_IRQ_COM1, 0), w->serial);
     i8042_init(&pc->kbd, irq_router_line(r, PC_IRQ_KBD, 0), irq_router_line(r, PC_IRQ_AUX, 0), &pc->lines);
     port92_init(&pc->port92, &pc->lines);
     cf9_init(&pc->cf9, &pc->lines);
@@ -293,19 +294,19 @@ bool pc_private_mmio(struct pc *pc, u32 cpu, struct exit *x)
 static size_t console_room(void *opaque)
 {
     const struct pc *pc = opaque;
-    return ns16550_can_receive(&pc->com1);
+    return com_port_room(&pc->com1);
 }
 
 static void console_receive(void *opaque, const u8 *data, size_t n)
 {
     struct pc *pc = opaque;
-    ns16550_receive(&pc->com1, data, n);
+    ns16550_receive(&pc->com1.uart, data, n);
 }
 
 static void console_writable(void *opaque)
 {
     struct pc *pc = opaque;
-    ns16550_writable(&pc->com1);
+    ns16550_writable(&pc->com1.uart);
 }
 
 struct console_chip pc_console(struct pc *pc)

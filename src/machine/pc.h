@@ -8,7 +8,6 @@
 #include "dev/i8042.h"
 #include "dev/i8254.h"
 #include "dev/mc146818.h"
-#include "dev/ns16550.h"
 #include "dev/pc_testdev.h"
 #include "dev/piix4_pm.h"
 #include "dev/port80.h"
@@ -18,6 +17,7 @@
 #include "irq/ioapic.h"
 #include "irq/lapic.h"
 #include "irq/router.h"
+#include "machine/com_port.h"
 #include "machine/console.h"
 #include "mem/mem.h"
 
@@ -48,7 +48,7 @@ struct pc {
     struct irq_router router;
     struct i8254 pit;
     struct mc146818 rtc;
-    struct ns16550 com1;
+    struct com_port com1;
     struct i8042 kbd;
     struct port92 port92;
     struct cf9 cf9;

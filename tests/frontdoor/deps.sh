@@ -75,6 +75,7 @@ machine 1000 $none_but_cpio
 sudo_asks
 try "$root/tools/deps" </dev/null
 check "sudo asks, no terminal: exit 3" test "$status" = 3
+check "sudo asks, no terminal: says that it does" grep -q 'sudo asks for a password' "$work/err"
 check "sudo asks, no terminal: names the command" ends_with_line "$work/err" "    sudo apt-get update && sudo apt-get install -y --no-install-recommends cpio"
 
 machine 1000 $none_but_cpio

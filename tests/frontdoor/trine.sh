@@ -15,7 +15,7 @@ head -n 1 >"$TRINE_TEST_WORK/input"
 [ -t 1 ] && echo "on a terminal"
 case $FAKE in
 marker) printf 'hello\r\ntrine-smoke-ok\r\n' ;;
-late) echo hello && sleep 0.3 && echo trine-smoke-ok && : >"$TRINE_TEST_WORK/finished" ;;
+late) echo hello && sleep 0.2 && echo more && sleep 0.2 && echo trine-smoke-ok && : >"$TRINE_TEST_WORK/finished" ;;
 inside) echo 'not trine-smoke-ok either' ;;
 esac
 exit "${FAKE_STATUS-0}"

@@ -88,6 +88,16 @@ static void legacy_frames(struct rig *r)
     CHECK(c->cpl == 3 && c->seg[SEG_CS].sel == (GDT_CONFORMING | 3) && c->gpr[RSP].q == RIG_STACK3 - 12);
     CHECK(c->rflags_sys & RFLAGS_IF);
     rig_enter(r, 3);
+    c->rflags_sys |= RFLAGS_RF; /* has served its instruction, INT, when that pushes */
+    CHECK(op_int(c, 0x41, NEXT_RIP));
+    CHECK_EQ(top32(r, 2), RFLAGS_IF | 2);
+    CHECK(!(c->rflags_sys & RFLAGS_RF));
+    c->rflags_sys |= RFLAGS_RF;
+    EXPECT_FAULT(r, op_int(c, 0x43, NEXT_RIP), VEC_GP, 0x43 << 3 | 2);
+    c->fault = (struct fault){.vector = VEC_DB, .addr = 1};
+    cpu_deliver_fault(c);
+    CHECK(top32(r, 2) & RFLAGS_RF && !(c->rflags_sys & RFLAGS_RF));
+    rig_enter(r, 3);
     rig_gate(r, 0x42, 0xee, GDT_CODE1, 0x7000, 0);
     CHECK(op_int(c, 0x42, NEXT_RIP));
     CHECK(c->cpl == 1 && c->gpr[RSP].q == RIG_STACK1 - 20 && !(c->rflags_sys & RFLAGS_IF));
@@ -293,6 +303,16 @@ static void double_faults(struct rig *r)
     cpu_deliver_fault(c);
     CHECK(c->activity == ACTIVITY_SHUTDOWN && c->fault.vector == VEC_TS && c->fault.error == (GDT_DATA1 | 1));
     rig_reset(r, false, 3);
+    rig_put(r, RIG_TSS + 8, 0, 2);
+    c->fault = (struct fault){.vector = VEC_UD};
+    cpu_deliver_fault(c);
+    CHECK(c->activity == ACTIVITY_SHUTDOWN && c->fault.vector == VEC_TS && c->fault.error == 1);
+    rig_reset(r, true, 3);
+    c->seg[SEG_TR].limit = 3;
+    c->fault = (struct fault){.vector = VEC_UD};
+    cpu_deliver_fault(c);
+    CHECK(c->activity == ACTIVITY_SHUTDOWN && c->fault.vector == VEC_TS && c->fault.error == (GDT_TSS | 1));
+    rig_reset(r, false, 3);
     rig_gdt(r, GDT_A, rig_desc(0, 0xf, A_DATA | SEG_DB));
     rig_put(r, RIG_TSS + 8, GDT_A, 2);
     c->fault = (struct fault){.vector = VEC_UD};
@@ -377,6 +397,15 @@ static void boundaries(struct rig *r)
     c->pending_db = 0x4000;
     cpu_attend(c, ATTN_TRAP);
     CHECK(cpu_take_event(c) && at_handler(r) == VEC_DB); /* STI does not hold traps back */
+    CHECK_EQ(atomic_load(&c->attention) & ATTN_TRAP, 0);
+    rig_enter(r, 3);
+    cpu_attend(c, ATTN_TRAP | ATTN_SMI | ATTN_SIPI); /* nothing behind them */
+    CHECK(!cpu_take_event(c) && atomic_load(&c->attention) == 0);
+    c->pending_db = 1;
+    c->shadow_at = 100;
+    c->shadow_ss = true;
+    cpu_attend(c, ATTN_TRAP);
+    CHECK(!cpu_take_event(c) && atomic_load(&c->attention) == ATTN_TRAP); /* held back, not lost */
     rig_enter(r, 3);
     c->shadow_at = 100; /* MOV SS */
     c->shadow_ss = true;

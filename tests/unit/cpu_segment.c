@@ -28,6 +28,11 @@ static void loads(struct rig *r)
     EXPECT_FAULT(r, seg_load(c, SEG_SS, GDT_DATA0 | 3), VEC_GP, GDT_DATA0);
     EXPECT_FAULT(r, seg_load(c, SEG_SS, GDT_CODE3 | 3), VEC_GP, GDT_CODE3);
     EXPECT_FAULT(r, seg_load(c, SEG_SS, GDT_B | 3), VEC_SS, GDT_B);
+    rig_gdt(r, GDT_C, rig_desc(0, 0xfff, 0x97)); /* expand-down is not conforming */
+    EXPECT_FAULT(r, seg_load(c, SEG_DS, GDT_C), VEC_GP, GDT_C);
+    rig_enter(r, 1);
+    EXPECT_FAULT(r, seg_load(c, SEG_DS, GDT_DATA1 | 2), VEC_GP, GDT_DATA1);
+    CHECK(seg_load(c, SEG_DS, GDT_DATA3 | 2)); /* RPL above CPL, not above DPL */
     rig_enter(r, 0);
     EXPECT_FAULT(r, seg_load(c, SEG_DS, GDT_DATA0 | 3), VEC_GP, GDT_DATA0); /* RPL > DPL */
     rig_reset(r, true, 0);
@@ -235,6 +240,7 @@ static void flags(struct rig *r)
     EXPECT_FAULT(r, op_popf_image(c, 2, RFLAGS_TF), VEC_GP, 0);
     CHECK(op_popf_image(c, 2, RFLAGS_CF));
     CHECK_EQ(cpu_rflags(c), RFLAGS_VM | RFLAGS_ONE | RFLAGS_CF);
+    CHECK(umip_check(c));
     c->cr4 = CR4_UMIP;
     EXPECT_FAULT(r, umip_check(c), VEC_GP, 0);
     EXPECT_FAULT(r, cpl0_check(c), VEC_GP, 0);

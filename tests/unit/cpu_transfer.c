@@ -29,7 +29,12 @@ static void jumps(struct rig *r)
     rig_reset(r, false, 3);
     CHECK(op_jmp_far(c, GDT_CONFORMING, 0x1234, 4, NEXT_RIP));
     CHECK(c->rip == 0x1234 && c->seg[SEG_CS].sel == (GDT_CONFORMING | 3) && c->cpl == 3);
+    rig_enter(r, 0);
+    CHECK(op_jmp_far(c, GDT_CONFORMING | 3, 0x1234, 4, NEXT_RIP) && c->seg[SEG_CS].sel == GDT_CONFORMING);
     rig_enter(r, 3);
+    EXPECT_FAULT(r, op_jmp_far(c, GDT_ABSENT, 0, 4, NEXT_RIP), VEC_PF, 0);
+    EXPECT_FAULT(r, op_call_far(c, GDT_ABSENT, 0, 4, NEXT_RIP), VEC_PF, 0);
+    EXPECT_FAULT(r, op_call_far(c, GDT_DATA3, 0, 4, NEXT_RIP), VEC_GP, GDT_DATA3);
     EXPECT_FAULT(r, op_jmp_far(c, 0, 0, 4, NEXT_RIP), VEC_GP, 0);
     EXPECT_FAULT(r, op_jmp_far(c, GDT_CODE0, 0, 4, NEXT_RIP), VEC_GP, GDT_CODE0);
     EXPECT_FAULT(r, op_jmp_far(c, GDT_DATA3, 0, 4, NEXT_RIP), VEC_GP, GDT_DATA3);
@@ -86,6 +91,10 @@ static void calls(struct rig *r)
     CHECK_EQ(rig_get(r, RIG_STACK0 - 16, 8), NEXT_RIP);
     CHECK(op_ret_far(c, 8, 0));
     CHECK_EQ(c->gpr[RSP].q, RIG_STACK0);
+    c->gpr[RSP].q = 0x800000000000 - 8; /* the second item is not canonical */
+    EXPECT_FAULT(r, op_ret_far(c, 8, 0), VEC_SS, 0);
+    c->gpr[RSP].q = 0x800000000000 - 4;
+    EXPECT_FAULT(r, op_ret_far(c, 4, 0), VEC_SS, 0);
     c->gpr[RSP].q = 0x800000000000 + 8;
     EXPECT_FAULT(r, op_call_far(c, GDT_CODE0_64, 0x1234, 8, NEXT_RIP), VEC_SS, 0);
 }
@@ -105,7 +114,12 @@ static void gates(struct rig *r)
     CHECK_EQ(rig_get(r, RIG_STACK0 - 16, 8), 0x2222222211111111);
     CHECK_EQ(rig_get(r, RIG_STACK0 - 8, 8), (RIG_STACK3 - 8) | (u64)(GDT_DATA3 | 3) << 32);
     c->seg[SEG_ES] = rig_seg(r, GDT_DATA0);
+    c->seg[SEG_FS] = rig_seg(r, GDT_CONFORMING);
+    rig_gdt(r, GDT_B, rig_desc(0, 0xfff, 0x97)); /* data, expand-down */
+    c->seg[SEG_GS] = rig_seg(r, GDT_B);
     CHECK(op_ret_far(c, 4, 8)); /* releases both stacks, drops what CPL 3 may not see */
+    CHECK(c->seg[SEG_FS].sel == GDT_CONFORMING && !(c->seg[SEG_FS].attr & SEG_UNUSABLE));
+    CHECK(c->seg[SEG_GS].sel == 0 && c->seg[SEG_GS].attr & SEG_UNUSABLE);
     CHECK(c->cpl == 3 && c->rip == NEXT_RIP && c->gpr[RSP].q == RIG_STACK3);
     CHECK(c->seg[SEG_ES].attr & SEG_UNUSABLE && c->seg[SEG_ES].sel == 0);
     CHECK(!(c->seg[SEG_DS].attr & SEG_UNUSABLE));
@@ -411,7 +425,15 @@ static void v86(struct rig *r)
     CHECK_EQ(rig_get(r, 0x10000 + 0xfffc, 2), RFLAGS_IF | RFLAGS_IOPL | RFLAGS_NT | 2);
     CHECK_EQ(cpu_rflags(c), RFLAGS_VM | RFLAGS_IOPL | RFLAGS_VIF | 2);
     CHECK(op_iret(c, 2, NEXT_RIP));
-    c->rflags_sys &= ~(u64)(RFLAGS_IOPL | RFLAGS_NT | RFLAGS_VIF | RFLAGS_IF);
+    c->gpr[RSP].q = 0xfff0;
+    STACK(r, 0x1fff0, 4, 0x102, 0x4000, RFLAGS_AC | RFLAGS_VIP);
+    CHECK(op_iret(c, 4, NEXT_RIP)); /* IRETD: AC, but neither IOPL nor VIF nor VIP */
+    CHECK_EQ(cpu_rflags(c), RFLAGS_VM | RFLAGS_IOPL | RFLAGS_VIF | RFLAGS_AC | 2);
+    c->gpr[RSP].q = 0xfff8;
+    CHECK(op_iret(c, 2, NEXT_RIP) && c->rflags_sys & RFLAGS_AC); /* 16 bits leave AC alone */
+    c->gpr[RSP].q = 0xfffe;
+    c->rip = 0x102;
+    c->rflags_sys &= ~(u64)(RFLAGS_IOPL | RFLAGS_NT | RFLAGS_VIF | RFLAGS_IF | RFLAGS_AC);
     CHECK(op_int(c, 0x21, 0x102)); /* VIF clear: pushed as IF clear */
     CHECK_EQ(rig_get(r, 0x10000 + 0xfffc, 2), RFLAGS_IOPL | 2);
     CHECK(op_iret(c, 2, NEXT_RIP));
@@ -440,7 +462,9 @@ static void real_mode(struct rig *r)
     CHECK_EQ(rig_get(r, 0x10002, 2), RFLAGS_IF | RFLAGS_TF | 2);
     CHECK_EQ(cpu_rflags(c), 2);
     CHECK(op_iret(c, 2, NEXT_RIP));
-    CHECK(c->rip == 0x102 && c->gpr[RSP].q == 0xffff0004 && c->rflags_sys & RFLAGS_TF);
+    CHECK(c->rip == 0x102 && c->gpr[RSP].q == 0xffff0004 && cpu_rflags(c) == (RFLAGS_IF | RFLAGS_TF | 2));
+    c->seg[SEG_DS] = (struct seg){.attr = SEG_UNUSABLE};
+    CHECK(seg_load(c, SEG_DS, 0x77) && c->seg[SEG_DS].attr == 0x93 && c->seg[SEG_DS].limit == 0xffff);
     c->idt.limit = 0x42;
     EXPECT_FAULT(r, op_int(c, 0x10, 0x102), VEC_GP, 0x82);
     EXPECT_FAULT(r, op_jmp_far(c, 0x2000, 0x10000, 4, NEXT_RIP), VEC_GP, 0);

@@ -12,7 +12,7 @@ INLINE void fill(union xmm r[2], const void *from, unsigned n)
     SIMD_HANDLER(broadcast##N##_rr)                                                                          \
     {                                                                                                        \
         union xmm r[2];                                                                                      \
-        TRY(c, i, avx_check(c));                                                                             \
+        CHECK(avx);                                                                                          \
         fill(r, XMM(c, i->rs), N);                                                                           \
         vex_put(c, i, r, vex_wide(i));                                                                       \
         NEXT(c, i);                                                                                          \
@@ -20,7 +20,8 @@ INLINE void fill(union xmm r[2], const void *from, unsigned n)
     SIMD_HANDLER(broadcast##N##_rm)                                                                          \
     {                                                                                                        \
         union xmm r[2], m;                                                                                   \
-        TRY(c, i, avx_check(c) && simd_load(c, i, &m, N));                                                   \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, simd_load(c, i, &m, N));                                                                   \
         fill(r, &m, N);                                                                                      \
         vex_put(c, i, r, vex_wide(i));                                                                       \
         NEXT(c, i);                                                                                          \
@@ -42,14 +43,15 @@ SIMD_ROW(VBROADCASTI128, {broadcast16_rr, broadcast16_rm})
 /* Halves. */
 SIMD_HANDLER(extract128_rr)
 {
-    TRY(c, i, avx_check(c));
+    CHECK(avx);
     union xmm r = *(i->imm & 1 ? YMMH(c, i->rs) : XMM(c, i->rs));
     vex_put(c, i, &r, false);
     NEXT(c, i);
 }
 SIMD_HANDLER(extract128_mr)
 {
-    TRY(c, i, avx_check(c) && simd_store(c, i, i->imm & 1 ? YMMH(c, i->rs) : XMM(c, i->rs), 16));
+    CHECK(avx);
+    TRY(c, i, simd_store(c, i, i->imm & 1 ? YMMH(c, i->rs) : XMM(c, i->rs), 16));
     NEXT(c, i);
 }
 INLINE void insert128(struct cpu *c, const struct insn *i, const union xmm *v)
@@ -60,14 +62,15 @@ INLINE void insert128(struct cpu *c, const struct insn *i, const union xmm *v)
 }
 SIMD_HANDLER(insert128_rr)
 {
-    TRY(c, i, avx_check(c));
+    CHECK(avx);
     insert128(c, i, XMM(c, i->rs));
     NEXT(c, i);
 }
 SIMD_HANDLER(insert128_rm)
 {
     union xmm m;
-    TRY(c, i, avx_check(c) && simd_load(c, i, &m, 16));
+    CHECK(avx);
+    TRY(c, i, simd_load(c, i, &m, 16));
     insert128(c, i, &m);
     NEXT(c, i);
 }
@@ -81,7 +84,7 @@ SIMD_ROW(VINSERTI128, {insert128_rr, insert128_rm})
     SIMD_HANDLER(name##_rr)                                                                                  \
     {                                                                                                        \
         union xmm r[2];                                                                                      \
-        TRY(c, i, avx_check(c));                                                                             \
+        CHECK(avx);                                                                                          \
         f(r, XMM(c, i->rv), XMM(c, i->rs), (u8)i->imm);                                                      \
         vex_put(c, i, r, true);                                                                              \
         NEXT(c, i);                                                                                          \
@@ -89,7 +92,8 @@ SIMD_ROW(VINSERTI128, {insert128_rr, insert128_rm})
     SIMD_HANDLER(name##_rm)                                                                                  \
     {                                                                                                        \
         union xmm r[2], m[2];                                                                                \
-        TRY(c, i, avx_check(c) && simd_load(c, i, m, 32));                                                   \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, simd_load(c, i, m, 32));                                                                   \
         f(r, XMM(c, i->rv), m, (u8)i->imm);                                                                  \
         vex_put(c, i, r, true);                                                                              \
         NEXT(c, i);                                                                                          \
@@ -125,14 +129,14 @@ SIMD_ROW(VPERMPS, {permd_rr, permd_rm})
 /* Outside 64-bit mode registers 8 to 15 are left alone. */
 SIMD_HANDLER(vzeroupper)
 {
-    TRY(c, i, avx_check(c));
+    CHECK(avx);
     for (unsigned n = 0; n < (c->code_size == 8 ? 16 : 8); n++)
         avx_zero_upper(c, n);
     NEXT(c, i);
 }
 SIMD_HANDLER(vzeroall)
 {
-    TRY(c, i, avx_check(c));
+    CHECK(avx);
     memset(c->fpu.ymm, 0, c->code_size == 8 ? 16 * 32 : 8 * 32);
     NEXT(c, i);
 }

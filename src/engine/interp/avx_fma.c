@@ -58,13 +58,15 @@
 #define FMA_HANDLERS(OP, mnem, load)                                                                         \
     SIMD_HANDLER(h_##OP##_rr)                                                                                \
     {                                                                                                        \
-        TRY(c, i, avx_check(c) && run_##mnem(c, i, XMM(c, i->rs)));                                          \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, run_##mnem(c, i, XMM(c, i->rs)));                                                          \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_##OP##_rm)                                                                                \
     {                                                                                                        \
         union xmm m[2];                                                                                      \
-        TRY(c, i, avx_check(c) && load && run_##mnem(c, i, m));                                              \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, load &&run_##mnem(c, i, m));                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})

@@ -13,7 +13,9 @@
 
 #define BLOCK_MAX     48
 #define BLOCK_NO_PAGE UINT64_MAX
-#define BLOCK_FLEETING 1 /* entry->rd of a block that nothing may remember */
+/* What entry->rd says of a block: */
+#define BLOCK_FLEETING 1 /* nothing may remember it */
+#define BLOCK_CROSSING 2 /* bound to a second page: a link, which checks no mapping, must not lead to it */
 
 /* What the decoding depends on besides the bytes. */
 enum {

@@ -248,5 +248,7 @@ const struct insn *build_entry(struct interp *it, u64 rip)
         block_commit(&it->cache, b, c);
     else
         b->entry->rd = BLOCK_FLEETING;
+    if (s.bytes && !limited && b->page2 != BLOCK_NO_PAGE)
+        b->entry->rd = BLOCK_CROSSING;
     return b->entry;
 }

@@ -162,9 +162,9 @@ KERNEL(pclmulqdq)
 /* VEX.256 forms of these are VAES and VPCLMULQDQ, which are not offered. */
 #define CRYPTO_OP(OP, K)                                                                                     \
     SIMD_SSE_OP(OP, K)                                                                                       \
-    VEX_RR(h_V##OP##_rr, K)                                                                                  \
-    VEX_RM(h_V##OP##_rm, K)                                                                                  \
-    static insn_fn bind_V##OP(const struct insn *i)                                                          \
+    VEX_RR_PART(h_V##OP##_rr, K)                                                                             \
+    VEX_RM_PART(h_V##OP##_rm, K, 16)                                                                         \
+    static insn_fn bind_V##OP(const struct insn *i, bool plain UNUSED)                                       \
     {                                                                                                        \
         bool reg = i->form == FORM_RR || i->form == FORM_RRI;                                                \
         return vex_wide(i) ? NULL : reg ? h_V##OP##_rr : h_V##OP##_rm;                                       \

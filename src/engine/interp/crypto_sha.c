@@ -99,7 +99,7 @@ SIMD_SSE_OP(SHA256MSG2, sha256msg2)
 SIMD_HANDLER(sha256rnds2_rr)
 {
     union xmm r;
-    TRY(c, i, sse_check(c));
+    CHECK(sse);
     sha256rnds2(&r, XMM(c, i->rd), XMM(c, i->rs), XMM(c, 0));
     xmm_put(c, i->rd, &r);
     NEXT(c, i);
@@ -107,7 +107,8 @@ SIMD_HANDLER(sha256rnds2_rr)
 SIMD_HANDLER(sha256rnds2_rm)
 {
     union xmm r, m;
-    TRY(c, i, sse_check(c) && sse_source(c, i, &m, 16));
+    CHECK(sse);
+    TRY(c, i, sse_source(c, i, &m, 16));
     sha256rnds2(&r, XMM(c, i->rd), &m, XMM(c, 0));
     xmm_put(c, i->rd, &r);
     NEXT(c, i);

@@ -114,7 +114,7 @@ const struct insn *interp_link_slow(struct cpu *c, struct link *l, u64 rip)
         it->why = WHY_FAULT;
         return NULL;
     }
-    if (it->cache.flushed == flushed && entry->rd != BLOCK_FLEETING) /* else the arena was dropped, and this link with it */
+    if (it->cache.flushed == flushed && !entry->rd) /* else the arena was dropped, and this link with it */
         l->entry = entry;
     c->gpr[GPR_RIP].q = rip;
     return enter_block(c, entry);

@@ -2,11 +2,11 @@
  * out of kernels.
  *
  * A kernel computes one 16-byte half (or the 8 bytes of an MMX register) from two sources, with no idea of
- * registers or memory:
+ * registers or memory. Two lines make an operation: the kernel (for every 16-bit lane, r = x + y), and its
+ * handlers and rows (PADDW mm and xmm, VPADDW xmm and ymm):
  *
- *     LANES(paddw, u16, w, x + y)          a kernel: for every 16-bit lane, r = x + y
- *     SIMD_OP_MMX(PADDW, paddw, 8)         its handlers: PADDW mm/xmm and VPADDW xmm/ymm, register and memory
- * forms, and their rows
+ *     LANES(paddw, u16, w, x + y)
+ *     SIMD_OP_MMX(PADDW, paddw, 8)
  *
  * 256-bit operations are two independent halves; the few that cross halves stand in avx.c. SDM vol. 1,
  * chapters 9 to 14; vol. 2. XINUSE is not tracked here: the state movers look at the registers. */
@@ -20,44 +20,57 @@
 #define YMMH(c, n) ((union xmm *)((c)->fpu.ymm[n] + 16))
 #define MM(c, n)   ((union xmm *)(c)->fpu.st[n])
 
-/* One per operation: handlers by register file ([1]: an MMX register takes part) and form (RR, RM, MR, with
- * or without immediate; FORM_NONE and FORM_RI are RR's, FORM_M is RM's). BIND, where set, chooses instead. */
+/* One per operation: handlers by register file ([1]: an MMX register takes part) and form: RR, RM, MR, with
+ * or without immediate (FORM_NONE and FORM_RI are RR's, FORM_M is RM's). The PLAIN ones need mem_is_plain and
+ * call the general one when the soft TLB misses. BIND, where set, chooses instead. */
+enum { COLUMN_RR, COLUMN_RM, COLUMN_MR, COLUMN_RM_PLAIN, COLUMN_MR_PLAIN, COLUMNS };
 struct simd_row {
-    insn_fn fn[2][3];
-    insn_fn (*bind)(const struct insn *i);
+    insn_fn fn[2][COLUMNS];
+    insn_fn ri[2]; /* FORM_RI and FORM_RRI, where they are not RR with an immediate but another operation:
+                      shifts */
+    insn_fn (*bind)(const struct insn *i, bool plain);
 };
+#define LOAD(name)    [COLUMN_RM] = name
+#define STORE(name)   [COLUMN_MR] = name
+#define LOADS(name)   [COLUMN_RM] = name, [COLUMN_RM_PLAIN] = name##p
+#define STORES(name)  [COLUMN_MR] = name, [COLUMN_MR_PLAIN] = name##p
 #define OP(name, ...) extern const struct simd_row simd_row_##name;
 #include "isa/ops_simd.def"
 #undef OP
-#define SIMD_ROW(OP, ...)  const struct simd_row simd_row_##OP = {{__VA_ARGS__}, NULL};
+#define SIMD_ROW(OP, ...)  const struct simd_row simd_row_##OP = {.fn = {__VA_ARGS__}};
 #define SIMD_HANDLER(name) static const struct insn *name(struct cpu *c, const struct insn *i)
 
-/* SDM vol. 2, tables 2-18 ff. (exception classes), 23-1 ff. (MMX): may the instruction run at all? False:
- * #UD, #NM or #MF recorded. */
-bool sse_refuse(struct cpu *c) COLD;
-bool avx_refuse(struct cpu *c) COLD;
-bool mmx_refuse(struct cpu *c) COLD;
-bool simd_misaligned(struct cpu *c) COLD; /* #GP(0) */
+/* SDM vol. 2, tables 2-18 ff. (exception classes), 23-1 ff. (MMX): may the instruction run at all? */
+const struct insn *sse_refuse(struct cpu *c, const struct insn *i) COLD; /* #UD or #NM */
+const struct insn *avx_refuse(struct cpu *c, const struct insn *i) COLD;
+const struct insn *mmx_refuse(struct cpu *c, const struct insn *i) COLD; /* or #MF */
+bool simd_misaligned(struct cpu *c) COLD;                                /* #GP(0) */
 
-INLINE MUST_CHECK bool sse_check(struct cpu *c)
+INLINE bool sse_ok(const struct cpu *c)
 {
-    return LIKELY(!(c->cr0 & (CR0_EM | CR0_TS)) && c->cr4 & CR4_OSFXSR) || sse_refuse(c);
+    return !(c->cr0 & (CR0_EM | CR0_TS)) && c->cr4 & CR4_OSFXSR;
 }
 
-INLINE MUST_CHECK bool avx_check(struct cpu *c)
+INLINE bool avx_ok(const struct cpu *c)
 {
-    return LIKELY(!(c->cr0 & CR0_TS) && c->cr4 & CR4_OSXSAVE && (c->xcr0 & 6) == 6 &&
-                  (c->code_size == 8 || (cpu_protected(c) && !cpu_v86(c)))) ||
-           avx_refuse(c);
+    return !(c->cr0 & CR0_TS) && c->cr4 & CR4_OSXSAVE && (c->xcr0 & 6) == 6 &&
+           (c->code_size == 8 || (cpu_protected(c) && !cpu_v86(c)));
 }
 
 #define FSW_ES  0x80u
 #define FSW_TOP 0x3800u
 
-INLINE MUST_CHECK bool mmx_check(struct cpu *c)
+INLINE bool mmx_ok(const struct cpu *c)
 {
-    return LIKELY(!(c->cr0 & (CR0_EM | CR0_TS)) && !(c->fpu.fsw & FSW_ES)) || mmx_refuse(c);
+    return !(c->cr0 & (CR0_EM | CR0_TS)) && !(c->fpu.fsw & FSW_ES);
 }
+
+/* KIND: sse, avx or mmx. */
+#define CHECK(kind)                                                                                          \
+    do {                                                                                                     \
+        if (UNLIKELY(!kind##_ok(c)))                                                                         \
+            return kind##_refuse(c, i);                                                                      \
+    } while (0)
 
 /* Every MMX instruction but EMMS makes all x87 registers valid and TOP 0. */
 INLINE void mmx_enter(struct cpu *c)
@@ -138,6 +151,13 @@ INLINE MUST_CHECK bool sse_source(struct cpu *c, const struct insn *i, union xmm
     return len == 16 ? simd_load_aligned(c, i, m, 16) : simd_load(c, i, m, len);
 }
 
+/* Where a plain source lies, or null: not in the soft TLB, or not aligned. */
+INLINE const u8 *sse_hit(const struct cpu *c, const struct insn *i, unsigned len)
+{
+    u64 lin = ea_plain(c, i);
+    return len == 16 && UNLIKELY(lin & 15) ? NULL : hit_read(c, lin, len);
+}
+
 /* r[0], r[1]: N bytes of a VEX operand. */
 INLINE MUST_CHECK bool vex_source(struct cpu *c, const struct insn *i, union xmm m[2], bool wide)
 {
@@ -175,12 +195,12 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
     }
 
 /* Handlers out of kernels. Legacy: rd = K(rd, source). VEX: rd = K(rv, source). LEN: bytes of the memory
- * operand. */
+ * operand. Each RM macro makes the general handler NAME and the plain one NAMEp. */
 #define SSE_RR(name, K)                                                                                      \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
         union xmm r;                                                                                         \
-        TRY(c, i, sse_check(c));                                                                             \
+        CHECK(sse);                                                                                          \
         k_##K(&r, XMM(c, i->rd), XMM(c, i->rs), 16, (u8)i->imm);                                             \
         xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
@@ -189,7 +209,19 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
         union xmm r, m;                                                                                      \
-        TRY(c, i, sse_check(c) && sse_source(c, i, &m, LEN));                                                \
+        CHECK(sse);                                                                                          \
+        TRY(c, i, sse_source(c, i, &m, LEN));                                                                \
+        k_##K(&r, XMM(c, i->rd), &m, 16, (u8)i->imm);                                                        \
+        xmm_put(c, i->rd, &r);                                                                               \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_HANDLER(name##p)                                                                                    \
+    {                                                                                                        \
+        union xmm r, m;                                                                                      \
+        const u8 *p = sse_hit(c, i, LEN);                                                                    \
+        if (UNLIKELY(!p || !sse_ok(c)))                                                                      \
+            return name(c, i);                                                                               \
+        memcpy(&m, p, LEN);                                                                                  \
         k_##K(&r, XMM(c, i->rd), &m, 16, (u8)i->imm);                                                        \
         xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
@@ -198,7 +230,7 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
         union xmm r;                                                                                         \
-        TRY(c, i, mmx_check(c));                                                                             \
+        CHECK(mmx);                                                                                          \
         k_##K(&r, MM(c, i->rd), MM(c, i->rs), 8, (u8)i->imm);                                                \
         mmx_enter(c);                                                                                        \
         mmx_put(c, i->rd, r.q[0]);                                                                           \
@@ -208,7 +240,8 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
         union xmm r, m;                                                                                      \
-        TRY(c, i, mmx_check(c) && simd_load(c, i, &m, LEN));                                                 \
+        CHECK(mmx);                                                                                          \
+        TRY(c, i, simd_load(c, i, &m, LEN));                                                                 \
         k_##K(&r, MM(c, i->rd), &m, 8, (u8)i->imm);                                                          \
         mmx_enter(c);                                                                                        \
         mmx_put(c, i->rd, r.q[0]);                                                                           \
@@ -220,7 +253,7 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
     {                                                                                                        \
         union xmm r[2];                                                                                      \
         bool wide = vex_wide(i);                                                                             \
-        TRY(c, i, avx_check(c));                                                                             \
+        CHECK(avx);                                                                                          \
         k_##K(&r[0], XMM(c, i->rv), XMM(c, i->rs), 16, (u8)i->imm);                                          \
         if (wide)                                                                                            \
             k_##K(&r[1], YMMH(c, i->rv), YMMH(c, i->rs), 16, (u8)i->imm >> (UP));                            \
@@ -232,10 +265,27 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
     {                                                                                                        \
         union xmm r[2], m[2];                                                                                \
         bool wide = vex_wide(i);                                                                             \
-        TRY(c, i, avx_check(c) && vex_source(c, i, m, wide));                                                \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, vex_source(c, i, m, wide));                                                                \
         k_##K(&r[0], XMM(c, i->rv), &m[0], 16, (u8)i->imm);                                                  \
         if (wide)                                                                                            \
             k_##K(&r[1], YMMH(c, i->rv), &m[1], 16, (u8)i->imm >> (UP));                                     \
+        vex_put(c, i, r, wide);                                                                              \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_HANDLER(name##p)                                                                                    \
+    {                                                                                                        \
+        union xmm r[2], m[2];                                                                                \
+        bool wide = vex_wide(i);                                                                             \
+        const u8 *p = hit_read(c, ea_plain(c, i), wide ? 32 : 16);                                           \
+        if (UNLIKELY(!p || !avx_ok(c)))                                                                      \
+            return name(c, i);                                                                               \
+        memcpy(&m[0], p, 16);                                                                                \
+        k_##K(&r[0], XMM(c, i->rv), &m[0], 16, (u8)i->imm);                                                  \
+        if (wide) {                                                                                          \
+            memcpy(&m[1], p + 16, 16);                                                                       \
+            k_##K(&r[1], YMMH(c, i->rv), &m[1], 16, (u8)i->imm >> (UP));                                     \
+        }                                                                                                    \
         vex_put(c, i, r, wide);                                                                              \
         NEXT(c, i);                                                                                          \
     }
@@ -246,17 +296,17 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
         union xmm r;                                                                                         \
-        TRY(c, i, avx_check(c));                                                                             \
+        CHECK(avx);                                                                                          \
         k_##K(&r, XMM(c, i->rv), XMM(c, i->rs), 16, (u8)i->imm);                                             \
         vex_put(c, i, &r, false);                                                                            \
         NEXT(c, i);                                                                                          \
     }
-/* The same with a memory operand of LEN bytes. */
 #define VEX_RM_PART(name, K, LEN)                                                                            \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
         union xmm r, m;                                                                                      \
-        TRY(c, i, avx_check(c) && simd_load(c, i, &m, LEN));                                                 \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, simd_load(c, i, &m, LEN));                                                                 \
         k_##K(&r, XMM(c, i->rv), &m, 16, (u8)i->imm);                                                        \
         vex_put(c, i, &r, false);                                                                            \
         NEXT(c, i);                                                                                          \
@@ -266,15 +316,12 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
 #define SIMD_VEX_OP_IMM(OP, K, UP)                                                                           \
     VEX_RR_IMM(h_##OP##_rr, K, UP)                                                                           \
     VEX_RM_IMM(h_##OP##_rm, K, UP)                                                                           \
-    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})
-#define SIMD_VEX_OP(OP, K)                                                                                   \
-    VEX_RR(h_##OP##_rr, K)                                                                                   \
-    VEX_RM(h_##OP##_rm, K)                                                                                   \
-    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})
+    SIMD_ROW(OP, {h_##OP##_rr, LOADS(h_##OP##_rm)})
+#define SIMD_VEX_OP(OP, K) SIMD_VEX_OP_IMM(OP, K, 0)
 #define SIMD_SSE_OP(OP, K)                                                                                   \
     SSE_RR(h_##OP##_rr, K)                                                                                   \
     SSE_RM(h_##OP##_rm, K, 16)                                                                               \
-    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})
+    SIMD_ROW(OP, {h_##OP##_rr, LOADS(h_##OP##_rm)})
 /* XMM and VEX. */
 #define SIMD_OP(OP, K)                                                                                       \
     SIMD_SSE_OP(OP, K)                                                                                       \
@@ -288,7 +335,7 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
     SSE_RM(h_##OP##_rm, K, 16)                                                                               \
     MMX_RR(h_##OP##_mm_rr, K)                                                                                \
     MMX_RM(h_##OP##_mm_rm, K, MM_LEN)                                                                        \
-    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm}, {h_##OP##_mm_rr, h_##OP##_mm_rm})                               \
+    SIMD_ROW(OP, {h_##OP##_rr, LOADS(h_##OP##_rm)}, {h_##OP##_mm_rr, LOAD(h_##OP##_mm_rm)})                  \
     SIMD_VEX_OP(V##OP, K)
 
 #endif

@@ -11,49 +11,66 @@ static const struct simd_row *const rows[] = {
 };
 _Static_assert(ARRAY_LEN(rows) == SIMD_LAST - SIMD_FIRST + 1, "ops_simd.def begins and ends with these");
 
-enum { COLUMN_RR, COLUMN_RM, COLUMN_MR };
 static const u8 column[FORM_COUNT] = {
     [FORM_M] = COLUMN_RM,  [FORM_RM] = COLUMN_RM, [FORM_RMI] = COLUMN_RM,
     [FORM_MI] = COLUMN_RM, [FORM_MR] = COLUMN_MR, [FORM_MRI] = COLUMN_MR,
 };
 
-static insn_fn simd_bind(const struct insn *i)
+static insn_fn simd_bind(const struct insn *i, bool plain)
 {
     if (i->op < SIMD_FIRST || i->op > SIMD_LAST)
         return NULL;
     const struct simd_row *row = rows[i->op - SIMD_FIRST];
-    bool mm = i->size == 8; /* or only a GPR of that size, in a row without MMX forms */
+    if (row->bind)
+        return row->bind(i, plain);
+    if ((i->form == FORM_RI || i->form == FORM_RRI) && row->ri[i->size == 8])
+        return row->ri[i->size == 8];
     unsigned k = column[i->form];
-    return row->bind ? row->bind(i) : mm && row->fn[1][k] ? row->fn[1][k] : row->fn[0][k];
+    const insn_fn *fn = row->fn[0];
+    if (i->size == 8 && row->fn[1][k]) /* else it is a GPR's size, in a row without MMX forms */
+        fn = row->fn[1];
+    if (plain && k == COLUMN_RM && fn[COLUMN_RM_PLAIN])
+        return fn[COLUMN_RM_PLAIN];
+    if (plain && k == COLUMN_MR && fn[COLUMN_MR_PLAIN])
+        return fn[COLUMN_MR_PLAIN];
+    return fn[k];
 }
 
-insn_fn interp_bind_SIMD(const struct insn *i, unsigned code_size UNUSED, bool flat UNUSED)
+insn_fn interp_bind_SIMD(const struct insn *i, unsigned code_size, bool flat)
 {
-    return simd_bind(i);
+    return simd_bind(i, mem_is_plain(i, code_size, flat));
 }
 
-insn_fn interp_bind_AVX(const struct insn *i, unsigned code_size UNUSED, bool flat UNUSED)
+insn_fn interp_bind_AVX(const struct insn *i, unsigned code_size, bool flat)
 {
-    return simd_bind(i);
+    return simd_bind(i, mem_is_plain(i, code_size, flat));
 }
 
-bool sse_refuse(struct cpu *c)
+const struct insn *sse_refuse(struct cpu *c, const struct insn *i)
 {
-    return c->cr0 & CR0_EM || !(c->cr4 & CR4_OSFXSR) ? cpu_raise_ud(c) : cpu_raise(c, VEC_NM);
+    if (c->cr0 & CR0_EM || !(c->cr4 & CR4_OSFXSR))
+        cpu_raise_ud(c);
+    else
+        cpu_raise(c, VEC_NM);
+    FAULT(c, i);
 }
 
-bool avx_refuse(struct cpu *c)
+const struct insn *avx_refuse(struct cpu *c, const struct insn *i)
 {
     if (!cpu_protected(c) || cpu_v86(c) || !(c->cr4 & CR4_OSXSAVE) || (c->xcr0 & 6) != 6)
-        return cpu_raise_ud(c);
-    return cpu_raise(c, VEC_NM);
+        cpu_raise_ud(c);
+    else
+        cpu_raise(c, VEC_NM);
+    FAULT(c, i);
 }
 
-bool mmx_refuse(struct cpu *c)
+const struct insn *mmx_refuse(struct cpu *c, const struct insn *i)
 {
     if (c->cr0 & CR0_EM)
-        return cpu_raise_ud(c);
-    return cpu_raise(c, c->cr0 & CR0_TS ? VEC_NM : VEC_MF);
+        cpu_raise_ud(c);
+    else
+        cpu_raise(c, c->cr0 & CR0_TS ? VEC_NM : VEC_MF);
+    FAULT(c, i);
 }
 
 bool simd_misaligned(struct cpu *c)

@@ -27,10 +27,10 @@ bool fp_settle(struct cpu *c, u32 raised)
     HOST(op##pd)                                                                                             \
     HOST(op##ss)                                                                                             \
     HOST(op##sd)                                                                                             \
-    FP_PACKED(OP##PS, FP_RUN, f_##op##ps)                                                                    \
-    FP_PACKED(OP##PD, FP_RUN, f_##op##pd)                                                                    \
-    FP_SCALAR(OP##SS, FP_RUN, f_##op##ss, 4)                                                                 \
-    FP_SCALAR(OP##SD, FP_RUN, f_##op##sd, 8)
+    FP_PACKED(OP##PS, HARD, f_##op##ps)                                                                      \
+    FP_PACKED(OP##PD, HARD, f_##op##pd)                                                                      \
+    FP_SCALAR(OP##SS, HARD, f_##op##ss, 4)                                                                   \
+    FP_SCALAR(OP##SD, HARD, f_##op##sd, 8)
 ARITHMETIC(ADD, add)
 ARITHMETIC(SUB, sub)
 ARITHMETIC(MUL, mul)
@@ -39,8 +39,8 @@ ARITHMETIC(SQRT, sqrt)
 #define PACKED_ONLY(OP, op)                                                                                  \
     HOST(op##ps)                                                                                             \
     HOST(op##pd)                                                                                             \
-    FP_PACKED(OP##PS, FP_RUN, f_##op##ps)                                                                    \
-    FP_PACKED(OP##PD, FP_RUN, f_##op##pd)
+    FP_PACKED(OP##PS, HARD, f_##op##ps)                                                                      \
+    FP_PACKED(OP##PD, HARD, f_##op##pd)
 PACKED_ONLY(HADD, hadd)
 PACKED_ONLY(HSUB, hsub)
 PACKED_ONLY(ADDSUB, addsub)
@@ -75,7 +75,7 @@ SIMD_OP(RSQRTPS, rsqrtps)
     SSE_RM(h_##OP##_rm, K, 4)                                                                                \
     VEX_RR_PART(h_V##OP##_rr, K)                                                                             \
     VEX_RM_PART(h_V##OP##_rm, K, 4)                                                                          \
-    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})                                                                 \
+    SIMD_ROW(OP, {h_##OP##_rr, LOADS(h_##OP##_rm)})                                                          \
     SIMD_ROW(V##OP, {h_V##OP##_rr, h_V##OP##_rm})
 APPROXIMATE_SCALAR(RCPSS, rcpss)
 APPROXIMATE_SCALAR(RSQRTSS, rsqrtss)
@@ -107,35 +107,39 @@ INLINE void f_roundsd(struct fp_env *e, union xmm *r, const union xmm *a, const 
     *r = *a;
     r->q[0] = fps_round64(e, b->q[0], round_mode(e, imm), imm & 8);
 }
-FP_PACKED(ROUNDPS, FP_RUN_SOFT, f_roundps)
-FP_PACKED(ROUNDPD, FP_RUN_SOFT, f_roundpd)
-FP_SCALAR(ROUNDSS, FP_RUN_SOFT, f_roundss, 4)
-FP_SCALAR(ROUNDSD, FP_RUN_SOFT, f_roundsd, 8)
+FP_PACKED(ROUNDPS, SOFT, f_roundps)
+FP_PACKED(ROUNDPD, SOFT, f_roundpd)
+FP_SCALAR(ROUNDSS, SOFT, f_roundss, 4)
+FP_SCALAR(ROUNDSD, SOFT, f_roundsd, 8)
 
 SIMD_HANDLER(ldmxcsr)
 {
     u32 v;
-    TRY(c, i, sse_check(c) && simd_load(c, i, &v, 4));
+    CHECK(sse);
+    TRY(c, i, simd_load(c, i, &v, 4));
     TRY(c, i, !(v & ~(u32)MXCSR_MASK) || cpu_raise_gp(c, 0));
     c->fpu.mxcsr = v;
     NEXT(c, i);
 }
 SIMD_HANDLER(stmxcsr)
 {
-    TRY(c, i, sse_check(c) && simd_store(c, i, &c->fpu.mxcsr, 4));
+    CHECK(sse);
+    TRY(c, i, simd_store(c, i, &c->fpu.mxcsr, 4));
     NEXT(c, i);
 }
 SIMD_HANDLER(vldmxcsr)
 {
     u32 v;
-    TRY(c, i, avx_check(c) && simd_load(c, i, &v, 4));
+    CHECK(avx);
+    TRY(c, i, simd_load(c, i, &v, 4));
     TRY(c, i, !(v & ~(u32)MXCSR_MASK) || cpu_raise_gp(c, 0));
     c->fpu.mxcsr = v;
     NEXT(c, i);
 }
 SIMD_HANDLER(vstmxcsr)
 {
-    TRY(c, i, avx_check(c) && simd_store(c, i, &c->fpu.mxcsr, 4));
+    CHECK(avx);
+    TRY(c, i, simd_store(c, i, &c->fpu.mxcsr, 4));
     NEXT(c, i);
 }
 SIMD_ROW(LDMXCSR, {NULL, ldmxcsr})
@@ -201,14 +205,16 @@ static bool dot_pd(struct cpu *c, union xmm *r, const union xmm *a, const union 
     SIMD_HANDLER(h_##OP##_rr)                                                                                \
     {                                                                                                        \
         union xmm r;                                                                                         \
-        TRY(c, i, sse_check(c) && dot(c, &r, XMM(c, i->rd), XMM(c, i->rs), (u8)i->imm, 1));                  \
+        CHECK(sse);                                                                                          \
+        TRY(c, i, dot(c, &r, XMM(c, i->rd), XMM(c, i->rs), (u8)i->imm, 1));                                  \
         xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_##OP##_rm)                                                                                \
     {                                                                                                        \
         union xmm r, m;                                                                                      \
-        TRY(c, i, sse_check(c) && sse_source(c, i, &m, 16));                                                 \
+        CHECK(sse);                                                                                          \
+        TRY(c, i, sse_source(c, i, &m, 16));                                                                 \
         TRY(c, i, dot(c, &r, XMM(c, i->rd), &m, (u8)i->imm, 1));                                             \
         xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
@@ -217,7 +223,8 @@ static bool dot_pd(struct cpu *c, union xmm *r, const union xmm *a, const union 
     {                                                                                                        \
         union xmm r[2];                                                                                      \
         bool wide = vex_wide(i);                                                                             \
-        TRY(c, i, avx_check(c) && dot(c, r, XMM(c, i->rv), XMM(c, i->rs), (u8)i->imm, wide ? 2 : 1));        \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, dot(c, r, XMM(c, i->rv), XMM(c, i->rs), (u8)i->imm, wide ? 2 : 1));                        \
         vex_put(c, i, r, wide);                                                                              \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
@@ -225,7 +232,8 @@ static bool dot_pd(struct cpu *c, union xmm *r, const union xmm *a, const union 
     {                                                                                                        \
         union xmm r[2], m[2];                                                                                \
         bool wide = vex_wide(i);                                                                             \
-        TRY(c, i, avx_check(c) && vex_source(c, i, m, wide));                                                \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, vex_source(c, i, m, wide));                                                                \
         TRY(c, i, dot(c, r, XMM(c, i->rv), m, (u8)i->imm, wide ? 2 : 1));                                    \
         vex_put(c, i, r, wide);                                                                              \
         NEXT(c, i);                                                                                          \

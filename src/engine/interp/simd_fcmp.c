@@ -84,14 +84,14 @@ COMPARE(cmpps, 32, 4)
 COMPARE(cmppd, 64, 2)
 COMPARE(cmpss, 32, 1)
 COMPARE(cmpsd, 64, 1)
-FP_SSE(CMPPS, FP_RUN_SOFT, f_cmpps, 16)
-FP_SSE(CMPPD, FP_RUN_SOFT, f_cmppd, 16)
-FP_SSE(CMPSS, FP_RUN_SOFT, f_cmpss, 4)
-FP_SSE(CMPSD, FP_RUN_SOFT, f_cmpsd, 8)
-FP_VEX_PACKED(VCMPPS, FP_RUN_SOFT, f_vcmpps)
-FP_VEX_PACKED(VCMPPD, FP_RUN_SOFT, f_vcmppd)
-FP_VEX_SCALAR(VCMPSS, FP_RUN_SOFT, f_vcmpss, 4)
-FP_VEX_SCALAR(VCMPSD, FP_RUN_SOFT, f_vcmpsd, 8)
+FP_SSE(CMPPS, SOFT, f_cmpps, 16)
+FP_SSE(CMPPD, SOFT, f_cmppd, 16)
+FP_SSE(CMPSS, SOFT, f_cmpss, 4)
+FP_SSE(CMPSD, SOFT, f_cmpsd, 8)
+FP_VEX_PACKED(VCMPPS, SOFT, f_vcmpps)
+FP_VEX_PACKED(VCMPPD, SOFT, f_vcmppd)
+FP_VEX_SCALAR(VCMPSS, SOFT, f_vcmpss, 4)
+FP_VEX_SCALAR(VCMPSD, SOFT, f_vcmpsd, 8)
 
 /* MIN and MAX: the second source unless the first is certainly less (greater); any NaN raises IE. Under DAZ a
  * denormal comes out as zero. */
@@ -120,14 +120,14 @@ MINMAX(maxps, 32, d, 4, GREATER)
 MINMAX(maxpd, 64, q, 2, GREATER)
 MINMAX(maxss, 32, d, 1, GREATER)
 MINMAX(maxsd, 64, q, 1, GREATER)
-FP_PACKED(MINPS, FP_RUN_SOFT, f_minps)
-FP_PACKED(MINPD, FP_RUN_SOFT, f_minpd)
-FP_SCALAR(MINSS, FP_RUN_SOFT, f_minss, 4)
-FP_SCALAR(MINSD, FP_RUN_SOFT, f_minsd, 8)
-FP_PACKED(MAXPS, FP_RUN_SOFT, f_maxps)
-FP_PACKED(MAXPD, FP_RUN_SOFT, f_maxpd)
-FP_SCALAR(MAXSS, FP_RUN_SOFT, f_maxss, 4)
-FP_SCALAR(MAXSD, FP_RUN_SOFT, f_maxsd, 8)
+FP_PACKED(MINPS, SOFT, f_minps)
+FP_PACKED(MINPD, SOFT, f_minpd)
+FP_SCALAR(MINSS, SOFT, f_minss, 4)
+FP_SCALAR(MINSD, SOFT, f_minsd, 8)
+FP_PACKED(MAXPS, SOFT, f_maxps)
+FP_PACKED(MAXPD, SOFT, f_maxpd)
+FP_SCALAR(MAXSS, SOFT, f_maxss, 4)
+FP_SCALAR(MAXSD, SOFT, f_maxsd, 8)
 
 /* ZF, PF, CF as the lazy flags hold them (cpu/flags.h): less 001, equal 100, greater 000, unordered 111; OF,
  * SF, AF are 0. */
@@ -143,7 +143,7 @@ static const struct flags comis_flags[] = {
     {                                                                                                        \
         struct fp_env e;                                                                                     \
         enum relation rel;                                                                                   \
-        TRY(c, i, check(c));                                                                                 \
+        CHECK(check);                                                                                        \
         FP_RUN_SOFT(c, i, rel = relation##width(&e, XMM(c, i->rd)->f[0], XMM(c, i->rs)->f[0], signal));      \
         c->fl = comis_flags[rel];                                                                            \
         NEXT(c, i);                                                                                          \
@@ -153,17 +153,18 @@ static const struct flags comis_flags[] = {
         struct fp_env e;                                                                                     \
         enum relation rel;                                                                                   \
         union xmm m;                                                                                         \
-        TRY(c, i, check(c) && simd_load(c, i, &m, (width) / 8));                                             \
+        CHECK(check);                                                                                        \
+        TRY(c, i, simd_load(c, i, &m, (width) / 8));                                                         \
         FP_RUN_SOFT(c, i, rel = relation##width(&e, XMM(c, i->rd)->f[0], m.f[0], signal));                   \
         c->fl = comis_flags[rel];                                                                            \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})
-COMIS(COMISS, sse_check, 32, d, true)
-COMIS(COMISD, sse_check, 64, q, true)
-COMIS(UCOMISS, sse_check, 32, d, false)
-COMIS(UCOMISD, sse_check, 64, q, false)
-COMIS(VCOMISS, avx_check, 32, d, true)
-COMIS(VCOMISD, avx_check, 64, q, true)
-COMIS(VUCOMISS, avx_check, 32, d, false)
-COMIS(VUCOMISD, avx_check, 64, q, false)
+COMIS(COMISS, sse, 32, d, true)
+COMIS(COMISD, sse, 64, q, true)
+COMIS(UCOMISS, sse, 32, d, false)
+COMIS(UCOMISD, sse, 64, q, false)
+COMIS(VCOMISS, avx, 32, d, true)
+COMIS(VCOMISD, avx, 64, q, true)
+COMIS(VUCOMISS, avx, 32, d, false)
+COMIS(VUCOMISD, avx, 64, q, false)

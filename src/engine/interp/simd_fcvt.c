@@ -17,15 +17,15 @@ HOST(cvtps2pd)
 HOST(cvtpd2dq)
 HOST(cvttpd2dq)
 HOST(cvtpd2ps)
-FP_PACKED(CVTDQ2PS, FP_RUN, f_cvtdq2ps)
-FP_PACKED(CVTPS2DQ, FP_RUN, f_cvtps2dq)
-FP_PACKED(CVTTPS2DQ, FP_RUN, f_cvttps2dq)
-FP_SCALAR(CVTSS2SD, FP_RUN, f_cvtss2sd, 4)
-FP_SCALAR(CVTSD2SS, FP_RUN, f_cvtsd2ss, 8)
+FP_PACKED(CVTDQ2PS, HARD, f_cvtdq2ps)
+FP_PACKED(CVTPS2DQ, HARD, f_cvtps2dq)
+FP_PACKED(CVTTPS2DQ, HARD, f_cvttps2dq)
+FP_SCALAR(CVTSS2SD, HARD, f_cvtss2sd, 4)
+FP_SCALAR(CVTSD2SS, HARD, f_cvtsd2ss, 8)
 
 /* From half as many bytes: the 256-bit form takes 128 bits. */
 #define WIDENING(OP, f)                                                                                      \
-    FP_SSE(OP, FP_RUN, f_##f, 8)                                                                             \
+    FP_SSE(OP, HARD, f_##f, 8)                                                                               \
     INLINE bool widen_##f(struct cpu *c, union xmm r[2], const union xmm *s, bool wide)                      \
     {                                                                                                        \
         struct fp_env e;                                                                                     \
@@ -39,7 +39,8 @@ FP_SCALAR(CVTSD2SS, FP_RUN, f_cvtsd2ss, 8)
     SIMD_HANDLER(h_V##OP##_rr)                                                                               \
     {                                                                                                        \
         union xmm r[2];                                                                                      \
-        TRY(c, i, avx_check(c) && widen_##f(c, r, XMM(c, i->rs), vex_wide(i)));                              \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, widen_##f(c, r, XMM(c, i->rs), vex_wide(i)));                                              \
         vex_put(c, i, r, vex_wide(i));                                                                       \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
@@ -47,7 +48,8 @@ FP_SCALAR(CVTSD2SS, FP_RUN, f_cvtsd2ss, 8)
     {                                                                                                        \
         union xmm r[2], m = {{0}};                                                                           \
         bool wide = vex_wide(i);                                                                             \
-        TRY(c, i, avx_check(c) && (wide ? simd_load(c, i, &m, 16) : simd_load(c, i, &m, 8)));                \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, (wide ? simd_load(c, i, &m, 16) : simd_load(c, i, &m, 8)));                                \
         TRY(c, i, widen_##f(c, r, &m, wide));                                                                \
         vex_put(c, i, r, wide);                                                                              \
         NEXT(c, i);                                                                                          \
@@ -58,7 +60,7 @@ WIDENING(CVTDQ2PD, cvtdq2pd)
 
 /* To half as many: the 256-bit form leaves 128 bits. */
 #define NARROWING(OP, f)                                                                                     \
-    FP_SSE(OP, FP_RUN, f_##f, 16)                                                                            \
+    FP_SSE(OP, HARD, f_##f, 16)                                                                              \
     INLINE bool narrow_##f(struct cpu *c, union xmm *r, const union xmm *low, const union xmm *high,         \
                            bool wide)                                                                        \
     {                                                                                                        \
@@ -75,14 +77,16 @@ WIDENING(CVTDQ2PD, cvtdq2pd)
     SIMD_HANDLER(h_V##OP##_rr)                                                                               \
     {                                                                                                        \
         union xmm r;                                                                                         \
-        TRY(c, i, avx_check(c) && narrow_##f(c, &r, XMM(c, i->rs), YMMH(c, i->rs), vex_wide(i)));            \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, narrow_##f(c, &r, XMM(c, i->rs), YMMH(c, i->rs), vex_wide(i)));                            \
         vex_put(c, i, &r, false);                                                                            \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_V##OP##_rm)                                                                               \
     {                                                                                                        \
         union xmm r, m[2];                                                                                   \
-        TRY(c, i, avx_check(c) && vex_source(c, i, m, vex_wide(i)));                                         \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, vex_source(c, i, m, vex_wide(i)));                                                         \
         TRY(c, i, narrow_##f(c, &r, &m[0], &m[1], vex_wide(i)));                                             \
         vex_put(c, i, &r, false);                                                                            \
         NEXT(c, i);                                                                                          \
@@ -107,7 +111,8 @@ NARROWING(CVTPD2PS, cvtpd2ps)
     SIMD_HANDLER(h_##OP##_rr)                                                                                \
     {                                                                                                        \
         union xmm r;                                                                                         \
-        TRY(c, i, sse_check(c) && from_##op(c, &r, XMM(c, i->rd), c->gpr[i->rs].q, i->flags & INSN_REX_W));  \
+        CHECK(sse);                                                                                          \
+        TRY(c, i, from_##op(c, &r, XMM(c, i->rd), c->gpr[i->rs].q, i->flags &INSN_REX_W));                   \
         xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
@@ -116,7 +121,8 @@ NARROWING(CVTPD2PS, cvtpd2ps)
         union xmm r;                                                                                         \
         u64 v = 0;                                                                                           \
         bool is64 = i->flags & INSN_REX_W;                                                                   \
-        TRY(c, i, sse_check(c) && (is64 ? simd_load(c, i, &v, 8) : simd_load(c, i, &v, 4)));                 \
+        CHECK(sse);                                                                                          \
+        TRY(c, i, (is64 ? simd_load(c, i, &v, 8) : simd_load(c, i, &v, 4)));                                 \
         TRY(c, i, from_##op(c, &r, XMM(c, i->rd), v, is64));                                                 \
         xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
@@ -124,7 +130,8 @@ NARROWING(CVTPD2PS, cvtpd2ps)
     SIMD_HANDLER(h_V##OP##_rr)                                                                               \
     {                                                                                                        \
         union xmm r;                                                                                         \
-        TRY(c, i, avx_check(c) && from_##op(c, &r, XMM(c, i->rv), c->gpr[i->rs].q, i->flags & INSN_REX_W));  \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, from_##op(c, &r, XMM(c, i->rv), c->gpr[i->rs].q, i->flags &INSN_REX_W));                   \
         vex_put(c, i, &r, false);                                                                            \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
@@ -133,7 +140,8 @@ NARROWING(CVTPD2PS, cvtpd2ps)
         union xmm r;                                                                                         \
         u64 v = 0;                                                                                           \
         bool is64 = i->flags & INSN_REX_W;                                                                   \
-        TRY(c, i, avx_check(c) && (is64 ? simd_load(c, i, &v, 8) : simd_load(c, i, &v, 4)));                 \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, (is64 ? simd_load(c, i, &v, 8) : simd_load(c, i, &v, 4)));                                 \
         TRY(c, i, from_##op(c, &r, XMM(c, i->rv), v, is64));                                                 \
         vex_put(c, i, &r, false);                                                                            \
         NEXT(c, i);                                                                                          \
@@ -149,9 +157,10 @@ FROM_INT(CVTSI2SD, cvtsi2sd)
     {                                                                                                        \
         struct fp_env e;                                                                                     \
         u64 v;                                                                                               \
-        TRY(c, i, check(c));                                                                                 \
-        FP_RUN(c, i,                                                                                         \
-               v = i->flags & INSN_REX_W ? fp_##op##64(&e, XMM(c, i->rs)) : fp_##op##32(&e, XMM(c, i->rs))); \
+        CHECK(check);                                                                                        \
+        FP_RUN_HARD(c, i,                                                                                    \
+                    v = i->flags & INSN_REX_W ? fp_##op##64(&e, XMM(c, i->rs))                               \
+                                              : fp_##op##32(&e, XMM(c, i->rs)));                             \
         simd_put_gpr(c, i, v);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
@@ -160,20 +169,21 @@ FROM_INT(CVTSI2SD, cvtsi2sd)
         struct fp_env e;                                                                                     \
         union xmm m;                                                                                         \
         u64 v;                                                                                               \
-        TRY(c, i, check(c) && simd_load(c, i, &m, LEN));                                                     \
-        FP_RUN(c, i, v = i->flags & INSN_REX_W ? fp_##op##64(&e, &m) : fp_##op##32(&e, &m));                 \
+        CHECK(check);                                                                                        \
+        TRY(c, i, simd_load(c, i, &m, LEN));                                                                 \
+        FP_RUN_HARD(c, i, v = i->flags & INSN_REX_W ? fp_##op##64(&e, &m) : fp_##op##32(&e, &m));            \
         simd_put_gpr(c, i, v);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})
-TO_INT(CVTSS2SI, sse_check, cvtss2si, 4)
-TO_INT(CVTSD2SI, sse_check, cvtsd2si, 8)
-TO_INT(CVTTSS2SI, sse_check, cvttss2si, 4)
-TO_INT(CVTTSD2SI, sse_check, cvttsd2si, 8)
-TO_INT(VCVTSS2SI, avx_check, cvtss2si, 4)
-TO_INT(VCVTSD2SI, avx_check, cvtsd2si, 8)
-TO_INT(VCVTTSS2SI, avx_check, cvttss2si, 4)
-TO_INT(VCVTTSD2SI, avx_check, cvttsd2si, 8)
+TO_INT(CVTSS2SI, sse, cvtss2si, 4)
+TO_INT(CVTSD2SI, sse, cvtsd2si, 8)
+TO_INT(CVTTSS2SI, sse, cvttss2si, 4)
+TO_INT(CVTTSD2SI, sse, cvttsd2si, 8)
+TO_INT(VCVTSS2SI, avx, cvtss2si, 4)
+TO_INT(VCVTSD2SI, avx, cvtsd2si, 8)
+TO_INT(VCVTTSS2SI, avx, cvttss2si, 4)
+TO_INT(VCVTTSD2SI, avx, cvttsd2si, 8)
 
 /* MMX registers and XMM. To MMX: the rest of the source must not raise anything; the x87 state has become MMX
  * state when a floating-point exception comes. */
@@ -182,11 +192,12 @@ TO_INT(VCVTTSD2SI, avx_check, cvttsd2si, 8)
     {                                                                                                        \
         struct fp_env e;                                                                                     \
         union xmm r;                                                                                         \
-        TRY(c, i, sse_check(c) && mmx_check(c));                                                             \
+        CHECK(sse);                                                                                          \
+        CHECK(mmx);                                                                                          \
         union xmm s = *XMM(c, i->rs);                                                                        \
         part;                                                                                                \
         mmx_enter(c);                                                                                        \
-        FP_RUN(c, i, fp_##f(&e, &r, &s, &s));                                                                \
+        FP_RUN_HARD(c, i, fp_##f(&e, &r, &s, &s));                                                           \
         mmx_put(c, i->rd, r.q[0]);                                                                           \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
@@ -194,9 +205,11 @@ TO_INT(VCVTTSD2SI, avx_check, cvttsd2si, 8)
     {                                                                                                        \
         struct fp_env e;                                                                                     \
         union xmm r, s = {{0}};                                                                              \
-        TRY(c, i, sse_check(c) && mmx_check(c) && sse_source(c, i, &s, LEN));                                \
+        CHECK(sse);                                                                                          \
+        CHECK(mmx);                                                                                          \
+        TRY(c, i, sse_source(c, i, &s, LEN));                                                                \
         mmx_enter(c);                                                                                        \
-        FP_RUN(c, i, fp_##f(&e, &r, &s, &s));                                                                \
+        FP_RUN_HARD(c, i, fp_##f(&e, &r, &s, &s));                                                           \
         mmx_put(c, i->rd, r.q[0]);                                                                           \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
@@ -227,7 +240,8 @@ INLINE bool from_pi(struct cpu *c, const struct insn *i, u64 v, bool to_double)
 #define FROM_PI(name, to_double)                                                                             \
     SIMD_HANDLER(name##_rr)                                                                                  \
     {                                                                                                        \
-        TRY(c, i, sse_check(c) && mmx_check(c));                                                             \
+        CHECK(sse);                                                                                          \
+        CHECK(mmx);                                                                                          \
         mmx_enter(c);                                                                                        \
         TRY(c, i, from_pi(c, i, MM(c, i->rs)->q[0], to_double));                                             \
         NEXT(c, i);                                                                                          \
@@ -235,7 +249,8 @@ INLINE bool from_pi(struct cpu *c, const struct insn *i, u64 v, bool to_double)
     SIMD_HANDLER(name##_rm)                                                                                  \
     {                                                                                                        \
         u64 v;                                                                                               \
-        TRY(c, i, sse_check(c) && simd_load(c, i, &v, 8) && from_pi(c, i, v, to_double));                    \
+        CHECK(sse);                                                                                          \
+        TRY(c, i, simd_load(c, i, &v, 8) && from_pi(c, i, v, to_double));                                    \
         NEXT(c, i);                                                                                          \
     }
 FROM_PI(cvtpi2ps, false)
@@ -267,7 +282,8 @@ SIMD_HANDLER(vcvtph2ps_rr)
 {
     union xmm r[2];
     bool wide = vex_wide(i);
-    TRY(c, i, avx_check(c) && half_to_single(c, r, XMM(c, i->rs), wide ? 8 : 4));
+    CHECK(avx);
+    TRY(c, i, half_to_single(c, r, XMM(c, i->rs), wide ? 8 : 4));
     vex_put(c, i, r, wide);
     NEXT(c, i);
 }
@@ -275,7 +291,8 @@ SIMD_HANDLER(vcvtph2ps_rm)
 {
     union xmm r[2], m;
     bool wide = vex_wide(i);
-    TRY(c, i, avx_check(c) && (wide ? simd_load(c, i, &m, 16) : simd_load(c, i, &m, 8)));
+    CHECK(avx);
+    TRY(c, i, (wide ? simd_load(c, i, &m, 16) : simd_load(c, i, &m, 8)));
     TRY(c, i, half_to_single(c, r, &m, wide ? 8 : 4));
     vex_put(c, i, r, wide);
     NEXT(c, i);
@@ -283,7 +300,8 @@ SIMD_HANDLER(vcvtph2ps_rm)
 SIMD_HANDLER(vcvtps2ph_rr)
 {
     union xmm r;
-    TRY(c, i, avx_check(c) && single_to_half(c, i, &r));
+    CHECK(avx);
+    TRY(c, i, single_to_half(c, i, &r));
     vex_put(c, i, &r, false);
     NEXT(c, i);
 }
@@ -291,7 +309,8 @@ SIMD_HANDLER(vcvtps2ph_rr)
 SIMD_HANDLER(vcvtps2ph_mr)
 {
     union xmm r;
-    TRY(c, i, avx_check(c) && single_to_half(c, i, &r));
+    CHECK(avx);
+    TRY(c, i, single_to_half(c, i, &r));
     TRY(c, i, vex_wide(i) ? simd_store(c, i, &r, 16) : simd_store(c, i, &r, 8));
     NEXT(c, i);
 }

@@ -20,8 +20,9 @@ INLINE MUST_CHECK bool fp_commit(struct cpu *c, struct fp_env *e)
     return fp_settle(c, raised);
 }
 
-/* F(e, r, a, b) under the guest's MXCSR, or #XM. */
-#define FP_RUN(c, i, statement)                                                                              \
+/* F(e, r, a, b) under the guest's MXCSR, or #XM. HARD: by the host's instructions when that is possible;
+ * SOFT: in integers always. */
+#define FP_RUN_HARD(c, i, statement)                                                                         \
     do {                                                                                                     \
         fp_begin(&e, (c)->fpu.mxcsr);                                                                        \
         statement;                                                                                           \
@@ -33,16 +34,46 @@ INLINE MUST_CHECK bool fp_commit(struct cpu *c, struct fp_env *e)
         statement;                                                                                           \
         TRY(c, i, fp_commit(c, &e));                                                                         \
     } while (0)
+/* The same when fp_fast: nothing can fail, and E stays out of memory. */
+#define FP_FAST_HARD(c, statement)                                                                           \
+    do {                                                                                                     \
+        e = (struct fp_env){.csr = (c)->fpu.mxcsr, .hard = FP_HOST};                                         \
+        fp_enter(&e);                                                                                        \
+        statement;                                                                                           \
+        (c)->fpu.mxcsr |= fp_end(&e);                                                                        \
+    } while (0)
+#define FP_FAST_SOFT(c, statement)                                                                           \
+    do {                                                                                                     \
+        fp_begin_soft(&e, (c)->fpu.mxcsr);                                                                   \
+        statement;                                                                                           \
+        (c)->fpu.mxcsr |= e.raised;                                                                          \
+    } while (0)
 
-/* RUN: FP_RUN or FP_RUN_SOFT. F(e, r, a, b, imm). LEN: bytes of a memory operand; 16 in packed ones, which
- * alone have 256-bit forms. */
+INLINE bool fp_fast(const struct cpu *c)
+{
+    return FP_HOST && (c->fpu.mxcsr & MXCSR_MASKS) == MXCSR_MASKS;
+}
+
+/* RUN: HARD or SOFT. F(e, r, a, b, imm). LEN: bytes of a memory operand; 16 in packed ones, which alone have
+ * 256-bit forms. Each form has a general handler, and a fast one (NAMEp) that calls it when something is out
+ * of the ordinary. */
 #define FP_SSE(OP, RUN, F, LEN)                                                                              \
     SIMD_HANDLER(h_##OP##_rr)                                                                                \
     {                                                                                                        \
         union xmm r;                                                                                         \
         struct fp_env e;                                                                                     \
-        TRY(c, i, sse_check(c));                                                                             \
-        RUN(c, i, F(&e, &r, XMM(c, i->rd), XMM(c, i->rs), (u8)i->imm));                                      \
+        CHECK(sse);                                                                                          \
+        FP_RUN_##RUN(c, i, F(&e, &r, XMM(c, i->rd), XMM(c, i->rs), (u8)i->imm));                             \
+        xmm_put(c, i->rd, &r);                                                                               \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_HANDLER(h_##OP##_rrp)                                                                               \
+    {                                                                                                        \
+        union xmm r;                                                                                         \
+        struct fp_env e;                                                                                     \
+        if (UNLIKELY(!sse_ok(c) || !fp_fast(c)))                                                             \
+            return h_##OP##_rr(c, i);                                                                        \
+        FP_FAST_##RUN(c, F(&e, &r, XMM(c, i->rd), XMM(c, i->rs), (u8)i->imm));                               \
         xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
@@ -50,20 +81,33 @@ INLINE MUST_CHECK bool fp_commit(struct cpu *c, struct fp_env *e)
     {                                                                                                        \
         union xmm r, m;                                                                                      \
         struct fp_env e;                                                                                     \
-        TRY(c, i, sse_check(c) && sse_source(c, i, &m, LEN));                                                \
-        RUN(c, i, F(&e, &r, XMM(c, i->rd), &m, (u8)i->imm));                                                 \
+        CHECK(sse);                                                                                          \
+        TRY(c, i, sse_source(c, i, &m, LEN));                                                                \
+        FP_RUN_##RUN(c, i, F(&e, &r, XMM(c, i->rd), &m, (u8)i->imm));                                        \
         xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
-    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})
+    SIMD_HANDLER(h_##OP##_rmp)                                                                               \
+    {                                                                                                        \
+        union xmm r, m;                                                                                      \
+        struct fp_env e;                                                                                     \
+        const u8 *p = sse_hit(c, i, LEN);                                                                    \
+        if (UNLIKELY(!p || !sse_ok(c) || !fp_fast(c)))                                                       \
+            return h_##OP##_rm(c, i);                                                                        \
+        memcpy(&m, p, LEN);                                                                                  \
+        FP_FAST_##RUN(c, F(&e, &r, XMM(c, i->rd), &m, (u8)i->imm));                                          \
+        xmm_put(c, i->rd, &r);                                                                               \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_ROW(OP, {h_##OP##_rrp, LOADS(h_##OP##_rm)})
 #define FP_VEX_PACKED(OP, RUN, F)                                                                            \
     SIMD_HANDLER(h_##OP##_rr)                                                                                \
     {                                                                                                        \
         union xmm r[2];                                                                                      \
         struct fp_env e;                                                                                     \
         bool wide = vex_wide(i);                                                                             \
-        TRY(c, i, avx_check(c));                                                                             \
-        RUN(c, i, {                                                                                          \
+        CHECK(avx);                                                                                          \
+        FP_RUN_##RUN(c, i, {                                                                                 \
             F(&e, &r[0], XMM(c, i->rv), XMM(c, i->rs), (u8)i->imm);                                          \
             if (wide)                                                                                        \
                 F(&e, &r[1], YMMH(c, i->rv), YMMH(c, i->rs), (u8)i->imm);                                    \
@@ -76,8 +120,9 @@ INLINE MUST_CHECK bool fp_commit(struct cpu *c, struct fp_env *e)
         union xmm r[2], m[2];                                                                                \
         struct fp_env e;                                                                                     \
         bool wide = vex_wide(i);                                                                             \
-        TRY(c, i, avx_check(c) && vex_source(c, i, m, wide));                                                \
-        RUN(c, i, {                                                                                          \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, vex_source(c, i, m, wide));                                                                \
+        FP_RUN_##RUN(c, i, {                                                                                 \
             F(&e, &r[0], XMM(c, i->rv), &m[0], (u8)i->imm);                                                  \
             if (wide)                                                                                        \
                 F(&e, &r[1], YMMH(c, i->rv), &m[1], (u8)i->imm);                                             \
@@ -85,14 +130,24 @@ INLINE MUST_CHECK bool fp_commit(struct cpu *c, struct fp_env *e)
         vex_put(c, i, r, wide);                                                                              \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
-    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})
+    SIMD_ROW(OP, {h_##OP##_rr, LOAD(h_##OP##_rm)})
 #define FP_VEX_SCALAR(OP, RUN, F, LEN)                                                                       \
     SIMD_HANDLER(h_##OP##_rr)                                                                                \
     {                                                                                                        \
         union xmm r;                                                                                         \
         struct fp_env e;                                                                                     \
-        TRY(c, i, avx_check(c));                                                                             \
-        RUN(c, i, F(&e, &r, XMM(c, i->rv), XMM(c, i->rs), (u8)i->imm));                                      \
+        CHECK(avx);                                                                                          \
+        FP_RUN_##RUN(c, i, F(&e, &r, XMM(c, i->rv), XMM(c, i->rs), (u8)i->imm));                             \
+        vex_put(c, i, &r, false);                                                                            \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_HANDLER(h_##OP##_rrp)                                                                               \
+    {                                                                                                        \
+        union xmm r;                                                                                         \
+        struct fp_env e;                                                                                     \
+        if (UNLIKELY(!avx_ok(c) || !fp_fast(c)))                                                             \
+            return h_##OP##_rr(c, i);                                                                        \
+        FP_FAST_##RUN(c, F(&e, &r, XMM(c, i->rv), XMM(c, i->rs), (u8)i->imm));                               \
         vex_put(c, i, &r, false);                                                                            \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
@@ -100,12 +155,25 @@ INLINE MUST_CHECK bool fp_commit(struct cpu *c, struct fp_env *e)
     {                                                                                                        \
         union xmm r, m;                                                                                      \
         struct fp_env e;                                                                                     \
-        TRY(c, i, avx_check(c) && simd_load(c, i, &m, LEN));                                                 \
-        RUN(c, i, F(&e, &r, XMM(c, i->rv), &m, (u8)i->imm));                                                 \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, simd_load(c, i, &m, LEN));                                                                 \
+        FP_RUN_##RUN(c, i, F(&e, &r, XMM(c, i->rv), &m, (u8)i->imm));                                        \
         vex_put(c, i, &r, false);                                                                            \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
-    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})
+    SIMD_HANDLER(h_##OP##_rmp)                                                                               \
+    {                                                                                                        \
+        union xmm r, m;                                                                                      \
+        struct fp_env e;                                                                                     \
+        const u8 *p = hit_read(c, ea_plain(c, i), LEN);                                                      \
+        if (UNLIKELY(!p || !avx_ok(c) || !fp_fast(c)))                                                       \
+            return h_##OP##_rm(c, i);                                                                        \
+        memcpy(&m, p, LEN);                                                                                  \
+        FP_FAST_##RUN(c, F(&e, &r, XMM(c, i->rv), &m, (u8)i->imm));                                          \
+        vex_put(c, i, &r, false);                                                                            \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_ROW(OP, {h_##OP##_rrp, LOADS(h_##OP##_rm)})
 #define FP_PACKED(OP, RUN, F)                                                                                \
     FP_SSE(OP, RUN, F, 16)                                                                                   \
     FP_VEX_PACKED(V##OP, RUN, F)

@@ -13,8 +13,8 @@ SIMD_OP_MMX(PXOR, xor, 8)
 
 /* The same handlers under other names. */
 #define ALIAS(OP, AS)                                                                                        \
-    SIMD_ROW(OP, {h_##AS##_rr, h_##AS##_rm})                                                                 \
-    SIMD_ROW(V##OP, {h_V##AS##_rr, h_V##AS##_rm})
+    SIMD_ROW(OP, {h_##AS##_rr, LOADS(h_##AS##_rm)})                                                          \
+    SIMD_ROW(V##OP, {h_V##AS##_rr, LOADS(h_V##AS##_rm)})
 ALIAS(ANDPS, PAND)
 ALIAS(ANDPD, PAND)
 ALIAS(ANDNPS, PANDN)
@@ -39,14 +39,15 @@ INLINE void test_flags(struct cpu *c, const union xmm *a, const union xmm *b, un
 #define VEX_TEST(OP, mask)                                                                                   \
     SIMD_HANDLER(h_##OP##_rr)                                                                                \
     {                                                                                                        \
-        TRY(c, i, avx_check(c));                                                                             \
+        CHECK(avx);                                                                                          \
         test_flags(c, XMM(c, i->rd), XMM(c, i->rs), vex_wide(i) ? 2 : 1, mask);                              \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_##OP##_rm)                                                                                \
     {                                                                                                        \
         union xmm m[2];                                                                                      \
-        TRY(c, i, avx_check(c) && vex_source(c, i, m, vex_wide(i)));                                         \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, vex_source(c, i, m, vex_wide(i)));                                                         \
         test_flags(c, XMM(c, i->rd), m, vex_wide(i) ? 2 : 1, mask);                                          \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
@@ -57,7 +58,7 @@ VEX_TEST(VTESTPD, 0x8000000000000000ull)
 
 SIMD_HANDLER(ptest_rr)
 {
-    TRY(c, i, sse_check(c));
+    CHECK(sse);
     test_flags(c, XMM(c, i->rd), XMM(c, i->rs), 1, ~0ull);
     NEXT(c, i);
 }
@@ -65,7 +66,8 @@ SIMD_HANDLER(ptest_rr)
 SIMD_HANDLER(ptest_rm)
 {
     union xmm m;
-    TRY(c, i, sse_check(c) && sse_source(c, i, &m, 16));
+    CHECK(sse);
+    TRY(c, i, sse_source(c, i, &m, 16));
     test_flags(c, XMM(c, i->rd), &m, 1, ~0ull);
     NEXT(c, i);
 }

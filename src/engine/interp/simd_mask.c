@@ -53,17 +53,19 @@ static bool store_bytes(struct cpu *c, const struct insn *i, const union xmm *sr
 }
 SIMD_HANDLER(maskmovdqu)
 {
-    TRY(c, i, sse_check(c) && store_bytes(c, i, XMM(c, i->rd), XMM(c, i->rs), 16));
+    CHECK(sse);
+    TRY(c, i, store_bytes(c, i, XMM(c, i->rd), XMM(c, i->rs), 16));
     NEXT(c, i);
 }
 SIMD_HANDLER(vmaskmovdqu)
 {
-    TRY(c, i, avx_check(c) && store_bytes(c, i, XMM(c, i->rd), XMM(c, i->rs), 16));
+    CHECK(avx);
+    TRY(c, i, store_bytes(c, i, XMM(c, i->rd), XMM(c, i->rs), 16));
     NEXT(c, i);
 }
 SIMD_HANDLER(maskmovq)
 {
-    TRY(c, i, mmx_check(c));
+    CHECK(mmx);
     mmx_enter(c); /* even when the store faults */
     TRY(c, i, store_bytes(c, i, MM(c, i->rd), MM(c, i->rs), 8));
     NEXT(c, i);
@@ -77,7 +79,7 @@ SIMD_ROW(MASKMOVQ, {NULL}, {maskmovq})
     {                                                                                                        \
         union xmm r[2] = {{{0}}, {{0}}};                                                                     \
         bool wide = vex_wide(i);                                                                             \
-        TRY(c, i, avx_check(c));                                                                             \
+        CHECK(avx);                                                                                          \
         TRY(c, i, load_selected(c, i, r, SIZE, signs(c->fpu.ymm[i->rv], SIZE, (wide ? 32 : 16) / (SIZE))));  \
         vex_put(c, i, r, wide);                                                                              \
         NEXT(c, i);                                                                                          \
@@ -85,7 +87,7 @@ SIMD_ROW(MASKMOVQ, {NULL}, {maskmovq})
     SIMD_HANDLER(name##_mr)                                                                                  \
     {                                                                                                        \
         unsigned count = (vex_wide(i) ? 32 : 16) / (SIZE);                                                   \
-        TRY(c, i, avx_check(c));                                                                             \
+        CHECK(avx);                                                                                          \
         TRY(c, i,                                                                                            \
             store_selected(c, i, ea(c, i), c->fpu.ymm[i->rs], SIZE, signs(c->fpu.ymm[i->rv], SIZE, count))); \
         NEXT(c, i);                                                                                          \
@@ -130,7 +132,8 @@ static bool gather(struct cpu *c, const struct insn *i, unsigned index, unsigned
 #define GATHER(OP, index, size)                                                                              \
     SIMD_HANDLER(h_##OP)                                                                                     \
     {                                                                                                        \
-        TRY(c, i, avx_check(c) && gather(c, i, index, size));                                                \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, gather(c, i, index, size));                                                                \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_ROW(OP, {NULL, h_##OP})

@@ -7,52 +7,101 @@ KERNEL(copy)
     *r = *b;
 }
 
-/* Whole registers. ALIGN: load and store functions. */
-#define SSE_LOAD(name, load)                                                                                 \
+/* Whole registers. LOAD, STORE: how memory is accessed in general; MASK: the alignment, less one, that the
+ * plain case must have. */
+#define SSE_LOAD(name, load, MASK)                                                                           \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
         union xmm m;                                                                                         \
-        TRY(c, i, sse_check(c) && load(c, i, &m, 16));                                                       \
+        CHECK(sse);                                                                                          \
+        TRY(c, i, load(c, i, &m, 16));                                                                       \
         xmm_put(c, i->rd, &m);                                                                               \
         NEXT(c, i);                                                                                          \
-    }
-#define SSE_STORE(name, store)                                                                               \
-    SIMD_HANDLER(name)                                                                                       \
+    }                                                                                                        \
+    SIMD_HANDLER(name##p)                                                                                    \
     {                                                                                                        \
-        TRY(c, i, sse_check(c) && store(c, i, XMM(c, i->rs), 16));                                           \
+        u64 lin = ea_plain(c, i);                                                                            \
+        const u8 *p = hit_read(c, lin, 16);                                                                  \
+        if (UNLIKELY(!p || lin & (MASK) || !sse_ok(c)))                                                      \
+            return name(c, i);                                                                               \
+        memcpy(XMM(c, i->rd), p, 16);                                                                        \
         NEXT(c, i);                                                                                          \
     }
-#define VEX_LOAD(name, load)                                                                                 \
+#define SSE_STORE(name, store, MASK)                                                                         \
+    SIMD_HANDLER(name)                                                                                       \
+    {                                                                                                        \
+        CHECK(sse);                                                                                          \
+        TRY(c, i, store(c, i, XMM(c, i->rs), 16));                                                           \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_HANDLER(name##p)                                                                                    \
+    {                                                                                                        \
+        u64 lin = ea_plain(c, i);                                                                            \
+        u8 *p = hit_write(c, lin, 16);                                                                       \
+        if (UNLIKELY(!p || lin & (MASK) || !sse_ok(c)))                                                      \
+            return name(c, i);                                                                               \
+        memcpy(p, XMM(c, i->rs), 16);                                                                        \
+        NEXT(c, i);                                                                                          \
+    }
+#define VEX_LOAD(name, load, MASK)                                                                           \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
         union xmm m[2];                                                                                      \
         bool wide = vex_wide(i);                                                                             \
-        TRY(c, i, avx_check(c) && (wide ? load(c, i, m, 32) : load(c, i, m, 16)));                           \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, wide ? load(c, i, m, 32) : load(c, i, m, 16));                                             \
         vex_put(c, i, m, wide);                                                                              \
         NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_HANDLER(name##p)                                                                                    \
+    {                                                                                                        \
+        u64 lin = ea_plain(c, i);                                                                            \
+        unsigned len = vex_wide(i) ? 32 : 16;                                                                \
+        const u8 *p = hit_read(c, lin, len);                                                                 \
+        if (UNLIKELY(!p || lin & (len - 1) & (MASK) || !avx_ok(c)))                                          \
+            return name(c, i);                                                                               \
+        memcpy(XMM(c, i->rd), p, 16);                                                                        \
+        if (len == 32)                                                                                       \
+            memcpy(YMMH(c, i->rd), p + 16, 16);                                                              \
+        else                                                                                                 \
+            avx_zero_upper(c, i->rd);                                                                        \
+        NEXT(c, i);                                                                                          \
     }
-#define VEX_STORE(name, store)                                                                               \
+#define VEX_STORE(name, store, MASK)                                                                         \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
         const union xmm *s = XMM(c, i->rs);                                                                  \
-        TRY(c, i, avx_check(c) && (vex_wide(i) ? store(c, i, s, 32) : store(c, i, s, 16)));                  \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, vex_wide(i) ? store(c, i, s, 32) : store(c, i, s, 16));                                    \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_HANDLER(name##p)                                                                                    \
+    {                                                                                                        \
+        u64 lin = ea_plain(c, i);                                                                            \
+        unsigned len = vex_wide(i) ? 32 : 16;                                                                \
+        u8 *p = hit_write(c, lin, len);                                                                      \
+        if (UNLIKELY(!p || lin & (len - 1) & (MASK) || !avx_ok(c)))                                          \
+            return name(c, i);                                                                               \
+        memcpy(p, XMM(c, i->rs), 16);                                                                        \
+        if (len == 32)                                                                                       \
+            memcpy(p + 16, YMMH(c, i->rs), 16);                                                              \
         NEXT(c, i);                                                                                          \
     }
 
 SSE_RR(mova_rr, copy)
-SSE_LOAD(mova_rm, simd_load_aligned)
-SSE_STORE(mova_mr, simd_store_aligned)
-SSE_LOAD(movu_rm, simd_load)
-SSE_STORE(movu_mr, simd_store)
+SSE_LOAD(mova_rm, simd_load_aligned, 15)
+SSE_STORE(mova_mr, simd_store_aligned, 15)
+SSE_LOAD(movu_rm, simd_load, 0)
+SSE_STORE(movu_mr, simd_store, 0)
 VEX_RR(vmov_rr, copy)
-VEX_LOAD(vmova_rm, simd_load_aligned)
-VEX_STORE(vmova_mr, simd_store_aligned)
-VEX_LOAD(vmovu_rm, simd_load)
-VEX_STORE(vmovu_mr, simd_store)
+VEX_LOAD(vmova_rm, simd_load_aligned, 31)
+VEX_STORE(vmova_mr, simd_store_aligned, 31)
+VEX_LOAD(vmovu_rm, simd_load, 0)
+VEX_STORE(vmovu_mr, simd_store, 0)
 
 #define MOV_ROWS(OP, a)                                                                                      \
-    SIMD_ROW(OP, {mova_rr, mov##a##_rm, mov##a##_mr})                                                        \
-    SIMD_ROW(V##OP, {vmov_rr, vmov##a##_rm, vmov##a##_mr})
+    SIMD_ROW(OP, {mova_rr, LOADS(mov##a##_rm), STORES(mov##a##_mr)})                                         \
+    SIMD_ROW(V##OP, {vmov_rr, LOADS(vmov##a##_rm), STORES(vmov##a##_mr)})
 MOV_ROWS(MOVAPS, a)
 MOV_ROWS(MOVAPD, a)
 MOV_ROWS(MOVDQA, a)
@@ -65,36 +114,59 @@ MOV_ROWS(MOVNTPD, a)
 MOV_ROWS(MOVNTDQ, a)
 MOV_ROWS(MOVNTDQA, a)
 
-/* Scalars and halves: memory to the low N bytes with the rest of the 16 cleared; low N bytes to memory. */
-#define LOAD_CLEAR(name, check, after, N)                                                                    \
+/* Scalars and halves: memory to the low N bytes with the rest of the 16 cleared; N bytes at byte FROM of the
+ * register to memory. */
+#define LOAD_CLEAR(name, kind, after, N)                                                                     \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
-        union xmm r = {{0}};                                                                                 \
-        TRY(c, i, check(c) && simd_load(c, i, &r, N));                                                       \
-        xmm_put(c, i->rd, &r);                                                                               \
+        u64 v = 0;                                                                                           \
+        CHECK(kind);                                                                                         \
+        TRY(c, i, simd_load(c, i, &v, N));                                                                   \
+        XMM(c, i->rd)->q[0] = v;                                                                             \
+        XMM(c, i->rd)->q[1] = 0;                                                                             \
+        after;                                                                                               \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_HANDLER(name##p)                                                                                    \
+    {                                                                                                        \
+        u64 v = 0;                                                                                           \
+        const u8 *p = hit_read(c, ea_plain(c, i), N);                                                        \
+        if (UNLIKELY(!p || !kind##_ok(c)))                                                                   \
+            return name(c, i);                                                                               \
+        memcpy(&v, p, N);                                                                                    \
+        XMM(c, i->rd)->q[0] = v;                                                                             \
+        XMM(c, i->rd)->q[1] = 0;                                                                             \
         after;                                                                                               \
         NEXT(c, i);                                                                                          \
     }
-/* N bytes at byte FROM of the register to memory. */
-#define STORE_PART(name, check, FROM, N)                                                                     \
+#define STORE_PART(name, kind, FROM, N)                                                                      \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
-        TRY(c, i, check(c) && simd_store(c, i, &XMM(c, i->rs)->b[FROM], N));                                 \
+        CHECK(kind);                                                                                         \
+        TRY(c, i, simd_store(c, i, &XMM(c, i->rs)->b[FROM], N));                                             \
+        NEXT(c, i);                                                                                          \
+    }                                                                                                        \
+    SIMD_HANDLER(name##p)                                                                                    \
+    {                                                                                                        \
+        u8 *p = hit_write(c, ea_plain(c, i), N);                                                             \
+        if (UNLIKELY(!p || !kind##_ok(c)))                                                                   \
+            return name(c, i);                                                                               \
+        memcpy(p, &XMM(c, i->rs)->b[FROM], N);                                                               \
         NEXT(c, i);                                                                                          \
     }
 #define NOTHING     (void)0
 #define CLEAR_UPPER avx_zero_upper(c, i->rd)
 
-LOAD_CLEAR(load4, sse_check, NOTHING, 4)
-LOAD_CLEAR(load8, sse_check, NOTHING, 8)
-LOAD_CLEAR(vload4, avx_check, CLEAR_UPPER, 4)
-LOAD_CLEAR(vload8, avx_check, CLEAR_UPPER, 8)
-STORE_PART(store4, sse_check, 0, 4)
-STORE_PART(store8, sse_check, 0, 8)
-STORE_PART(store_high, sse_check, 8, 8)
-STORE_PART(vstore4, avx_check, 0, 4)
-STORE_PART(vstore8, avx_check, 0, 8)
-STORE_PART(vstore_high, avx_check, 8, 8)
+LOAD_CLEAR(load4, sse, NOTHING, 4)
+LOAD_CLEAR(load8, sse, NOTHING, 8)
+LOAD_CLEAR(vload4, avx, CLEAR_UPPER, 4)
+LOAD_CLEAR(vload8, avx, CLEAR_UPPER, 8)
+STORE_PART(store4, sse, 0, 4)
+STORE_PART(store8, sse, 0, 8)
+STORE_PART(store_high, sse, 8, 8)
+STORE_PART(vstore4, avx, 0, 4)
+STORE_PART(vstore8, avx, 0, 8)
+STORE_PART(vstore_high, avx, 8, 8)
 
 KERNEL(merge4)
 {
@@ -126,10 +198,10 @@ SSE_RR(merge4_rr, merge4)
 SSE_RR(merge8_rr, merge8)
 VEX_RR_PART(vmerge4_rr, merge4)
 VEX_RR_PART(vmerge8_rr, merge8)
-SIMD_ROW(MOVSS, {merge4_rr, load4, store4})
-SIMD_ROW(VMOVSS, {vmerge4_rr, vload4, vstore4})
-SIMD_ROW(MOVSD, {merge8_rr, load8, store8})
-SIMD_ROW(VMOVSD, {vmerge8_rr, vload8, vstore8})
+SIMD_ROW(MOVSS, {merge4_rr, LOADS(load4), STORES(store4)})
+SIMD_ROW(VMOVSS, {vmerge4_rr, LOADS(vload4), STORES(vstore4)})
+SIMD_ROW(MOVSD, {merge8_rr, LOADS(load8), STORES(store8)})
+SIMD_ROW(VMOVSD, {vmerge8_rr, LOADS(vload8), STORES(vstore8)})
 
 SSE_RR(movhlps_rr, low_from_high)
 SSE_RR(movlhps_rr, high_from_low)
@@ -143,14 +215,14 @@ SIMD_ROW(MOVHLPS, {movhlps_rr})
 SIMD_ROW(VMOVHLPS, {vmovhlps_rr})
 SIMD_ROW(MOVLHPS, {movlhps_rr})
 SIMD_ROW(VMOVLHPS, {vmovlhps_rr})
-SIMD_ROW(MOVHPS, {NULL, movhps_rm, store_high})
-SIMD_ROW(MOVHPD, {NULL, movhps_rm, store_high})
-SIMD_ROW(MOVLPS, {NULL, movlps_rm, store8})
-SIMD_ROW(MOVLPD, {NULL, movlps_rm, store8})
-SIMD_ROW(VMOVHPS, {NULL, vmovhps_rm, vstore_high})
-SIMD_ROW(VMOVHPD, {NULL, vmovhps_rm, vstore_high})
-SIMD_ROW(VMOVLPS, {NULL, vmovlps_rm, vstore8})
-SIMD_ROW(VMOVLPD, {NULL, vmovlps_rm, vstore8})
+SIMD_ROW(MOVHPS, {NULL, LOADS(movhps_rm), STORES(store_high)})
+SIMD_ROW(MOVHPD, {NULL, LOADS(movhps_rm), STORES(store_high)})
+SIMD_ROW(MOVLPS, {NULL, LOADS(movlps_rm), STORES(store8)})
+SIMD_ROW(MOVLPD, {NULL, LOADS(movlps_rm), STORES(store8)})
+SIMD_ROW(VMOVHPS, {NULL, LOAD(vmovhps_rm), STORES(vstore_high)})
+SIMD_ROW(VMOVHPD, {NULL, LOAD(vmovhps_rm), STORES(vstore_high)})
+SIMD_ROW(VMOVLPS, {NULL, LOAD(vmovlps_rm), STORES(vstore8)})
+SIMD_ROW(VMOVLPD, {NULL, LOAD(vmovlps_rm), STORES(vstore8)})
 
 /* MOVDDUP, MOVSHDUP, MOVSLDUP */
 KERNEL(movddup)
@@ -171,13 +243,15 @@ SIMD_OP(MOVSHDUP, movshdup)
 SIMD_OP(MOVSLDUP, movsldup)
 SSE_RR(movddup_rr, movddup)
 SSE_RM(movddup_rm, movddup, 8)
-SIMD_ROW(MOVDDUP, {movddup_rr, movddup_rm})
+SIMD_ROW(MOVDDUP, {movddup_rr, LOADS(movddup_rm)})
 VEX_RR(vmovddup_rr, movddup)
 VEX_RM(vmovddup_rm32, movddup)
 VEX_RM_PART(vmovddup_rm8, movddup, 8)
-static insn_fn bind_vmovddup(const struct insn *i)
+static insn_fn bind_vmovddup(const struct insn *i, bool plain)
 {
-    return i->form == FORM_RR ? vmovddup_rr : vex_wide(i) ? vmovddup_rm32 : vmovddup_rm8;
+    if (i->form == FORM_RR)
+        return vmovddup_rr;
+    return !vex_wide(i) ? vmovddup_rm8 : plain ? vmovddup_rm32p : vmovddup_rm32;
 }
 const struct simd_row simd_row_VMOVDDUP = {.bind = bind_vmovddup};
 
@@ -187,7 +261,7 @@ enum { GPR_NONE, GPR_SOURCE, GPR_DESTINATION };
 #define GPR_TO_XMM(name, check, after, part)                                                                 \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
-        TRY(c, i, check(c));                                                                                 \
+        CHECK(check);                                                                                        \
         union xmm *d = XMM(c, i->rd);                                                                        \
         d->q[0] = c->gpr[i->rs].part;                                                                        \
         d->q[1] = 0;                                                                                         \
@@ -197,25 +271,25 @@ enum { GPR_NONE, GPR_SOURCE, GPR_DESTINATION };
 #define XMM_TO_GPR(name, check, part)                                                                        \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
-        TRY(c, i, check(c));                                                                                 \
+        CHECK(check);                                                                                        \
         simd_put_gpr(c, i, XMM(c, i->rs)->part[0]);                                                          \
         NEXT(c, i);                                                                                          \
     }
-GPR_TO_XMM(movd_xmm_gpr, sse_check, NOTHING, d)
-GPR_TO_XMM(movq_xmm_gpr, sse_check, NOTHING, q)
-GPR_TO_XMM(vmovd_xmm_gpr, avx_check, CLEAR_UPPER, d)
-GPR_TO_XMM(vmovq_xmm_gpr, avx_check, CLEAR_UPPER, q)
-XMM_TO_GPR(movd_gpr_xmm, sse_check, d)
-XMM_TO_GPR(movq_gpr_xmm, sse_check, q)
-XMM_TO_GPR(vmovd_gpr_xmm, avx_check, d)
-XMM_TO_GPR(vmovq_gpr_xmm, avx_check, q)
+GPR_TO_XMM(movd_xmm_gpr, sse, NOTHING, d)
+GPR_TO_XMM(movq_xmm_gpr, sse, NOTHING, q)
+GPR_TO_XMM(vmovd_xmm_gpr, avx, CLEAR_UPPER, d)
+GPR_TO_XMM(vmovq_xmm_gpr, avx, CLEAR_UPPER, q)
+XMM_TO_GPR(movd_gpr_xmm, sse, d)
+XMM_TO_GPR(movq_gpr_xmm, sse, q)
+XMM_TO_GPR(vmovd_gpr_xmm, avx, d)
+XMM_TO_GPR(vmovq_gpr_xmm, avx, q)
 SSE_RR(movq_rr, zext8)
 VEX_RR_PART(vmovq_rr, zext8)
 
 #define GPR_TO_MM(name, part)                                                                                \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
-        TRY(c, i, mmx_check(c));                                                                             \
+        CHECK(mmx);                                                                                          \
         mmx_enter(c);                                                                                        \
         mmx_put(c, i->rd, c->gpr[i->rs].part);                                                               \
         NEXT(c, i);                                                                                          \
@@ -223,7 +297,7 @@ VEX_RR_PART(vmovq_rr, zext8)
 #define MM_TO_GPR(name, part)                                                                                \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
-        TRY(c, i, mmx_check(c));                                                                             \
+        CHECK(mmx);                                                                                          \
         mmx_enter(c);                                                                                        \
         simd_put_gpr(c, i, MM(c, i->rs)->part[0]);                                                           \
         NEXT(c, i);                                                                                          \
@@ -232,7 +306,8 @@ VEX_RR_PART(vmovq_rr, zext8)
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
         u64 v = 0;                                                                                           \
-        TRY(c, i, mmx_check(c) && simd_load(c, i, &v, N));                                                   \
+        CHECK(mmx);                                                                                          \
+        TRY(c, i, simd_load(c, i, &v, N));                                                                   \
         mmx_enter(c);                                                                                        \
         mmx_put(c, i->rd, v);                                                                                \
         NEXT(c, i);                                                                                          \
@@ -241,7 +316,7 @@ VEX_RR_PART(vmovq_rr, zext8)
 #define MM_STORE(name, N)                                                                                    \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
-        TRY(c, i, mmx_check(c));                                                                             \
+        CHECK(mmx);                                                                                          \
         c->fpu.fsw &= (u16)~FSW_TOP;                                                                         \
         TRY(c, i, simd_store(c, i, MM(c, i->rs), N));                                                        \
         mmx_enter(c);                                                                                        \
@@ -259,30 +334,35 @@ MM_STORE(mm_store8, 8)
 
 /* Memory forms by column, register forms by GPR_NONE .. GPR_DESTINATION. */
 struct mov_files {
-    insn_fn rm, mr, rr[3];
+    insn_fn rm, mr, rr[3], rmp, mrp;
 };
-static insn_fn bind_files(const struct mov_files *f, const struct insn *i)
+static insn_fn bind_files(const struct mov_files *f, const struct insn *i, bool plain)
 {
-    return i->form == FORM_RM ? f->rm : i->form == FORM_MR ? f->mr : i->rv < 3 ? f->rr[i->rv] : NULL;
+    if (i->form == FORM_RM)
+        return plain && f->rmp ? f->rmp : f->rm;
+    if (i->form == FORM_MR)
+        return plain && f->mrp ? f->mrp : f->mr;
+    return i->rv < 3 ? f->rr[i->rv] : NULL;
 }
 #define MOV_FILES(OP, ...)                                                                                   \
     static const struct mov_files files_##OP[2] = {__VA_ARGS__};                                             \
-    static insn_fn bind_##OP(const struct insn *i)                                                           \
+    static insn_fn bind_##OP(const struct insn *i, bool plain UNUSED)                                        \
     {                                                                                                        \
-        return bind_files(&files_##OP[i->size == 8], i);                                                     \
+        return bind_files(&files_##OP[i->size == 8], i, plain);                                              \
     }                                                                                                        \
     const struct simd_row simd_row_##OP = {.bind = bind_##OP};
-MOV_FILES(MOVD, {load4, store4, {NULL, movd_xmm_gpr, movd_gpr_xmm}},
+MOV_FILES(MOVD, {load4, store4, {NULL, movd_xmm_gpr, movd_gpr_xmm}, load4p, store4p},
           {mm_load4, mm_store4, {NULL, movd_mm_gpr, movd_gpr_mm}})
-MOV_FILES(MOVQ, {load8, store8, {movq_rr, movq_xmm_gpr, movq_gpr_xmm}},
+MOV_FILES(MOVQ, {load8, store8, {movq_rr, movq_xmm_gpr, movq_gpr_xmm}, load8p, store8p},
           {mm_load8, mm_store8, {movq_mm_rr, movq_mm_gpr, movq_gpr_mm}})
-MOV_FILES(VMOVD, {vload4, vstore4, {NULL, vmovd_xmm_gpr, vmovd_gpr_xmm}})
-MOV_FILES(VMOVQ, {vload8, vstore8, {vmovq_rr, vmovq_xmm_gpr, vmovq_gpr_xmm}})
+MOV_FILES(VMOVD, {vload4, vstore4, {NULL, vmovd_xmm_gpr, vmovd_gpr_xmm}, vload4p, vstore4p})
+MOV_FILES(VMOVQ, {vload8, vstore8, {vmovq_rr, vmovq_xmm_gpr, vmovq_gpr_xmm}, vload8p, vstore8p})
 SIMD_ROW(MOVNTQ, {NULL}, {NULL, NULL, mm_store8})
 
 SIMD_HANDLER(movq2dq)
 {
-    TRY(c, i, sse_check(c) && mmx_check(c));
+    CHECK(sse);
+    CHECK(mmx);
     u64 v = MM(c, i->rs)->q[0];
     mmx_enter(c);
     XMM(c, i->rd)->q[0] = v;
@@ -292,7 +372,8 @@ SIMD_HANDLER(movq2dq)
 
 SIMD_HANDLER(movdq2q)
 {
-    TRY(c, i, sse_check(c) && mmx_check(c));
+    CHECK(sse);
+    CHECK(mmx);
     mmx_enter(c);
     mmx_put(c, i->rd, XMM(c, i->rs)->q[0]);
     NEXT(c, i);
@@ -302,7 +383,7 @@ SIMD_ROW(MOVDQ2Q, {movdq2q}, {movdq2q})
 
 SIMD_HANDLER(emms)
 {
-    TRY(c, i, mmx_check(c));
+    CHECK(mmx);
     c->fpu.fsw &= (u16)~FSW_TOP;
     c->fpu.ftw = 0;
     NEXT(c, i);
@@ -333,13 +414,13 @@ INLINE u32 mask_b(const union xmm *s)
 #define MOVMSK(OP, mask, lanes)                                                                              \
     SIMD_HANDLER(h_##OP)                                                                                     \
     {                                                                                                        \
-        TRY(c, i, sse_check(c));                                                                             \
+        CHECK(sse);                                                                                          \
         simd_put_gpr(c, i, mask(XMM(c, i->rs)));                                                             \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_V##OP)                                                                                    \
     {                                                                                                        \
-        TRY(c, i, avx_check(c));                                                                             \
+        CHECK(avx);                                                                                          \
         u32 m = mask(XMM(c, i->rs));                                                                         \
         simd_put_gpr(c, i, vex_wide(i) ? m | mask(YMMH(c, i->rs)) << (lanes) : m);                           \
         NEXT(c, i);                                                                                          \
@@ -349,7 +430,7 @@ MOVMSK(MOVMSKPD, mask_q, 2)
 MOVMSK(PMOVMSKB, mask_b, 16)
 SIMD_HANDLER(pmovmskb_mm)
 {
-    TRY(c, i, mmx_check(c));
+    CHECK(mmx);
     mmx_enter(c);
     simd_put_gpr(c, i, mask_b8(MM(c, i->rs)->q[0]));
     NEXT(c, i);

@@ -37,7 +37,7 @@ SHIFT(psrad, i32, sd, x >> s, x >> s)
     SIMD_HANDLER(h_##OP##_ri)                                                                                \
     {                                                                                                        \
         union xmm r;                                                                                         \
-        TRY(c, i, sse_check(c));                                                                             \
+        CHECK(sse);                                                                                          \
         s_##K(&r, XMM(c, i->rd), (u8)i->imm, 16);                                                            \
         xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
@@ -45,22 +45,15 @@ SHIFT(psrad, i32, sd, x >> s, x >> s)
     SIMD_HANDLER(h_##OP##_mm_ri)                                                                             \
     {                                                                                                        \
         union xmm r;                                                                                         \
-        TRY(c, i, mmx_check(c));                                                                             \
+        CHECK(mmx);                                                                                          \
         s_##K(&r, MM(c, i->rd), (u8)i->imm, 8);                                                              \
         mmx_enter(c);                                                                                        \
         mmx_put(c, i->rd, r.q[0]);                                                                           \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
-    static insn_fn bind_##OP(const struct insn *i)                                                           \
-    {                                                                                                        \
-        bool mm = i->size == 8;                                                                              \
-        if (i->form == FORM_RI)                                                                              \
-            return mm ? h_##OP##_mm_ri : h_##OP##_ri;                                                        \
-        if (i->form == FORM_RR)                                                                              \
-            return mm ? h_##OP##_mm_rr : h_##OP##_rr;                                                        \
-        return mm ? h_##OP##_mm_rm : h_##OP##_rm;                                                            \
-    }                                                                                                        \
-    const struct simd_row simd_row_##OP = {.bind = bind_##OP};                                               \
+    const struct simd_row simd_row_##OP = {                                                                  \
+        .fn = {{h_##OP##_rr, LOADS(h_##OP##_rm)}, {h_##OP##_mm_rr, LOAD(h_##OP##_mm_rm)}},                   \
+        .ri = {h_##OP##_ri, h_##OP##_mm_ri}};                                                                \
     INLINE void vex_##OP(struct cpu *c, const struct insn *i, unsigned from, u64 count)                      \
     {                                                                                                        \
         union xmm r[2];                                                                                      \
@@ -72,28 +65,25 @@ SHIFT(psrad, i32, sd, x >> s, x >> s)
     }                                                                                                        \
     SIMD_HANDLER(h_V##OP##_rr)                                                                               \
     {                                                                                                        \
-        TRY(c, i, avx_check(c));                                                                             \
+        CHECK(avx);                                                                                          \
         vex_##OP(c, i, i->rv, XMM(c, i->rs)->q[0]);                                                          \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_V##OP##_rm)                                                                               \
     {                                                                                                        \
         union xmm m;                                                                                         \
-        TRY(c, i, avx_check(c) && simd_load(c, i, &m, 16));                                                  \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, simd_load(c, i, &m, 16));                                                                  \
         vex_##OP(c, i, i->rv, m.q[0]);                                                                       \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_V##OP##_ri)                                                                               \
     {                                                                                                        \
-        TRY(c, i, avx_check(c));                                                                             \
+        CHECK(avx);                                                                                          \
         vex_##OP(c, i, i->rs, (u8)i->imm);                                                                   \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
-    static insn_fn bind_V##OP(const struct insn *i)                                                          \
-    {                                                                                                        \
-        return i->form == FORM_RRI ? h_V##OP##_ri : i->form == FORM_RR ? h_V##OP##_rr : h_V##OP##_rm;        \
-    }                                                                                                        \
-    const struct simd_row simd_row_V##OP = {.bind = bind_V##OP};
+    const struct simd_row simd_row_V##OP = {.fn = {{h_V##OP##_rr, LOAD(h_V##OP##_rm)}}, .ri = {h_V##OP##_ri}};
 SHIFT_OPS(PSLLW, psllw)
 SHIFT_OPS(PSLLD, pslld)
 SHIFT_OPS(PSLLQ, psllq)

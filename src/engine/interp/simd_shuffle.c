@@ -66,12 +66,13 @@ VEX_RM(vpermilps_rm, permilps)
 VEX_RR(vpermilpd_rr, permilpd)
 VEX_RM(vpermilpd_rm, permilpd)
 #define BIND_PERMIL(OP, h)                                                                                   \
-    static insn_fn bind_##OP(const struct insn *i)                                                           \
+    static insn_fn bind_##OP(const struct insn *i, bool plain)                                               \
     {                                                                                                        \
-        return i->form == FORM_RRI   ? h##_rri                                                               \
-               : i->form == FORM_RMI ? h##_rmi                                                               \
-               : i->form == FORM_RR  ? h##_rr                                                                \
-                                     : h##_rm;                                                                \
+        if (i->form == FORM_RRI || i->form == FORM_RR)                                                       \
+            return i->form == FORM_RRI ? h##_rri : h##_rr;                                                   \
+        if (i->form == FORM_RMI)                                                                             \
+            return plain ? h##_rmip : h##_rmi;                                                               \
+        return plain ? h##_rmp : h##_rm;                                                                     \
     }                                                                                                        \
     const struct simd_row simd_row_##OP = {.bind = bind_##OP};
 BIND_PERMIL(VPERMILPS, vpermilps)
@@ -166,7 +167,7 @@ SIMD_VEX_OP_IMM(VPBLENDD, blendps, 4)
     SIMD_HANDLER(h_##OP##_rr)                                                                                \
     {                                                                                                        \
         union xmm r;                                                                                         \
-        TRY(c, i, sse_check(c));                                                                             \
+        CHECK(sse);                                                                                          \
         v_##name(&r, XMM(c, i->rd), XMM(c, i->rs), XMM(c, 0));                                               \
         xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
@@ -174,7 +175,8 @@ SIMD_VEX_OP_IMM(VPBLENDD, blendps, 4)
     SIMD_HANDLER(h_##OP##_rm)                                                                                \
     {                                                                                                        \
         union xmm r, m;                                                                                      \
-        TRY(c, i, sse_check(c) && sse_source(c, i, &m, 16));                                                 \
+        CHECK(sse);                                                                                          \
+        TRY(c, i, sse_source(c, i, &m, 16));                                                                 \
         v_##name(&r, XMM(c, i->rd), &m, XMM(c, 0));                                                          \
         xmm_put(c, i->rd, &r);                                                                               \
         NEXT(c, i);                                                                                          \
@@ -183,7 +185,7 @@ SIMD_VEX_OP_IMM(VPBLENDD, blendps, 4)
     {                                                                                                        \
         union xmm r[2];                                                                                      \
         bool wide = vex_wide(i);                                                                             \
-        TRY(c, i, avx_check(c));                                                                             \
+        CHECK(avx);                                                                                          \
         v_##name(&r[0], XMM(c, i->rv), XMM(c, i->rs), XMM(c, i->imm & 15));                                  \
         if (wide)                                                                                            \
             v_##name(&r[1], YMMH(c, i->rv), YMMH(c, i->rs), YMMH(c, i->imm & 15));                           \
@@ -194,7 +196,8 @@ SIMD_VEX_OP_IMM(VPBLENDD, blendps, 4)
     {                                                                                                        \
         union xmm r[2], m[2];                                                                                \
         bool wide = vex_wide(i);                                                                             \
-        TRY(c, i, avx_check(c) && vex_source(c, i, m, wide));                                                \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, vex_source(c, i, m, wide));                                                                \
         v_##name(&r[0], XMM(c, i->rv), &m[0], XMM(c, i->imm & 15));                                          \
         if (wide)                                                                                            \
             v_##name(&r[1], YMMH(c, i->rv), &m[1], YMMH(c, i->imm & 15));                                    \
@@ -216,21 +219,22 @@ BLENDV(BLENDVPD, blendvpd, sq, i64)
     }                                                                                                        \
     SIMD_HANDLER(h_##OP##_rr)                                                                                \
     {                                                                                                        \
-        TRY(c, i, sse_check(c));                                                                             \
+        CHECK(sse);                                                                                          \
         XMM(c, i->rd)->f[(u8)i->imm & (16 / sizeof(T) - 1)] = (T)c->gpr[i->rs].q;                            \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_##OP##_rm)                                                                                \
     {                                                                                                        \
         T v;                                                                                                 \
-        TRY(c, i, sse_check(c) && simd_load(c, i, &v, sizeof v));                                            \
+        CHECK(sse);                                                                                          \
+        TRY(c, i, simd_load(c, i, &v, sizeof v));                                                            \
         XMM(c, i->rd)->f[(u8)i->imm & (16 / sizeof(T) - 1)] = v;                                             \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_V##OP##_rr)                                                                               \
     {                                                                                                        \
         union xmm r;                                                                                         \
-        TRY(c, i, avx_check(c));                                                                             \
+        CHECK(avx);                                                                                          \
         put_##OP(&r, XMM(c, i->rv), (T)c->gpr[i->rs].q, (u8)i->imm);                                         \
         vex_put(c, i, &r, false);                                                                            \
         NEXT(c, i);                                                                                          \
@@ -239,7 +243,8 @@ BLENDV(BLENDVPD, blendvpd, sq, i64)
     {                                                                                                        \
         union xmm r;                                                                                         \
         T v;                                                                                                 \
-        TRY(c, i, avx_check(c) && simd_load(c, i, &v, sizeof v));                                            \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, simd_load(c, i, &v, sizeof v));                                                            \
         put_##OP(&r, XMM(c, i->rv), v, (u8)i->imm);                                                          \
         vex_put(c, i, &r, false);                                                                            \
         NEXT(c, i);                                                                                          \
@@ -251,7 +256,7 @@ INSERT(PINSRQ, q, u64)
 
 SIMD_HANDLER(pinsrw_mm_rr)
 {
-    TRY(c, i, mmx_check(c));
+    CHECK(mmx);
     union xmm r = *MM(c, i->rd);
     r.w[i->imm & 3] = c->gpr[i->rs].w;
     mmx_enter(c);
@@ -262,7 +267,8 @@ SIMD_HANDLER(pinsrw_mm_rr)
 SIMD_HANDLER(pinsrw_mm_rm)
 {
     u16 v;
-    TRY(c, i, mmx_check(c) && simd_load(c, i, &v, 2));
+    CHECK(mmx);
+    TRY(c, i, simd_load(c, i, &v, 2));
     union xmm r = *MM(c, i->rd);
     r.w[i->imm & 3] = v;
     mmx_enter(c);
@@ -280,27 +286,27 @@ INSERT_ROWS(PINSRQ, {NULL})
 #define EXTRACT(OP, f, T, check)                                                                             \
     SIMD_HANDLER(h_##OP##_rr)                                                                                \
     {                                                                                                        \
-        TRY(c, i, check(c));                                                                                 \
+        CHECK(check);                                                                                        \
         simd_put_gpr(c, i, XMM(c, i->rs)->f[(u8)i->imm & (16 / sizeof(T) - 1)]);                             \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_HANDLER(h_##OP##_mr)                                                                                \
     {                                                                                                        \
-        TRY(c, i, check(c));                                                                                 \
+        CHECK(check);                                                                                        \
         T v = XMM(c, i->rs)->f[(u8)i->imm & (16 / sizeof(T) - 1)];                                           \
         TRY(c, i, simd_store(c, i, &v, sizeof v));                                                           \
         NEXT(c, i);                                                                                          \
     }
 SIMD_HANDLER(pextrw_mm)
 {
-    TRY(c, i, mmx_check(c));
+    CHECK(mmx);
     mmx_enter(c);
     simd_put_gpr(c, i, MM(c, i->rs)->w[i->imm & 3]);
     NEXT(c, i);
 }
 #define EXTRACT_OPS(OP, f, T, ...)                                                                           \
-    EXTRACT(OP, f, T, sse_check)                                                                             \
-    EXTRACT(V##OP, f, T, avx_check)                                                                          \
+    EXTRACT(OP, f, T, sse)                                                                                   \
+    EXTRACT(V##OP, f, T, avx)                                                                                \
     SIMD_ROW(OP, {h_##OP##_rr, NULL, h_##OP##_mr}, __VA_ARGS__)                                              \
     SIMD_ROW(V##OP, {h_V##OP##_rr, NULL, h_V##OP##_mr})
 EXTRACT_OPS(PEXTRB, b, u8, {NULL})
@@ -328,7 +334,7 @@ SSE_RR(insertps_rr, insertps_reg)
 SSE_RM(insertps_rm, insertps_mem, 4)
 VEX_RR_PART(vinsertps_rr, insertps_reg)
 VEX_RM_PART(vinsertps_rm, insertps_mem, 4)
-SIMD_ROW(INSERTPS, {insertps_rr, insertps_rm})
+SIMD_ROW(INSERTPS, {insertps_rr, LOADS(insertps_rm)})
 SIMD_ROW(VINSERTPS, {vinsertps_rr, vinsertps_rm})
 
 /* Widening: the low lanes of the source. 256-bit forms take twice as many, so that the upper half starts in
@@ -345,11 +351,11 @@ SIMD_ROW(VINSERTPS, {vinsertps_rr, vinsertps_rm})
     }                                                                                                        \
     SSE_RR(h_##OP##_rr, name)                                                                                \
     SSE_RM(h_##OP##_rm, name, 16 * sizeof(FT) / sizeof(TT))                                                  \
-    SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})                                                                 \
+    SIMD_ROW(OP, {h_##OP##_rr, LOADS(h_##OP##_rm)})                                                          \
     SIMD_HANDLER(h_V##OP##_rr)                                                                               \
     {                                                                                                        \
         union xmm r[2];                                                                                      \
-        TRY(c, i, avx_check(c));                                                                             \
+        CHECK(avx);                                                                                          \
         w_##name(&r[0], XMM(c, i->rs), 0);                                                                   \
         w_##name(&r[1], XMM(c, i->rs), 16 / sizeof(TT));                                                     \
         vex_put(c, i, r, vex_wide(i));                                                                       \
@@ -360,7 +366,8 @@ SIMD_ROW(VINSERTPS, {vinsertps_rr, vinsertps_rm})
         union xmm r[2], m = {{0}};                                                                           \
         bool wide = vex_wide(i);                                                                             \
         const unsigned len = 16 * sizeof(FT) / sizeof(TT);                                                   \
-        TRY(c, i, avx_check(c) && (wide ? simd_load(c, i, &m, 2 * len) : simd_load(c, i, &m, len)));         \
+        CHECK(avx);                                                                                          \
+        TRY(c, i, (wide ? simd_load(c, i, &m, 2 * len) : simd_load(c, i, &m, len)));                         \
         w_##name(&r[0], &m, 0);                                                                              \
         w_##name(&r[1], &m, 16 / sizeof(TT));                                                                \
         vex_put(c, i, r, wide);                                                                              \

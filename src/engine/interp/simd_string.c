@@ -120,7 +120,7 @@ static void pcmpstr(struct cpu *c, const struct insn *i, const union xmm *b, boo
 #define PCMPSTR(OP, check, after, lengths, mask)                                                             \
     SIMD_HANDLER(h_##OP##_rr)                                                                                \
     {                                                                                                        \
-        TRY(c, i, check(c));                                                                                 \
+        CHECK(check);                                                                                        \
         pcmpstr(c, i, XMM(c, i->rs), lengths, mask);                                                         \
         after;                                                                                               \
         NEXT(c, i);                                                                                          \
@@ -128,17 +128,18 @@ static void pcmpstr(struct cpu *c, const struct insn *i, const union xmm *b, boo
     SIMD_HANDLER(h_##OP##_rm)                                                                                \
     {                                                                                                        \
         union xmm m;                                                                                         \
-        TRY(c, i, check(c) && simd_load(c, i, &m, 16));                                                      \
+        CHECK(check);                                                                                        \
+        TRY(c, i, simd_load(c, i, &m, 16));                                                                  \
         pcmpstr(c, i, &m, lengths, mask);                                                                    \
         after;                                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
     SIMD_ROW(OP, {h_##OP##_rr, h_##OP##_rm})
-PCMPSTR(PCMPESTRI, sse_check, (void)0, true, false)
-PCMPSTR(PCMPESTRM, sse_check, (void)0, true, true)
-PCMPSTR(PCMPISTRI, sse_check, (void)0, false, false)
-PCMPSTR(PCMPISTRM, sse_check, (void)0, false, true)
-PCMPSTR(VPCMPESTRI, avx_check, (void)0, true, false)
-PCMPSTR(VPCMPESTRM, avx_check, avx_zero_upper(c, 0), true, true)
-PCMPSTR(VPCMPISTRI, avx_check, (void)0, false, false)
-PCMPSTR(VPCMPISTRM, avx_check, avx_zero_upper(c, 0), false, true)
+PCMPSTR(PCMPESTRI, sse, (void)0, true, false)
+PCMPSTR(PCMPESTRM, sse, (void)0, true, true)
+PCMPSTR(PCMPISTRI, sse, (void)0, false, false)
+PCMPSTR(PCMPISTRM, sse, (void)0, false, true)
+PCMPSTR(VPCMPESTRI, avx, (void)0, true, false)
+PCMPSTR(VPCMPESTRM, avx, avx_zero_upper(c, 0), true, true)
+PCMPSTR(VPCMPISTRI, avx, (void)0, false, false)
+PCMPSTR(VPCMPISTRM, avx, avx_zero_upper(c, 0), false, true)

@@ -1,0 +1,125 @@
+#!/bin/sh
+# Bad input: each ends at once in one line `trine: what: why` with the right exit status, and nothing is left behind.
+# usage: cli_usage.sh TRINE HELLO-IMAGE
+trine=$1 hello=$2
+. "$(dirname -- "$0")/lib.sh"
+cases=0
+
+# STATUS LINE ARGUMENT...: LINE is a shell pattern.
+refused() {
+	want=$1 line=$2
+	shift 2
+	timeout 20 "$trine" "$@" </dev/null >"$work/out" 2>"$work/err"
+	status=$?
+	cases=$((cases + 1))
+	[ "$status" = "$want" ] || fail "trine $*: exit status $status, not $want: $(cat "$work/err")"
+	[ "$(wc -l <"$work/err")" = 1 ] || fail "trine $*: not one line: $(cat "$work/err")"
+	[ ! -s "$work/out" ] || fail "trine $*: wrote to standard output: $(head -n 3 "$work/out")"
+	case $(cat "$work/err") in
+	"trine: "$line) ;;
+	*) fail "trine $*: said \"$(cat "$work/err")\", not \"trine: $line\"" ;;
+	esac
+}
+run() { # STATUS LINE OPTION...
+	s=$1 l=$2
+	shift 2
+	refused "$s" "$l" run --kernel "$hello" "$@"
+}
+
+refused 2 'no verb: *'
+refused 2 'bench: unknown verb: *' bench
+refused 2 '--nothing: unknown option: *' --nothing
+refused 2 'now: engines takes no arguments' engines now
+refused 2 '--kernel: none given*' run
+refused 2 'a.img: disks are not built in' run a.img
+run 2 'a.img: disks are not built in' -- a.img
+run 2 '-x: unknown option: *' -x
+run 2 '--kernelx: unknown option: *' --kernelx 1
+run 2 '--k: unknown option: *' --k 1
+run 2 '--quiet: takes no value' --quiet=yes
+run 2 '--memory: needs a value: SIZE' --memory
+run 2 '--memory : empty' --memory ''
+
+for size in abc 1T 1k -1 +1 1MB 0x100 ' 1M' 1.5G 99999999999999999999 18446744073709551615G 16777216M1; do
+	run 2 "--memory $size: not a size: *" --memory "$size"
+done
+run 2 '--memory 0: less than 1M' --memory 0
+run 2 '--memory 1023K: less than 1M' --memory=1023K
+run 2 '--memory 32769G: more than the processor can address*' --memory 32769G
+run 2 '--memory 1048577: not a multiple of 4K' --memory 1048577
+run 2 '--memory 1G,prealloc: not built in' --memory 1G,prealloc
+for option in 'engine bochs:no such engine' 'engine bt:not built in' 'engine kvm:not built in' \
+	'machine q35:no such machine' 'machine microvm:not built in' 'cpu 486:no such processor*' 'cpu host:not built in' \
+	'cpus 0:not a number*' 'cpus two:not a number*' 'cpus 2:not built in' \
+	'serial com1:none of *' 'serial file\::no path given' 'serial stdiox:none of *' \
+	'time fast:neither real nor virtual' 'max-time 0:not a number*' 'max-time -1:not a number*' 'max-time 1s:not a number*' 'max-time nan:not a number*' \
+	'max-time 1e300:not a number*' 'seed x:not a number*' 'seed 18446744073709551616:not a number*' 'seed 0x:not a number*' \
+	'rtc yesterday:not a date*' 'rtc 2001-02-30:not a date*' 'rtc 1969-12-31:not a date*' 'rtc 2001-01-01T25\:00\:00:not a date*' 'rtc @-1:not a date*' \
+	'rtc 2255-01-01:not a date*' \
+	'net user:not built in' 'display gtk:not built in' 'firmware f:not built in' 'disk f:not built in' 'cdrom f:not built in' \
+	'restore f:not built in' 'qmp unix\:x:not built in' 'screenshot f:not built in' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
+	'bt-sensitive trap:not built in' 'pv kvm:not built in' 'balloon 1G:not built in' 'share x:not built in' 'gdb \:1234:not built in' \
+	'trace cpu:not built in' 'trace-file f:not built in'; do
+	# OPTION VALUE:WHY, where a colon of the value has a backslash
+	why=$(printf %s "$option" | sed 's/\\:/;/g; s/^[^:]*://')
+	text=$(printf %s "$option" | sed 's/\\:/;/g; s/:.*//; s/;/:/g')
+	run 2 "--$text: $why" "--${text%% *}" "${text#* }"
+done
+run 2 '--input-log f: needs --time virtual' --input-log f
+run 2 '--engine a?b: no such engine' --engine "$(printf 'a\nb')"
+
+# Files: missing, a folder, empty, of the wrong kind, cut short, without permission, too large.
+missing=$work/missing
+: >"$work/empty"
+echo 'no kernel' >"$work/text"
+head -c 600 "$hello" >"$work/cut"
+head -c 65536 /dev/urandom >"$work/random"
+kernel() { refused 3 "$2" run --kernel "$1" --memory 16M; }
+kernel "$missing" "$missing: No such file or directory"
+kernel "$work" "$work: is a directory"
+kernel "$work/empty" "$work/empty: is empty"
+kernel "$work/text" "$work/text: not a bootable kernel*"
+kernel "$work/cut" "$work/cut: *"
+kernel "$work/random" "$work/random: not a bootable kernel*"
+kernel "$work/text/x" "$work/text/x: Not a directory"
+kernel /dev/zero "/dev/zero: larger than the guest's memory"
+kernel /dev/null '/dev/null: is empty'
+ln -s loop "$work/loop"
+kernel "$work/loop" "$work/loop: Too many levels of symbolic links"
+long=$(printf '%05000d' 0)
+kernel "$long" '*: File name too long'
+for option in initrd stats record-input serial; do
+	value=$missing/x
+	[ "$option" != serial ] || value=file:$missing/x
+	run 3 "$missing/x: No such file or directory" "--$option" "$value"
+	[ "$option" != initrd ] || continue
+	value=$work
+	[ "$option" != serial ] || value=file:$work
+	run 3 "$work: Is a directory" "--$option" "$value"
+done
+run 3 "$missing: No such file or directory" --time virtual --input-log "$missing"
+run 3 "$work: *" --time virtual --input-log "$work"
+run 3 "$work/random:*" --time virtual --input-log "$work/random"
+run 3 "$work/text:1: *" --time virtual --input-log "$work/text"
+run 3 "$work: is a directory" --initrd "$work"
+run 3 "$work/empty: is empty" --initrd "$work/empty"
+run 3 "$missing: No such file or directory" --initrd "$hello,$missing"
+truncate -s 64M "$work/large"
+run 3 "$work/large: no room for its 67108864 bytes*" --initrd "$work/large" --memory 32M
+run 3 "$work/text: Address already in use" --serial "unix:$work/text"
+run 3 "$missing/s: No such file or directory" --serial "unix:$missing/s"
+run 2 "*: a socket's name has at most *" --serial "unix:$work/$(printf '%0120d' 0)"
+[ -f "$work/text" ] || fail "a file was taken for an old socket"
+
+# Debian's kernel in too little memory, and cut short.
+if [ -f "$cache/vmlinuz" ]; then
+	refused 3 "$cache/vmlinuz: the kernel needs *, the guest's memory below 4G ends at 0x1000000" run --kernel "$cache/vmlinuz" --memory 16M
+	head -c 1000000 "$cache/vmlinuz" >"$work/short"
+	refused 3 "$work/short: truncated bzImage*" run --kernel "$work/short"
+fi
+
+# What is neutral is accepted.
+"$trine" run --kernel "$hello" --debug-exit --quiet --net none --display none --cpus 1 --irqchip user --pv none --machine pc --engine auto --memory=1G \
+	</dev/null >"$work/out" 2>&1
+[ $? = 33 ] || fail "neutral values: $(cat "$work/out")"
+echo "$cases cases"
