@@ -59,20 +59,35 @@ static bool one_piece(const struct cpu *c, const struct stack *s, u64 off, unsig
            (s->width == 8 || off + bytes - 1 <= ones(8 * s->width));
 }
 
+static void item_store(u8 *p, u64 v, unsigned size)
+{
+    if (LIKELY(size == 8))
+        st64(p, v);
+    else if (size == 4)
+        st32(p, (u32)v);
+    else
+        st16(p, (u16)v);
+}
+
+static u64 item_load(const u8 *p, unsigned size)
+{
+    return LIKELY(size == 8) ? ld64(p) : size == 4 ? ld32(p) : ld16(p);
+}
+
 static bool put_items(struct cpu *c, const struct stack *s, unsigned size, const u64 *v, unsigned n)
 {
     u8 raw[64];
     u64 low = sp_cut(s, s->sp - (u64)size * n);
     if (LIKELY(one_piece(c, s, low, size * n))) {
         for (unsigned k = 0; k < n; k++)
-            st_n(raw + (n - 1 - k) * size, v[k], size);
+            item_store(raw + (n - 1 - k) * size, v[k], size);
         return lin_write(c, stack_linear(s, low), raw, size * n, 0);
     }
     for (unsigned k = 1; k <= n; k++)
         if (!lin_probe(c, stack_linear(s, sp_cut(s, s->sp - (u64)size * k)), size, ACC_WRITE))
             return false;
     for (unsigned k = 1; k <= n; k++) {
-        st_n(raw, v[k - 1], size);
+        item_store(raw, v[k - 1], size);
         /* Only alignment can fail now, and then it fails for the first. */
         if (!lin_write(c, stack_linear(s, sp_cut(s, s->sp - (u64)size * k)), raw, size, 0))
             return false;
@@ -108,13 +123,13 @@ bool stack_get(struct cpu *c, const struct stack *s, u64 at, unsigned size, u64 
         if (!lin_read(c, stack_linear(s, low), raw, size * n, 0))
             return false;
         for (unsigned k = 0; k < n; k++)
-            v[k] = ld_n(raw + k * size, size);
+            v[k] = item_load(raw + k * size, size);
         return true;
     }
     for (unsigned k = 0; k < n; k++) {
         if (!lin_read(c, stack_linear(s, sp_cut(s, low + (u64)size * k)), raw, size, 0))
             return false;
-        v[k] = ld_n(raw, size);
+        v[k] = item_load(raw, size);
     }
     return true;
 }

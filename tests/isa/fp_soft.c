@@ -1,5 +1,6 @@
-/* Floating point in integers (isa/fp_soft.c) against the host's instructions (isa/fp_host_x86.h): every operation, under all rounding modes with and
- * without DAZ and FTZ, on random and boundary operands; results and flags. FMA and half precision against the host's own too, where it has them.
+/* Floating point in integers (isa/fp_soft.c) against the host's instructions (isa/fp_host_x86.h): every
+ * operation, under all rounding modes with and without DAZ and FTZ, on random and boundary operands; results
+ * and flags. FMA and half precision against the host's own too, where it has them.
  *
  *     fp_soft [rounds [seed]] */
 #include <stdio.h>
@@ -48,19 +49,20 @@ static u64 single_pair(u64 *s)
 
 static unsigned failures;
 
-static void differ(const char *name, u32 csr, const union xmm *a, const union xmm *b, const union xmm *soft, u32 soft_flags,
-                   const union xmm *hard, u32 hard_flags)
+static void differ(const char *name, u32 csr, const union xmm *a, const union xmm *b, const union xmm *soft,
+                   u32 soft_flags, const union xmm *hard, u32 hard_flags)
 {
     if (failures++ > 20)
         return;
-    printf("%s, mxcsr %#x: a %016llx_%016llx b %016llx_%016llx\n  soft %016llx_%016llx flags %#x\n  hard %016llx_%016llx flags %#x\n", name,
-           csr, (unsigned long long)a->q[1], (unsigned long long)a->q[0], (unsigned long long)b->q[1], (unsigned long long)b->q[0],
-           (unsigned long long)soft->q[1], (unsigned long long)soft->q[0], soft_flags, (unsigned long long)hard->q[1],
-           (unsigned long long)hard->q[0], hard_flags);
+    printf("%s, mxcsr %#x: a %016llx_%016llx b %016llx_%016llx\n  soft %016llx_%016llx flags %#x\n  hard "
+           "%016llx_%016llx flags %#x\n",
+           name, csr, (unsigned long long)a->q[1], (unsigned long long)a->q[0], (unsigned long long)b->q[1],
+           (unsigned long long)b->q[0], (unsigned long long)soft->q[1], (unsigned long long)soft->q[0],
+           soft_flags, (unsigned long long)hard->q[1], (unsigned long long)hard->q[0], hard_flags);
 }
 
-static void compare(const char *name, u32 csr, const union xmm *a, const union xmm *b, const union xmm *soft, u32 soft_flags,
-                    const union xmm *hard, u32 hard_flags)
+static void compare(const char *name, u32 csr, const union xmm *a, const union xmm *b, const union xmm *soft,
+                    u32 soft_flags, const union xmm *hard, u32 hard_flags)
 {
     if (soft_flags != hard_flags || memcmp(soft, hard, 16) != 0)
         differ(name, csr, a, b, soft, soft_flags, hard, hard_flags);
@@ -165,7 +167,8 @@ static void rounding(u32 csr, const union xmm *a, const union xmm *b)
 int main(int argc, char **argv)
 {
     u64 rounds = argc > 1 ? strtoull(argv[1], NULL, 0) : 20000, s = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
-    bool fma = __builtin_cpu_supports("fma"), f16c = __builtin_cpu_supports("avx2"); /* F16C came with or before AVX2 */
+    bool fma = __builtin_cpu_supports("fma"),
+         f16c = __builtin_cpu_supports("avx2"); /* F16C came with or before AVX2 */
     for (u64 k = 0; k < rounds; k++) {
         union xmm v[3];
         for (unsigned j = 0; j < 3; j++)
@@ -187,7 +190,8 @@ int main(int argc, char **argv)
         if (__builtin_cpu_supports("sse4.1"))
             rounding(csr, &v[0], &v[1]);
     }
-    printf("%llu rounds, %u differences%s\n", (unsigned long long)rounds, failures, fma ? "" : ", FMA skipped");
+    printf("%llu rounds, %u differences%s\n", (unsigned long long)rounds, failures,
+           fma ? "" : ", FMA skipped");
     return failures != 0;
 }
 #else

@@ -1,5 +1,5 @@
-/* The interpreter's side of a comparison with silicon: one vCPU in 64-bit user mode, with native.h's addresses mapped to themselves, and
- * handlers of which only the addresses count. */
+/* The interpreter's side of a comparison with silicon: one vCPU in 64-bit user mode, with native.h's
+ * addresses mapped to themselves, and handlers of which only the addresses count. */
 #ifndef ISA_GUEST_H
 #define ISA_GUEST_H
 

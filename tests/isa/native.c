@@ -1,5 +1,5 @@
-/* native.h on x86-64 Linux. All sixteen GPRs belong to the bytes under test, so that the stub around them finds its state at fixed
- * addresses below 2 GiB. */
+/* native.h on x86-64 Linux. All sixteen GPRs belong to the bytes under test, so that the stub around them
+ * finds its state at fixed addresses below 2 GiB. */
 #include "native.h"
 
 #include <cpuid.h>
@@ -167,7 +167,7 @@ void native_run(struct world *w, const u8 *code, unsigned len)
 {
     struct state *s = state();
     u8 *at = (u8 *)(uintptr_t)w->rip;
-    u32 slot = (u32)NATIVE_STATE + (u32)__builtin_offsetof(struct state, leave);
+    u32 slot = (u32)NATIVE_STATE + (u32) __builtin_offsetof(struct state, leave);
     memcpy(at, code, len);
     memcpy(at + len, "\xff\x24\x25", 3); /* JMP [slot] */
     memcpy(at + len + 3, &slot, 4);

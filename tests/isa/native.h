@@ -1,8 +1,9 @@
 /* The silicon: executes bytes on the host CPU with a register file of the test's choice, in 64-bit user mode.
  *
- * Code lies at NATIVE_CODE, data at [NATIVE_DATA, NATIVE_DATA_END), with an unmapped page before and behind; all below 2 MiB, so that a guest
- * can have the same addresses mapped to itself. Signals are caught and told as the exception that the CPU raised. The bytes must not be a
- * system call, and must not jump: whatever else they do to registers and to the data window is undone by the next case. */
+ * Code lies at NATIVE_CODE, data at [NATIVE_DATA, NATIVE_DATA_END), with an unmapped page before and behind;
+ * all below 2 MiB, so that a guest can have the same addresses mapped to itself. Signals are caught and told
+ * as the exception that the CPU raised. The bytes must not be a system call, and must not jump: whatever else
+ * they do to registers and to the data window is undone by the next case. */
 #ifndef ISA_NATIVE_H
 #define ISA_NATIVE_H
 
@@ -22,13 +23,13 @@ struct world {
     u64 rip; /* after; before, it is where the bytes are put */
     u64 rflags;
     u16 fcw, fsw;
-    u8 ftw;        /* abridged: bit set = physical register in use */
-    u8 st[8][10];  /* physical registers */
+    u8 ftw;       /* abridged: bit set = physical register in use */
+    u8 st[8][10]; /* physical registers */
     u32 mxcsr;
     u8 ymm[16][32];
-    int vector;    /* after: the exception, or -1 */
+    int vector; /* after: the exception, or -1 */
     u32 error;
-    u64 addr;      /* CR2 of a #PF */
+    u64 addr; /* CR2 of a #PF */
 };
 
 /* Maps the windows and installs the signal handlers. False: WHY says why this host cannot. */

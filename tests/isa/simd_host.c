@@ -1,8 +1,10 @@
-/* Every vector operation that the decoder knows, in every encoding, register and memory form, on random and boundary operands: the handlers
- * against the host's silicon. Encodings are generated as bytes, map by map, not from a list that could forget one; at the end each row of
- * isa/ops_simd.def must have been met. A difference is printed as a case that `simd_host CASE` replays.
+/* Every vector operation that the decoder knows, in every encoding, register and memory form, on random and
+ * boundary operands: the handlers against the host's silicon. Encodings are generated as bytes, map by map,
+ * not from a list that could forget one; at the end each row of isa/ops_simd.def must have been met. A
+ * difference is printed as a case that `simd_host CASE` replays.
  *
- *     simd_host [rounds [seed]]     how many operands per encoding (default 200), and the generator's start */
+ *     simd_host [rounds [seed]]     how many operands per encoding (default 200), and the generator's start
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,20 +32,74 @@ static bool is_vector(unsigned op)
 
 /* Values that sit on borders: of integers, of singles, of doubles, of halves. */
 static const u64 borders[] = {
-    0, 1, 0xffffffffffffffff, 0x8000000000000000, 0x7fffffffffffffff, 0x8080808080808080, 0x7f7f7f7f7f7f7f7f,
-    0x8000800080008000, 0x7fff7fff7fff7fff, 0x8000000080000000, 0x7fffffff7fffffff, 0x0000000100000001, 15, 16, 31, 32, 63, 64,
+    0,
+    1,
+    0xffffffffffffffff,
+    0x8000000000000000,
+    0x7fffffffffffffff,
+    0x8080808080808080,
+    0x7f7f7f7f7f7f7f7f,
+    0x8000800080008000,
+    0x7fff7fff7fff7fff,
+    0x8000000080000000,
+    0x7fffffff7fffffff,
+    0x0000000100000001,
+    15,
+    16,
+    31,
+    32,
+    63,
+    64,
     /* doubles: ones, smallest normal, denormals, largest, infinities, NaNs, around integer limits, halves */
-    0x3ff0000000000000, 0xbff0000000000000, 0x0010000000000000, 0x8010000000000001, 0x000fffffffffffff, 0x8000000000000001,
-    0x7fefffffffffffff, 0xffefffffffffffff, 0x7ff0000000000000, 0xfff0000000000000, 0x7ff8000000000000, 0xfff8000000000001,
-    0x7ff0000000000001, 0xfff4000000000000, 0x41dfffffffc00000, 0x41e0000000000000, 0xc1e0000000000000, 0xc1e0000000200000,
-    0x43e0000000000000, 0xc3e0000000000000, 0x3fe0000000000000, 0x3ff8000000000000, 0x4004000000000000, 0xbfe0000000000000,
-    0x36a0000000000000, 0x380fffffffffffff, 0x47efffffe0000000, 0x47effffff0000000, 0x3690000000000000,
+    0x3ff0000000000000,
+    0xbff0000000000000,
+    0x0010000000000000,
+    0x8010000000000001,
+    0x000fffffffffffff,
+    0x8000000000000001,
+    0x7fefffffffffffff,
+    0xffefffffffffffff,
+    0x7ff0000000000000,
+    0xfff0000000000000,
+    0x7ff8000000000000,
+    0xfff8000000000001,
+    0x7ff0000000000001,
+    0xfff4000000000000,
+    0x41dfffffffc00000,
+    0x41e0000000000000,
+    0xc1e0000000000000,
+    0xc1e0000000200000,
+    0x43e0000000000000,
+    0xc3e0000000000000,
+    0x3fe0000000000000,
+    0x3ff8000000000000,
+    0x4004000000000000,
+    0xbfe0000000000000,
+    0x36a0000000000000,
+    0x380fffffffffffff,
+    0x47efffffe0000000,
+    0x47effffff0000000,
+    0x3690000000000000,
     /* pairs of singles */
-    0x3f800000bf800000, 0x0080000080800001, 0x007fffff80000001, 0x7f7fffffff7fffff, 0x7f800000ff800000, 0x7fc00000ffc00001,
-    0x7f800001ffa00000, 0x4f0000004effffff, 0xcf000000cf000001, 0x5f000000df000000, 0x3f0000003fc00000, 0x40200000bf000000,
-    0x33000000477ff000, 0x387fc00033800000, 0x477fefff38800000,
+    0x3f800000bf800000,
+    0x0080000080800001,
+    0x007fffff80000001,
+    0x7f7fffffff7fffff,
+    0x7f800000ff800000,
+    0x7fc00000ffc00001,
+    0x7f800001ffa00000,
+    0x4f0000004effffff,
+    0xcf000000cf000001,
+    0x5f000000df000000,
+    0x3f0000003fc00000,
+    0x40200000bf000000,
+    0x33000000477ff000,
+    0x387fc00033800000,
+    0x477fefff38800000,
     /* halves */
-    0x3c00bc0004000001, 0x03ff7bff7c00fc00, 0x7e007d0180018400,
+    0x3c00bc0004000001,
+    0x03ff7bff7c00fc00,
+    0x7e007d0180018400,
 };
 
 static u64 operand(u64 *s)
@@ -51,7 +107,9 @@ static u64 operand(u64 *s)
     switch (pick(s, 8)) {
     case 0:
     case 1: return borders[pick(s, ARRAY_LEN(borders))];
-    case 2: return (u64)(u32)borders[pick(s, ARRAY_LEN(borders))] << 32 | (u32)(borders[pick(s, ARRAY_LEN(borders))] >> 32);
+    case 2:
+        return (u64)(u32)borders[pick(s, ARRAY_LEN(borders))] << 32 |
+               (u32)(borders[pick(s, ARRAY_LEN(borders))] >> 32);
     case 3: return 0x3ff0000000000000 + (next(s) & 0x803fffffffffffff); /* doubles of like size */
     case 4: return 0x3f8000003f800000 + (next(s) & 0x83ffffff83ffffff);
     case 5: return pick(s, 200);
@@ -95,7 +153,8 @@ static unsigned put_prefixes(u8 *p, const struct encoding *e, bool r, bool x, bo
     return n;
 }
 
-/* An address in the window: mostly aligned, sometimes not, sometimes at its end, where the next page is missing. */
+/* An address in the window: mostly aligned, sometimes not, sometimes at its end, where the next page is
+ * missing. */
 static u64 place(u64 *s)
 {
     switch (pick(s, 8)) {
@@ -109,14 +168,19 @@ static u64 place(u64 *s)
 /* Bytes first, then registers that lead the memory operand into the window. False: not a vector operation. */
 static bool make_case(u64 *s, const struct encoding *e, bool memory, struct test_case *t)
 {
-    unsigned reg = (unsigned)pick(s, 16), rm = (unsigned)pick(s, 16), vvvv = e->vex && pick(s, 4) ? (unsigned)pick(s, 16) : 0;
+    unsigned reg = (unsigned)pick(s, 16), rm = (unsigned)pick(s, 16),
+             vvvv = e->vex && pick(s, 4) ? (unsigned)pick(s, 16) : 0;
     unsigned index = (unsigned)pick(s, 16);
-    bool sib = memory && (pick(s, 4) == 0 || (e->vex && e->map == 2 && e->opcode >= 0x90 && e->opcode <= 0x93));
+    bool sib =
+        memory && (pick(s, 4) == 0 || (e->vex && e->map == 2 && e->opcode >= 0x90 && e->opcode <= 0x93));
     u8 disp = (u8)next(s);
     memset(t, 0, sizeof *t);
     if (memory && ((rm & 7) == 4 || rm == 4))
         rm ^= 1;
-    unsigned n = put_prefixes(t->code, e, reg >> 3, index >> 3 & sib, rm >> 3, vvvv);
+    bool narrow =
+        !pick(s, 4); /* 32-bit addresses: the general handlers, where the plain ones would do otherwise */
+    t->code[0] = 0x67;
+    unsigned n = narrow + put_prefixes(t->code + narrow, e, reg >> 3, index >> 3 & sib, rm >> 3, vvvv);
     t->code[n++] = e->opcode;
     t->code[n++] = (u8)((memory ? 0x40 : 0xc0) | (reg & 7) << 3 | (sib ? 4 : rm & 7));
     unsigned scale = (unsigned)pick(s, 4);
@@ -159,6 +223,10 @@ static bool make_case(u64 *s, const struct encoding *e, bool memory, struct test
     }
     if (t->i.op == OP_MASKMOVQ || t->i.op == OP_MASKMOVDQU || t->i.op == OP_VMASKMOVDQU)
         w->gpr[RDI] = t->touched;
+    if (narrow && memory)
+        w->gpr[rm] ^= next(s) << 32;
+    if (narrow && !memory)
+        w->gpr[RDI] ^= next(s) << 32;
     /* Operands that meet: sometimes the same value in two registers. */
     if (!pick(s, 4))
         memcpy(w->ymm[rm], w->ymm[reg], 32);
@@ -209,9 +277,10 @@ static bool compare_number(const char *what, u64 guest, u64 host)
 
 static bool same(const struct world *g, const struct world *h)
 {
-    return g->vector == h->vector && g->error == h->error && g->addr == h->addr && g->rip == h->rip && g->rflags == h->rflags &&
-           g->mxcsr == h->mxcsr && g->fcw == h->fcw && g->fsw == h->fsw && g->ftw == h->ftw &&
-           !memcmp(g->gpr, h->gpr, sizeof g->gpr) && !memcmp(g->ymm, h->ymm, sizeof g->ymm) && !memcmp(g->st, h->st, sizeof g->st);
+    return g->vector == h->vector && g->error == h->error && g->addr == h->addr && g->rip == h->rip &&
+           g->rflags == h->rflags && g->mxcsr == h->mxcsr && g->fcw == h->fcw && g->fsw == h->fsw &&
+           g->ftw == h->ftw && !memcmp(g->gpr, h->gpr, sizeof g->gpr) &&
+           !memcmp(g->ymm, h->ymm, sizeof g->ymm) && !memcmp(g->st, h->st, sizeof g->st);
 }
 
 static void report(const struct test_case *t, const struct world *g, const struct world *h, u64 seed)
@@ -220,7 +289,8 @@ static void report(const struct test_case *t, const struct world *g, const struc
     printf("%s: seed %#llx, bytes", op_name((enum op)t->i.op), (unsigned long long)seed);
     for (unsigned k = 0; k < t->len; k++)
         printf(" %02x", t->code[k]);
-    printf(", mxcsr %#x, imm %#x, operand at %#llx\n", t->w.mxcsr, (u8)t->i.imm, (unsigned long long)t->touched);
+    printf(", mxcsr %#x, imm %#x, operand at %#llx\n", t->w.mxcsr, (u8)t->i.imm,
+           (unsigned long long)t->touched);
     compare_number("vector", (u64)(i64)g->vector, (u64)(i64)h->vector);
     compare_number("error code", g->error, h->error);
     compare_number("address", g->addr, h->addr);
@@ -263,12 +333,12 @@ struct tally {
     bool missing[OP_COUNT]; /* the host has no such instruction */
 };
 
-/* What is not architecture: which byte of the missing page a masked store reports; and Linux tells user programs that every page of the
- * kernel's half is present. */
+/* What is not architecture: which byte of the missing page a masked store reports; and Linux tells user
+ * programs that every page of the kernel's half is present. */
 static void forgive(unsigned op, const struct world *guest, struct world *host)
 {
-    bool masked = op == OP_VMASKMOVPS || op == OP_VMASKMOVPD || op == OP_VPMASKMOVD || op == OP_VPMASKMOVQ || op == OP_MASKMOVQ ||
-                  op == OP_MASKMOVDQU || op == OP_VMASKMOVDQU;
+    bool masked = op == OP_VMASKMOVPS || op == OP_VMASKMOVPD || op == OP_VPMASKMOVD || op == OP_VPMASKMOVQ ||
+                  op == OP_MASKMOVQ || op == OP_MASKMOVDQU || op == OP_VMASKMOVDQU;
     if (masked && (guest->addr & PAGE_MASK) == (host->addr & PAGE_MASK))
         host->addr = guest->addr;
     if (host->vector == VEC_PF && (i64)host->addr < 0)
@@ -303,12 +373,14 @@ static void run_case(struct guest *g, const struct test_case *t, u64 seed, struc
     if (!memory)
         for (unsigned k = 0; k < NATIVE_DATA_LEN; k++)
             if (native[k] != guest_data(g)[k]) {
-                printf("    memory at %#x: guest %02x, host %02x\n", (unsigned)NATIVE_DATA + k, guest_data(g)[k], native[k]);
+                printf("    memory at %#x: guest %02x, host %02x\n", (unsigned)NATIVE_DATA + k,
+                       guest_data(g)[k], native[k]);
                 break;
             }
 }
 
-static void run_encoding(struct guest *g, const struct encoding *e, unsigned rounds, u64 *seed, struct tally *n)
+static void run_encoding(struct guest *g, const struct encoding *e, unsigned rounds, u64 *seed,
+                         struct tally *n)
 {
     struct test_case t;
     for (unsigned k = 0; k < rounds; k++) {
@@ -360,8 +432,9 @@ int main(int argc, char **argv)
         if (n.shown[op] > 2)
             printf("%s: %u differences in %u cases\n", op_name((enum op)op), n.shown[op], n.per_op[op]);
     }
-    printf("%llu cases, %llu of them faults, %llu differences, %u operations without a case\n", (unsigned long long)n.cases,
-           (unsigned long long)n.faults, (unsigned long long)n.differences, unmet);
+    printf("%llu cases, %llu of them faults, %llu differences, %u operations without a case\n",
+           (unsigned long long)n.cases, (unsigned long long)n.faults, (unsigned long long)n.differences,
+           unmet);
     guest_destroy(&g);
     return n.differences || unmet;
 }

@@ -57,7 +57,10 @@ static void jumps(struct rig *r)
     CHECK(op_jmp_far(c, GDT_CODE0_64, 0x6000, 4, NEXT_RIP));
     CHECK(c->code_size == 8);
     EXPECT_FAULT(r, op_jmp_far(c, GDT_CODE0_64, 0x800000000000, 8, NEXT_RIP), VEC_GP, 0);
-    EXPECT_FAULT(r, op_jmp_far(c, GDT_CODE0, 0x100000000, 8, NEXT_RIP), VEC_GP, 0);
+    rig_gdt(r, GDT_A, rig_desc(0, 0xfff, A_CODE | SEG_DB)); /* the offset is cut to 32 bits first */
+    EXPECT_FAULT(r, op_jmp_far(c, GDT_A, 0x100001000, 8, NEXT_RIP), VEC_GP, 0);
+    CHECK(op_jmp_far(c, GDT_A, 0x100000ff0, 8, NEXT_RIP) && c->rip == 0xff0 && c->code_size == 4);
+    CHECK(op_jmp_far(c, GDT_CODE0_64, 0x6000, 4, NEXT_RIP));
     rig_gdt(r, GDT_A, rig_desc(0, 0xfffff, A_CODE | A_LONG | A_BIG)); /* L and D */
     EXPECT_FAULT(r, op_jmp_far(c, GDT_A, 0, 8, NEXT_RIP), VEC_GP, GDT_A);
     EXPECT_FAULT(r, op_jmp_far(c, GDT_TSS_B, 0, 8, NEXT_RIP), VEC_GP, GDT_TSS_B);
@@ -91,6 +94,15 @@ static void calls(struct rig *r)
     CHECK_EQ(rig_get(r, RIG_STACK0 - 16, 8), NEXT_RIP);
     CHECK(op_ret_far(c, 8, 0));
     CHECK_EQ(c->gpr[RSP].q, RIG_STACK0);
+    /* to compatibility mode: pushes through SS, the upper half of RSP is dropped */
+    c->gpr[RSP].q = RIG_STACK0 | 0x500000000;
+    c->seg[SEG_SS].base = 0x100;
+    CHECK(op_call_far(c, GDT_CODE0, 0x1234, 8, NEXT_RIP) && c->code_size == 4);
+    CHECK_EQ(c->gpr[RSP].q, RIG_STACK0 - 16);
+    CHECK_EQ(rig_get(r, RIG_STACK0 + 0x100 - 16, 8), NEXT_RIP);
+    CHECK(op_call_far(c, GDT_CODE0_64, 0x1234, 4, NEXT_RIP) && c->code_size == 8); /* and back: no base */
+    CHECK_EQ(c->gpr[RSP].q, RIG_STACK0 - 24);
+    CHECK_EQ(rig_get(r, RIG_STACK0 - 24, 4), NEXT_RIP);
     c->gpr[RSP].q = 0x800000000000 - 8; /* the second item is not canonical */
     EXPECT_FAULT(r, op_ret_far(c, 8, 0), VEC_SS, 0);
     c->gpr[RSP].q = 0x800000000000 - 4;
@@ -328,7 +340,7 @@ static void iret_long(struct rig *r)
     } bad[] = {
         {0x800000000000, GDT_CODE3_64 | 3, GDT_DATA3 | 3, VEC_GP, 0},
         {0x800000000000, GDT_CODE0_64, 0, VEC_GP, 0},
-        {0x100000000, GDT_CODE3 | 3, GDT_DATA3 | 3, VEC_GP, 0},
+        {0x100001000, GDT_B | 3, GDT_DATA3 | 3, VEC_GP, 0},   /* beyond the limit as 32 bits */
         {0x5000, GDT_CODE3_64 | 3, 3, VEC_GP, 0},             /* null SS at CPL 3 */
         {0x5000, GDT_CODE0, 0, VEC_GP, 0},                    /* null SS for compatibility mode */
         {0x5000, GDT_CODE0_64, GDT_DATA3, VEC_GP, GDT_DATA3}, /* SS is checked at the same level too */
@@ -336,6 +348,7 @@ static void iret_long(struct rig *r)
     };
     rig_reset(r, true, 0);
     rig_gdt(r, GDT_A, rig_desc(0, 0xfffff, A_CODE | A_3 | SEG_L | SEG_DB));
+    rig_gdt(r, GDT_B, rig_desc(0, 0xfff, A_CODE | A_3 | SEG_DB));
     for (unsigned k = 0; k < ARRAY_LEN(bad); k++) {
         c->gpr[RSP].q = top;
         STACK(r, top, 8, bad[k].rip, bad[k].cs, 2, RIG_STACK3, bad[k].ss);

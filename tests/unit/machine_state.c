@@ -29,10 +29,22 @@ static void save(struct vm *vm, struct buffer *b)
         CHECK_STR(e.text, "");
 }
 
+/* The 40 bytes before AT, for a person: field names are among them. */
+static const char *printable(u8 *data, size_t at)
+{
+    u8 *from = data + (at > 40 ? at - 40 : 0);
+    for (u8 *p = from; p < data + at; p++)
+        if (*p < 0x20 || *p > 0x7e)
+            *p = '.';
+    return (const char *)from;
+}
+
 static void test_chips(struct vm *vm)
 {
     struct buffer first = {0}, cold = {0}, second = {0};
     struct error e = {0};
+    save(vm, &first);
+    CHECK_EQ(pc_restore(&vm->pc, &first, &e), STATUS_OK); /* chips that count lazily catch up with the clock */
     save(vm, &first);
     pc_reset(&vm->pc);
     save(vm, &cold);
@@ -42,7 +54,13 @@ static void test_chips(struct vm *vm)
     CHECK_EQ(first.pos, first.len);
     save(vm, &second);
     CHECK_EQ(second.len, first.len);
-    CHECK(second.len == first.len && !memcmp(second.data, first.data, first.len));
+    for (size_t i = 0; i < first.len && i < second.len; i++)
+        if (first.data[i] != second.data[i]) {
+            fprintf(stderr, "the restored state differs at byte %zu of %zu, behind \"%.40s\"\n", i, first.len,
+                    printable(first.data, i));
+            CHECK_EQ(second.data[i], first.data[i]);
+            break;
+        }
     buffer_free(&cold);
     buffer_free(&second);
 

@@ -106,15 +106,18 @@ INLINE void f_perm128(union xmm r[2], const union xmm *a, const union xmm *b, un
 }
 INLINE void f_permq(union xmm r[2], const union xmm *a UNUSED, const union xmm *b, unsigned imm)
 {
-    for (unsigned k = 0; k < 4; k++, imm >>= 2)
-        r[k >> 1].q[k & 1] = b[imm >> 1 & 1].q[imm & 1];
+    xmm_set(&r[0], b[imm >> 1 & 1].q[imm & 1], b[imm >> 3 & 1].q[imm >> 2 & 1]);
+    xmm_set(&r[1], b[imm >> 5 & 1].q[imm >> 4 & 1], b[imm >> 7].q[imm >> 6 & 1]);
 }
 INLINE void f_permd(union xmm r[2], const union xmm *a, const union xmm *b, unsigned imm UNUSED)
 {
-    for (unsigned k = 0; k < 8; k++) {
-        u32 from = a[k >> 2].d[k & 3] & 7;
-        r[k >> 2].d[k & 3] = b[from >> 2].d[from & 3];
+    u64 q[4];
+    for (unsigned k = 0; k < 4; k++) {
+        u32 low = a[k >> 1].d[2 * k & 3] & 7, high = a[k >> 1].d[(2 * k & 3) + 1] & 7;
+        q[k] = b[low >> 2].d[low & 3] | (u64)b[high >> 2].d[high & 3] << 32;
     }
+    xmm_set(&r[0], q[0], q[1]);
+    xmm_set(&r[1], q[2], q[3]);
 }
 PERMUTE(perm128, f_perm128)
 PERMUTE(permq, f_permq)

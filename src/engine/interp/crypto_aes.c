@@ -39,20 +39,6 @@ static const u8 sbox_inverse[256] = {
     0x17, 0x2b, 0x04, 0x7e, 0xba, 0x77, 0xd6, 0x26, 0xe1, 0x69, 0x14, 0x63, 0x55, 0x21, 0x0c, 0x7d,
 };
 
-#if defined(__x86_64__)
-typedef u64 host_vector __attribute__((vector_size(16), may_alias));
-#define HOST_HAS(feature) __builtin_cpu_supports(feature)
-#define HOST_BINARY(insn)                                                                                    \
-    do {                                                                                                     \
-        host_vector v = *(const host_vector *)a;                                                             \
-        __asm__(insn " %1, %0" : "+x"(v) : "m"(*b));                                                         \
-        *(host_vector *)r = v;                                                                               \
-    } while (0)
-#else
-#define HOST_HAS(feature) false
-#define HOST_BINARY(insn) (void)0
-#endif
-
 /* The state is column-major: byte 4 c + r is row r, column c. */
 static void shift_rows(u8 out[16], const u8 in[16], const u8 box[256], unsigned step)
 {
@@ -110,7 +96,7 @@ static void aes_decrypt(union xmm *r, const union xmm *a, const union xmm *key, 
     KERNEL(name)                                                                                             \
     {                                                                                                        \
         if (HOST_HAS("aes"))                                                                                 \
-            HOST_BINARY(#name);                                                                              \
+            HOST_BINARY(name);                                                                               \
         else                                                                                                 \
             slow(r, a, b, last);                                                                             \
     }
@@ -148,15 +134,12 @@ static void clmul(union xmm *r, u64 x, u64 y)
 KERNEL(pclmulqdq)
 {
     union xmm x = {.q = {a->q[imm & 1]}}, y = {.q = {b->q[imm >> 4 & 1]}};
-    if (HOST_HAS("pclmul")) {
-#if defined(__x86_64__)
-        host_vector v = *(const host_vector *)&x;
-        __asm__("pclmulqdq $0, %1, %0" : "+x"(v) : "m"(y));
-        *(host_vector *)r = v;
-#endif
-    } else {
+    a = &x;
+    b = &y;
+    if (HOST_HAS("pclmul"))
+        HOST_BINARY(pclmullqlqdq); /* low by low */
+    else
         clmul(r, x.q[0], y.q[0]);
-    }
 }
 
 /* VEX.256 forms of these are VAES and VPCLMULQDQ, which are not offered. */

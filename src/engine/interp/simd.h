@@ -91,6 +91,18 @@ INLINE void xmm_put(struct cpu *c, unsigned n, const union xmm *r)
     memcpy(XMM(c, n), r, 16);
 }
 
+/* Both halves at once: a 16-byte load that follows two 8-byte stores would wait for them. */
+typedef u64 xmm_vector __attribute__((vector_size(16), may_alias));
+INLINE void xmm_set(union xmm *r, u64 low, u64 high)
+{
+    *(xmm_vector *)r = (xmm_vector){low, high};
+}
+
+INLINE u128 xmm_wide(const union xmm *s)
+{
+    return s->q[0] | (u128)s->q[1] << 64;
+}
+
 INLINE void avx_zero_upper(struct cpu *c, unsigned n)
 {
     memset(c->fpu.ymm[n] + 16, 0, 16);
@@ -193,6 +205,20 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
             r->f[k] = (T)(expr);                                                                             \
         }                                                                                                    \
     }
+
+/* Inside a kernel: the host's own instruction does it, R = A op B, where the host is known to have it. */
+#if defined(__x86_64__)
+#define HOST_HAS(feature) __builtin_cpu_supports(feature)
+#define HOST_BINARY(mnemonic)                                                                                \
+    do {                                                                                                     \
+        xmm_vector v = *(const xmm_vector *)a;                                                               \
+        __asm__(#mnemonic " %1, %0" : "+x"(v) : "m"(*b));                                                    \
+        *(xmm_vector *)r = v;                                                                                \
+    } while (0)
+#else
+#define HOST_HAS(feature)     false
+#define HOST_BINARY(mnemonic) (void)0
+#endif
 
 /* Handlers out of kernels. Legacy: rd = K(rd, source). VEX: rd = K(rv, source). LEN: bytes of the memory
  * operand. Each RM macro makes the general handler NAME and the plain one NAMEp. */

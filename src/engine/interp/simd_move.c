@@ -122,8 +122,7 @@ MOV_ROWS(MOVNTDQA, a)
         u64 v = 0;                                                                                           \
         CHECK(kind);                                                                                         \
         TRY(c, i, simd_load(c, i, &v, N));                                                                   \
-        XMM(c, i->rd)->q[0] = v;                                                                             \
-        XMM(c, i->rd)->q[1] = 0;                                                                             \
+        xmm_set(XMM(c, i->rd), v, 0);                                                                        \
         after;                                                                                               \
         NEXT(c, i);                                                                                          \
     }                                                                                                        \
@@ -134,8 +133,7 @@ MOV_ROWS(MOVNTDQA, a)
         if (UNLIKELY(!p || !kind##_ok(c)))                                                                   \
             return name(c, i);                                                                               \
         memcpy(&v, p, N);                                                                                    \
-        XMM(c, i->rd)->q[0] = v;                                                                             \
-        XMM(c, i->rd)->q[1] = 0;                                                                             \
+        xmm_set(XMM(c, i->rd), v, 0);                                                                        \
         after;                                                                                               \
         NEXT(c, i);                                                                                          \
     }
@@ -170,28 +168,23 @@ STORE_PART(vstore_high, avx, 8, 8)
 
 KERNEL(merge4)
 {
-    *r = *a;
-    r->d[0] = b->d[0];
+    xmm_set(r, (a->q[0] & ~0xffffffffull) | b->d[0], a->q[1]);
 }
 KERNEL(merge8) /* low from b, high from a: MOVSD, MOVLPS */
 {
-    r->q[0] = b->q[0];
-    r->q[1] = a->q[1];
+    xmm_set(r, b->q[0], a->q[1]);
 }
 KERNEL(high_from_low) /* MOVLHPS, MOVHPS */
 {
-    r->q[0] = a->q[0];
-    r->q[1] = b->q[0];
+    xmm_set(r, a->q[0], b->q[0]);
 }
 KERNEL(low_from_high) /* MOVHLPS */
 {
-    r->q[0] = b->q[1];
-    r->q[1] = a->q[1];
+    xmm_set(r, b->q[1], a->q[1]);
 }
 KERNEL(zext8) /* MOVQ xmm, xmm */
 {
-    r->q[0] = b->q[0];
-    r->q[1] = 0;
+    xmm_set(r, b->q[0], 0);
 }
 
 SSE_RR(merge4_rr, merge4)
@@ -227,7 +220,7 @@ SIMD_ROW(VMOVLPD, {NULL, LOAD(vmovlps_rm), STORES(vstore8)})
 /* MOVDDUP, MOVSHDUP, MOVSLDUP */
 KERNEL(movddup)
 {
-    r->q[0] = r->q[1] = b->q[0];
+    xmm_set(r, b->q[0], b->q[0]);
 }
 KERNEL(movshdup)
 {
@@ -262,9 +255,7 @@ enum { GPR_NONE, GPR_SOURCE, GPR_DESTINATION };
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
         CHECK(check);                                                                                        \
-        union xmm *d = XMM(c, i->rd);                                                                        \
-        d->q[0] = c->gpr[i->rs].part;                                                                        \
-        d->q[1] = 0;                                                                                         \
+        xmm_set(XMM(c, i->rd), c->gpr[i->rs].part, 0);                                                       \
         after;                                                                                               \
         NEXT(c, i);                                                                                          \
     }
@@ -365,8 +356,7 @@ SIMD_HANDLER(movq2dq)
     CHECK(mmx);
     u64 v = MM(c, i->rs)->q[0];
     mmx_enter(c);
-    XMM(c, i->rd)->q[0] = v;
-    XMM(c, i->rd)->q[1] = 0;
+    xmm_set(XMM(c, i->rd), v, 0);
     NEXT(c, i);
 }
 

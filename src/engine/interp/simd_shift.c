@@ -96,9 +96,8 @@ SHIFT_OPS(PSRAD, psrad)
 /* Bytes. The source is A for the legacy form (rd), B for VEX's (rs). */
 INLINE void shift_bytes(union xmm *r, const union xmm *s, unsigned count, bool left)
 {
-    union xmm wide[3] = {{{0}}, *s, {{0}}};
-    unsigned off = count < 16 ? count : 16;
-    memcpy(r, wide[0].b + (left ? 16 - off : 16 + off), 16);
+    u128 v = count > 15 ? 0 : left ? xmm_wide(s) << 8 * count : xmm_wide(s) >> 8 * count;
+    xmm_set(r, (u64)v, (u64)(v >> 64));
 }
 KERNEL(pslldq)
 {

@@ -2,42 +2,47 @@
  * sign and zero extension. SDM vol. 2, chapter 4. */
 #include "engine/interp/simd.h"
 
-/* Shuffles. */
+/* Shuffles. Two lanes of 32, four of 16 bits, chosen by the immediate. */
+INLINE u64 two_of(const union xmm *s, unsigned imm)
+{
+    return s->d[imm & 3] | (u64)s->d[imm >> 2 & 3] << 32;
+}
+INLINE u64 four_of(const u16 *w, unsigned imm)
+{
+    return w[imm & 3] | (u64)w[imm >> 2 & 3] << 16 | (u64)w[imm >> 4 & 3] << 32 | (u64)w[imm >> 6 & 3] << 48;
+}
 KERNEL(pshufd)
 {
-    for (unsigned k = 0; k < 4; k++)
-        r->d[k] = b->d[imm >> 2 * k & 3];
+    xmm_set(r, two_of(b, imm), two_of(b, imm >> 4));
 }
 KERNEL(pshufw)
 {
-    for (unsigned k = 0; k < 4; k++)
-        r->w[k] = b->w[imm >> 2 * k & 3];
+    r->q[0] = four_of(b->w, imm);
 }
 KERNEL(pshuflw)
 {
-    k_pshufw(r, a, b, 8, imm);
-    r->q[1] = b->q[1];
+    xmm_set(r, four_of(b->w, imm), b->q[1]);
 }
 KERNEL(pshufhw)
 {
-    r->q[0] = b->q[0];
-    for (unsigned k = 0; k < 4; k++)
-        r->w[4 + k] = b->w[4 + (imm >> 2 * k & 3)];
+    xmm_set(r, b->q[0], four_of(b->w + 4, imm));
 }
 KERNEL(pshufb)
 {
+    if (n == 16 && HOST_HAS("ssse3")) {
+        HOST_BINARY(pshufb);
+        return;
+    }
     for (unsigned k = 0; k < n; k++)
         r->b[k] = b->b[k] & 0x80 ? 0 : a->b[b->b[k] & (n - 1)];
 }
 KERNEL(shufps)
 {
-    for (unsigned k = 0; k < 4; k++)
-        r->d[k] = (k < 2 ? a : b)->d[imm >> 2 * k & 3];
+    xmm_set(r, two_of(a, imm), two_of(b, imm >> 4));
 }
 KERNEL(shufpd)
 {
-    r->q[0] = a->q[imm & 1];
-    r->q[1] = b->q[imm >> 1 & 1];
+    xmm_set(r, a->q[imm & 1], b->q[imm >> 1 & 1]);
 }
 SIMD_OP(PSHUFD, pshufd)
 SIMD_OP(PSHUFLW, pshuflw)
@@ -52,11 +57,17 @@ SIMD_ROW(PSHUFW, {NULL}, {pshufw_rr, pshufw_rm})
 /* VPERMILPS, VPERMILPD by immediate are unary; by register the control is the second source. */
 KERNEL(permilpd_imm)
 {
-    r->q[0] = b->q[imm & 1];
-    r->q[1] = b->q[imm >> 1 & 1];
+    xmm_set(r, b->q[imm & 1], b->q[imm >> 1 & 1]);
 }
-LANES(permilps, u32, d, a->d[y & 3])
-LANES(permilpd, u64, q, a->q[y >> 1 & 1])
+KERNEL(permilps)
+{
+    xmm_set(r, a->d[b->d[0] & 3] | (u64)a->d[b->d[1] & 3] << 32,
+            a->d[b->d[2] & 3] | (u64)a->d[b->d[3] & 3] << 32);
+}
+KERNEL(permilpd)
+{
+    xmm_set(r, a->q[b->q[0] >> 1 & 1], a->q[b->q[1] >> 1 & 1]);
+}
 VEX_RR_IMM(vpermilps_rri, pshufd, 0)
 VEX_RM_IMM(vpermilps_rmi, pshufd, 0)
 VEX_RR_IMM(vpermilpd_rri, permilpd_imm, 2)
@@ -135,10 +146,16 @@ SIMD_OP(PACKUSDW, packusdw)
 /* N bytes of A:B from byte imm on. */
 KERNEL(palignr)
 {
-    u8 both[48] = {0};
-    memcpy(both, b->b, n);
-    memcpy(both + n, a->b, n);
-    memcpy(r->b, both + (imm < 2 * n ? imm : 2 * n), n);
+    if (n == 8) {
+        u128 both = (u128)a->q[0] << 64 | b->q[0];
+        r->q[0] = imm < 16 ? (u64)(both >> 8 * imm) : 0;
+    } else if (imm < 16) {
+        u128 low = xmm_wide(b) >> 8 * imm, high = imm ? xmm_wide(a) << (128 - 8 * imm) : 0;
+        xmm_set(r, (u64)(low | high), (u64)((low | high) >> 64));
+    } else {
+        u128 v = imm < 32 ? xmm_wide(a) >> 8 * (imm - 16) : 0;
+        xmm_set(r, (u64)v, (u64)(v >> 64));
+    }
 }
 SIMD_OP_MMX(PALIGNR, palignr, 8)
 
