@@ -1,4 +1,5 @@
-/* The library in one page: boots KERNEL (a Linux bzImage, a PVH or a Multiboot ELF) and copies its serial port to standard output.
+/* The library in one page: boots KERNEL (a Linux bzImage, a PVH or a Multiboot ELF) and copies its serial
+ * port to standard output.
  *
  *     cc boot.c -ltrine -lZydis -lpthread        boot KERNEL */
 #include <stdio.h>

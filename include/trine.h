@@ -42,6 +42,12 @@ enum trine_serial {
     TRINE_SERIAL_CALLBACK
 };
 
+/* A snapshot to be written when virtual time reaches COUNT instructions, as an input log counts them. */
+struct trine_save {
+    const char *path;
+    uint64_t count;
+};
+
 /* Zero-initialise, then trine_config_init. Strings are borrowed until trine_destroy. */
 struct trine_config {
     const char *engine;  /* "auto", "interp", ... */
@@ -62,6 +68,9 @@ struct trine_config {
         *input_log; /* virtual time: console input taken at recorded instruction counts (COUNT HEX lines) */
     const char *record_input; /* real or virtual time: where to write such a log */
     double max_time_s;        /* 0: none */
+    const char *restore;            /* virtual time: start from this snapshot; then `kernel` may be null */
+    const struct trine_save *saves; /* virtual time: counts never fall; borrowed until trine_destroy */
+    unsigned saves_n;
     bool reboot;
     bool quiet;
 };

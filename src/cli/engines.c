@@ -26,4 +26,5 @@ static void engines_help(void)
            "is the engine that `trine run` takes.\n");
 }
 
-const struct verb verb_engines = {"engines", "lists the engines, and which can run here", engines_run, engines_help};
+const struct verb verb_engines = {"engines", "lists the engines, and which can run here", engines_run,
+                                  engines_help};

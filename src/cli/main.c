@@ -43,7 +43,8 @@ static int print_help(void)
     return finish_output();
 }
 
-/* A standard descriptor that is closed would be given to the next file that is opened, and the guest's console with it. */
+/* A standard descriptor that is closed would be given to the next file that is opened, and the guest's
+ * console with it. */
 static bool standard_descriptors(void)
 {
     for (int fd = 0; fd <= 2; fd++)

@@ -1,5 +1,5 @@
-/* The table of `trine run`'s options: parsing, checking and --help come from it. Options of the contract that are not built take their neutral
- * value and no other. */
+/* The table of `trine run`'s options: parsing, checking and --help come from it. Options of the contract that
+ * are not built take their neutral value and no other. */
 #include "cli/options.h"
 
 #include <stdio.h>
@@ -32,7 +32,8 @@ static bool one_of(const char *value, const char *const *list)
 }
 
 /* VALUE must be in BUILT, or is told to be not built if it is in LATER. */
-static const char *choose(const char *value, const char *const *built, const char *const *later, const char *why)
+static const char *choose(const char *value, const char *const *built, const char *const *later,
+                          const char *why)
 {
     if (one_of(value, built))
         return NULL;
@@ -95,7 +96,10 @@ static const char *set_serial(struct run_options *o, const char *value)
     static const struct {
         const char *name;
         enum trine_serial kind;
-    } kinds[] = {{"stdio", TRINE_SERIAL_STDIO}, {"none", TRINE_SERIAL_NONE}, {"file:", TRINE_SERIAL_FILE}, {"unix:", TRINE_SERIAL_UNIX}};
+    } kinds[] = {{"stdio", TRINE_SERIAL_STDIO},
+                 {"none", TRINE_SERIAL_NONE},
+                 {"file:", TRINE_SERIAL_FILE},
+                 {"unix:", TRINE_SERIAL_UNIX}};
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         size_t n = strlen(kinds[i].name);
         bool path = kinds[i].name[n - 1] == ':';
@@ -128,36 +132,74 @@ static const char *set_seed(struct run_options *o, const char *value)
     return value_u64(value, &o->config.seed) ? NULL : "not a number of 64 bits";
 }
 
-static const char *set_rtc(struct run_options *o, const char *value)
+/* Cuts the argument at its last @, in place: the path is borrowed. */
+static const char *set_save(struct run_options *o, const char *value)
 {
-    return value_date(value, &o->config.rtc) ? NULL : "not a date: YYYY-MM-DD, YYYY-MM-DDTHH:MM:SS or @SECONDS, 1970 to 2254";
+    char *at = strrchr(value, '@');
+    if (o->config.saves_n == OPTIONS_SAVES)
+        return "more snapshots than one run may write (64)";
+    struct trine_save *s = &o->saves[o->config.saves_n];
+    if (!at || at == value || !value_u64(at + 1, &s->count))
+        return "not FILE@COUNT";
+    if (s != o->saves && s->count < s[-1].count)
+        return "its count is less than that of the --save before";
+    *at = 0;
+    s->path = value;
+    o->config.saves = o->saves;
+    o->config.saves_n++;
+    return NULL;
 }
 
-#define AT(m)         .offset = offsetof(struct run_options, m)
+static const char *set_rtc(struct run_options *o, const char *value)
+{
+    return value_date(value, &o->config.rtc)
+               ? NULL
+               : "not a date: YYYY-MM-DD, YYYY-MM-DDTHH:MM:SS or @SECONDS, 1970 to 2254";
+}
+
+#define AT(m) .offset = offsetof(struct run_options, m)
 #define NEVER_BUILT(n, a, v) {.name = (n), .arg = (a), .neutral = (v)}
 
 static const struct option options[] = {
-    {"engine", "auto|interp", "what executes the guest; auto (default): the fastest usable here", .set = set_engine},
+    {"engine", "auto|interp", "what executes the guest; auto (default): the fastest usable here",
+     .set = set_engine},
     {"machine", "pc", "the machine; default pc", .set = set_machine},
     {"cpus", "1", "number of vCPUs", .set = set_cpus},
     {"cpu", "v1|v2", "x86-64 level that CPUID offers; default v2", .set = set_cpu},
-    {"memory", "SIZE", "bytes, or with K, M or G; default 512M; allocated when it is touched", .set = set_memory},
+    {"memory", "SIZE", "bytes, or with K, M or G; default 512M; allocated when it is touched",
+     .set = set_memory},
     {"kernel", "FILE", "a Linux bzImage, a Multiboot kernel or an ELF with a PVH note", AT(config.kernel)},
-    {"initrd", "FILE", "initial RAM disk; Multiboot: modules, `FILE ARGUMENTS,FILE ARGUMENTS,...`\n(a comma in a name is written twice)",
+    {"initrd", "FILE",
+     "initial RAM disk; Multiboot: modules, `FILE ARGUMENTS,FILE ARGUMENTS,...`\n"
+     "(a comma in a name is written twice)",
      AT(config.initrd)},
     {"append", "TEXT", "the kernel's command line", AT(config.append)},
     {"serial", "stdio|none|file:PATH|unix:PATH",
-     "the first serial port; default stdio. On a terminal Ctrl-A x ends the VM,\nCtrl-A h lists the rest. unix: listens, one client at a time", .set = set_serial},
-    {"debug-exit", NULL, "port 0xf4: writing V ends the VM with exit status (V << 1) | 1", AT(config.debug_exit)},
+     "the first serial port; default stdio. On a terminal Ctrl-A x ends the VM,\n"
+     "Ctrl-A h lists the rest. unix: listens, one client at a time",
+     .set = set_serial},
+    {"debug-exit", NULL, "port 0xf4: writing V ends the VM with exit status (V << 1) | 1",
+     AT(config.debug_exit)},
     {"testdev", NULL, "the ports and the memory of QEMU's pc-testdev, for test kernels", AT(config.testdev)},
     {"reboot", NULL, "reset instead of ending when the guest resets", AT(config.reboot)},
-    {"time", "real|virtual", "virtual: time advances with executed instructions, a run repeats exactly,\nand console input comes from --input-log alone",
+    {"time", "real|virtual",
+     "virtual: time advances with executed instructions, a run repeats exactly,\n"
+     "and console input comes from --input-log alone",
      .set = set_time},
     {"seed", "N", "--time virtual: where random numbers start from; default 0", .set = set_seed},
-    {"rtc", "DATE", "--time virtual: the date it starts with (UTC): YYYY-MM-DD[THH:MM:SS] or\n@SECONDS; default 2000-01-01", .set = set_rtc},
+    {"rtc", "DATE",
+     "--time virtual: the date it starts with (UTC): YYYY-MM-DD[THH:MM:SS] or\n"
+     "@SECONDS; default 2000-01-01",
+     .set = set_rtc},
     {"input-log", "FILE", "--time virtual: console input, lines `COUNT HEXBYTES`", AT(config.input_log)},
     {"record-input", "FILE", "write such a log of the console input", AT(config.record_input)},
-    {"max-time", "SECONDS", "end the VM after so long on the host's clock (exit status 124)", .set = set_max_time},
+    {"save", "FILE@COUNT",
+     "--time virtual: write a snapshot when COUNT instructions are reached, and go\non; may be repeated, with rising counts",
+     .set = set_save},
+    {"restore", "FILE", "--time virtual: start from a snapshot; --kernel is not needed then",
+     AT(config.restore)},
+    {"max-time", "SECONDS", "end the VM after so long on the host's clock (exit status 124)",
+     .set = set_max_time},
     {"stats", "FILE", "a JSON report at the end", AT(stats)},
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
     NEVER_BUILT("firmware", "FILE", NULL),
@@ -165,7 +207,6 @@ static const struct option options[] = {
     NEVER_BUILT("cdrom", "FILE", NULL),
     NEVER_BUILT("net", "KIND", "none"),
     NEVER_BUILT("display", "KIND", "none"),
-    NEVER_BUILT("restore", "FILE", NULL),
     NEVER_BUILT("qmp", "ADDR", NULL),
     NEVER_BUILT("screenshot", "FILE", NULL),
     NEVER_BUILT("irqchip", "KIND", "user"),
@@ -223,7 +264,9 @@ static bool option_take(struct run_options *o, int argc, char **argv, int *i)
         }
         value = argv[++*i];
     }
-    const char *why = opt->arg && !*value && opt->offset != offsetof(struct run_options, config.append) ? "empty" : option_set(o, opt, value);
+    const char *why = opt->arg && !*value && opt->offset != offsetof(struct run_options, config.append)
+                          ? "empty"
+                          : option_set(o, opt, value);
     if (why)
         complain("--%s%s%s: %s", opt->name, value ? " " : "", value ? value : "", why);
     return !why;
@@ -233,8 +276,13 @@ static bool option_take(struct run_options *o, int argc, char **argv, int *i)
 static bool options_check(const struct run_options *o)
 {
     const struct trine_config *c = &o->config;
-    if (!c->kernel) {
+    if (!c->kernel && !c->restore) {
         complain("--kernel: none given, and starting without one (firmware) is not built in");
+        return false;
+    }
+    if ((c->restore || c->saves_n) && c->time != TRINE_TIME_VIRTUAL) {
+        complain("--%s %s: needs --time virtual", c->restore ? "restore" : "save",
+                 c->restore ? c->restore : c->saves[0].path);
         return false;
     }
     if (c->input_log && c->time != TRINE_TIME_VIRTUAL) {

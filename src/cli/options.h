@@ -4,9 +4,12 @@
 
 #include "trine.h"
 
+#define OPTIONS_SAVES 64
+
 struct run_options {
     struct trine_config config;
     const char *stats; /* null: no report */
+    struct trine_save saves[OPTIONS_SAVES];
 };
 
 /* Sets *O from the arguments; false: wrong usage, and the reason is printed. */

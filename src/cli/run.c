@@ -33,12 +33,9 @@ static int end_status(const struct trine_result *r, int signal, bool quiet)
 static const char *end_name(enum trine_end end)
 {
     static const char *const names[] = {
-        [TRINE_END_POWEROFF] = "poweroff",
-        [TRINE_END_RESET] = "reset",
-        [TRINE_END_TRIPLE_FAULT] = "triple-fault",
-        [TRINE_END_DEBUG_EXIT] = "debug-exit",
-        [TRINE_END_MAX_TIME] = "max-time",
-        [TRINE_END_STOPPED] = "stopped",
+        [TRINE_END_POWEROFF] = "poweroff",         [TRINE_END_RESET] = "reset",
+        [TRINE_END_TRIPLE_FAULT] = "triple-fault", [TRINE_END_DEBUG_EXIT] = "debug-exit",
+        [TRINE_END_MAX_TIME] = "max-time",         [TRINE_END_STOPPED] = "stopped",
         [TRINE_END_HALTED_FOREVER] = "halted",
     };
     return names[end];
@@ -99,8 +96,10 @@ static void run_help(void)
     printf("Usage: trine run [OPTION]... --kernel FILE\n\n"
            "Starts a virtual machine. An option's value follows it or stands behind a `=`.\n\n");
     options_help();
-    printf("\nExit status: 0 the guest powered off; 1 it reset or triple-faulted; 2 wrong usage; 3 the host failed (file,\n"
-           "memory, permission); 4 the engine cannot run here; 124 --max-time is over; 128 + N ended by signal N;\n"
+    printf("\nExit status: 0 the guest powered off; 1 it reset or triple-faulted; 2 wrong usage; 3 the host "
+           "failed (file,\n"
+           "memory, permission); 4 the engine cannot run here; 124 --max-time is over; 128 + N ended by "
+           "signal N;\n"
            "with --debug-exit what the guest chose.\n");
 }
 

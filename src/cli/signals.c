@@ -1,8 +1,10 @@
-/* One thread waits for the signals that other programs send, so that nothing but the crash handler runs in a handler's context.
+/* One thread waits for the signals that other programs send, so that nothing but the crash handler runs in a
+ * handler's context.
  *
- *   TERM HUP INT QUIT   stop the VM; it is flushed, the terminal restored, exit status 128 + signal. A second one ends the process at once
- *   TSTP, then CONT     terminal restored, process stopped; terminal raw again
- *   SEGV BUS ILL FPE ABRT TRAP SYS   a fault of ours: terminal restored, then whatever happened before we were here */
+ *   TERM HUP INT QUIT   stop the VM; it is flushed, the terminal restored, exit status 128 + signal. A second
+ * one ends the process at once TSTP, then CONT     terminal restored, process stopped; terminal raw again
+ *   SEGV BUS ILL FPE ABRT TRAP SYS   a fault of ours: terminal restored, then whatever happened before we
+ * were here */
 #include "cli/signals.h"
 
 #include <errno.h>
@@ -17,7 +19,8 @@
 static const int waited[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT};
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
 
-/* The default action is back (SA_RESETHAND): an instruction that faulted faults again, anything else is raised again. */
+/* The default action is back (SA_RESETHAND): an instruction that faulted faults again, anything else is
+ * raised again. */
 static void on_crash(int sig, siginfo_t *info, void *context)
 {
     (void)context;

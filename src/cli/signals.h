@@ -16,8 +16,9 @@ struct signals {
     int caught;          /* under lock: the signal that ended it, or 0 */
 };
 
-/* Before any other thread exists: from here on SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP and SIGCONT are the business of a thread of its own, SIGPIPE is
- * ignored, and a crash gives the terminal back. False: the reason is printed. */
+/* Before any other thread exists: from here on SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP and SIGCONT are the
+ * business of a thread of its own, SIGPIPE is ignored, and a crash gives the terminal back. False: the reason
+ * is printed. */
 bool signals_start(struct signals *s);
 /* VM is the one to stop from now on; null: none, a signal ends the process. */
 void signals_watch(struct signals *s, struct trine_vm *vm);

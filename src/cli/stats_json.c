@@ -1,4 +1,5 @@
-/* A JSON emitter as small as the report needs: objects, strings of ours, numbers, null. Keys are only ever added. */
+/* A JSON emitter as small as the report needs: objects, strings of ours, numbers, null. Keys are only ever
+ * added. */
 #include "cli/stats_json.h"
 
 #include <inttypes.h>

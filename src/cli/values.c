@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#define DATE_MAX  INT64_C(8993721600) /* 2255-01-01: nanoseconds since 1970 must fit into 63 bits */
+#define DATE_MAX    INT64_C(8993721600) /* 2255-01-01: nanoseconds since 1970 must fit into 63 bits */
 #define SECONDS_MAX 86400e6
 
 /* The number at TEXT, which must begin with a digit; null when it has none or does not fit. */

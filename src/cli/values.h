@@ -1,4 +1,5 @@
-/* The values that options take, strictly: the whole text must be one. Each returns false and leaves *V alone when it is not. */
+/* The values that options take, strictly: the whole text must be one. Each returns false and leaves *V alone
+ * when it is not. */
 #ifndef CLI_VALUES_H
 #define CLI_VALUES_H
 

@@ -84,6 +84,12 @@ static bool alignment_ok(struct cpu *c, u64 lin, unsigned len, unsigned acc)
     return !(lin & (align - 1)) || cpu_raise_error(c, VEC_AC, 0);
 }
 
+/* Addresses wrap at 4 GiB outside 64-bit mode, but for the system tables of IA-32e mode, which lie anywhere. */
+static u64 wrap(const struct cpu *c, u64 lin, unsigned acc)
+{
+    return c->code_size == 8 || (acc & ACC_IMPLICIT && cpu_long_mode(c)) ? lin : (u32)lin;
+}
+
 /* Splits [lin, lin + len) at the page border; the second part's length is 0 when there is none. */
 static bool translate_span(struct cpu *c, u64 lin, unsigned len, unsigned acc, struct place p[2],
                            unsigned *first)
@@ -96,10 +102,7 @@ static bool translate_span(struct cpu *c, u64 lin, unsigned len, unsigned acc, s
         return false;
     if (*first == len)
         return true;
-    u64 second = lin + *first;
-    if (c->code_size != 8)
-        second = (u32)second;
-    return lin_translate(c, second, acc, &p[1]);
+    return lin_translate(c, wrap(c, lin + *first, acc), acc, &p[1]);
 }
 
 bool lin_read(struct cpu *c, u64 lin, void *buf, unsigned len, unsigned acc)
@@ -140,8 +143,6 @@ bool lin_probe(struct cpu *c, u64 lin, unsigned len, unsigned acc)
         if (len <= left)
             return true;
         len -= (unsigned)left;
-        lin += left;
-        if (c->code_size != 8)
-            lin = (u32)lin;
+        lin = wrap(c, lin + left, acc);
     }
 }

@@ -245,7 +245,8 @@ struct cpu {
     u64 shadow_at;  /* STI and MOV SS: no interrupt at the boundary where `icount` equals this; UINT64_MAX:
                        none */
     bool shadow_ss; /* that shadow came from MOV SS or POP SS: debug traps wait too */
-    u64 rep_at;          /* a REP instruction was left between two iterations at the boundary where `icount` equals this */
+    u64 rep_at;     /* a REP instruction was left between two iterations at the boundary where `icount` equals
+                       this */
     u64 pending_db; /* DR6 bits of a trap that is due at the next boundary */
     struct fault fault; /* valid while a function that returned false is being unwound */
     u8 sipi_vector;
@@ -253,7 +254,7 @@ struct cpu {
     /* Instructions retired. A REP iteration counts one, an instruction that faults counts zero. While an
      * engine runs, `icount` is exact only after the engine published it. */
     u64 icount;
-    i64 budget;          /* software engines: instructions that may still retire before they must look around */
+    i64 budget; /* software engines: instructions that may still retire before they must look around */
 
     u32 index;       /* vCPU number, initial APIC id */
     struct tlb *tlb; /* soft TLB of the software engines; a part of the machine, because guests can see it */

@@ -95,7 +95,8 @@ void cpu_deliver_fault(struct cpu *c)
 /* Delivers an interrupt that is no exception; what goes wrong becomes one. */
 static void event_deliver(struct cpu *c, u8 vector)
 {
-    /* RF keeps an instruction breakpoint on a REP instruction from firing again when it goes on (SDM vol. 3, 18.3.1.1). */
+    /* RF keeps an instruction breakpoint on a REP instruction from firing again when it goes on (SDM vol.
+     * 3, 18.3.1.1). */
     struct interrupt n = {.vector = vector, .ext = 1, .rip = c->rip, .rf = c->rep_at == c->icount};
     state_settle(c);
     if (interrupt_enter(c, &n) != TRANSFER_DONE)

@@ -378,6 +378,11 @@ static void i8254_reset(void *instance)
     irq_set(&p->irq0, false);
 }
 
+static void i8254_before_save(void *instance)
+{
+    update_irq0(instance);
+}
+
 static bool i8254_after_restore(void *instance)
 {
     struct i8254 *p = instance;
@@ -412,4 +417,4 @@ static const struct field_table i8254_table = {
     .name = "i8254", .version = 1, .fields = i8254_fields, .count = ARRAY_LEN(i8254_fields)};
 
 const struct device_ops i8254_ops = {
-    .fields = &i8254_table, .reset = i8254_reset, .after_restore = i8254_after_restore};
+    .fields = &i8254_table, .reset = i8254_reset, .before_save = i8254_before_save, .after_restore = i8254_after_restore};

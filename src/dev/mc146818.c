@@ -390,6 +390,11 @@ static void mc146818_reset(void *instance)
     update(r);
 }
 
+static void mc146818_before_save(void *instance)
+{
+    update(instance);
+}
+
 static bool mc146818_after_restore(void *instance)
 {
     struct mc146818 *r = instance;
@@ -410,4 +415,4 @@ static const struct field_table mc146818_table = {
     .name = "mc146818", .version = 1, .fields = mc146818_fields, .count = ARRAY_LEN(mc146818_fields)};
 
 const struct device_ops mc146818_ops = {
-    .fields = &mc146818_table, .reset = mc146818_reset, .after_restore = mc146818_after_restore};
+    .fields = &mc146818_table, .reset = mc146818_reset, .before_save = mc146818_before_save, .after_restore = mc146818_after_restore};

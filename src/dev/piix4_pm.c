@@ -183,6 +183,11 @@ static void pm_reset(void *instance)
     update(pm);
 }
 
+static void pm_before_save(void *instance)
+{
+    update(instance);
+}
+
 static bool pm_after_restore(void *instance)
 {
     struct piix4_pm *pm = instance;
@@ -200,4 +205,4 @@ static const struct field piix4_pm_fields[] = {
 static const struct field_table piix4_pm_table = {
     .name = "piix4_pm", .version = 1, .fields = piix4_pm_fields, .count = ARRAY_LEN(piix4_pm_fields)};
 const struct device_ops piix4_pm_ops = {
-    .fields = &piix4_pm_table, .reset = pm_reset, .after_restore = pm_after_restore};
+    .fields = &piix4_pm_table, .reset = pm_reset, .before_save = pm_before_save, .after_restore = pm_after_restore};

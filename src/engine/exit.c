@@ -1,4 +1,5 @@
-/* The table of exits: kind → handler, by designated initialisers, so that a kind without a row counts and does nothing. */
+/* The table of exits: kind → handler, by designated initialisers, so that a kind without a row counts and
+ * does nothing. */
 #include "engine/exit.h"
 
 #include "base/bits.h"

@@ -1,4 +1,5 @@
-/* The one table that handles exits. Handlers do not know which engine ran. Exits are counted and timed: they are Trine's world switches. */
+/* The one table that handles exits. Handlers do not know which engine ran. Exits are counted and timed: they
+ * are Trine's world switches. */
 #ifndef ENGINE_EXIT_H
 #define ENGINE_EXIT_H
 
@@ -7,7 +8,8 @@
 
 struct exit_stats {
     u64 count[EXIT_KINDS];
-    u64 ns[EXIT_KINDS]; /* sampled: one in EXIT_SAMPLE is timed and scaled. EXIT_HALT: the time halted, all of it */
+    u64 ns[EXIT_KINDS]; /* sampled: one in EXIT_SAMPLE is timed and scaled. EXIT_HALT: the time halted, all of
+                           it */
 };
 
 #define EXIT_SAMPLE 64u
@@ -18,11 +20,12 @@ struct exit_target {
     /* The big lock, taken around every exit on behalf of C. */
     void (*lock)(void *opaque, struct cpu *c);
     void (*unlock)(void *opaque, struct cpu *c);
-    /* Registers that each vCPU sees for itself (its LAPIC's page); false: the address is not one of them. May be null. */
+    /* Registers that each vCPU sees for itself (its LAPIC's page); false: the address is not one of them. May
+     * be null. */
     bool (*private_mmio)(void *opaque, struct cpu *c, struct exit *x);
     u64 (*hypercall)(void *opaque, struct cpu *c, const struct exit *x); /* null: no hypercalls */
     void *opaque;
-    u64 (*host_ns)(void); /* for the statistics */
+    u64 (*host_ns)(void);    /* for the statistics */
     struct exit_stats stats; /* under the big lock */
 };
 

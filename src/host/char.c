@@ -81,7 +81,8 @@ int char_out_fd(const struct char_dev *c)
 
 /* --- output */
 
-/* Nobody takes the output any more: it is thrown away from now on. A reader who just left is no news; other reasons are told once. */
+/* Nobody takes the output any more: it is thrown away from now on. A reader who just left is no news; other
+ * reasons are told once. */
 static void char_out_lost(struct char_dev *c)
 {
     if (c->kind == CHAR_UNIX) {
@@ -105,7 +106,8 @@ static size_t char_send(struct char_dev *c, const u8 *p, size_t n)
         struct pollfd ready = {.fd = c->out, .events = POLLOUT};
         if (c->careful_out && poll(&ready, 1, 0) != 1)
             return 0;
-        r = c->socket_out ? send(c->out, p, n, MSG_DONTWAIT | MSG_NOSIGNAL) : write(c->out, p, c->careful_out ? 1 : n);
+        r = c->socket_out ? send(c->out, p, n, MSG_DONTWAIT | MSG_NOSIGNAL)
+                          : write(c->out, p, c->careful_out ? 1 : n);
     } while (r < 0 && errno == EINTR);
     if (r >= 0)
         return (size_t)r;

@@ -1,6 +1,7 @@
-/* Standard input and output as a serial line. To be able to read and write without waiting, each is opened once more through /proc/self/fd with
- * O_NONBLOCK: the flag belongs to the open file description, and ours is shared with whoever started us. Regular files need no such thing,
- * sockets cannot be reopened and have MSG_DONTWAIT; where neither works, one byte goes per poll. */
+/* Standard input and output as a serial line. To be able to read and write without waiting, each is opened
+ * once more through /proc/self/fd with O_NONBLOCK: the flag belongs to the open file description, and ours is
+ * shared with whoever started us. Regular files need no such thing, sockets cannot be reopened and have
+ * MSG_DONTWAIT; where neither works, one byte goes per poll. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,8 @@ struct stream {
     bool own, socket, careful;
 };
 
-/* A way to use standard descriptor FD in direction FLAGS (O_RDONLY, O_WRONLY); fd -1: it is closed or goes the other way. */
+/* A way to use standard descriptor FD in direction FLAGS (O_RDONLY, O_WRONLY); fd -1: it is closed or goes
+ * the other way. */
 static struct stream stream_open(int fd, int flags)
 {
     struct stream s = {.fd = -1};

@@ -1,4 +1,5 @@
-/* A Unix socket as a serial line: Trine listens, one client at a time is served; a client that leaves makes room for the next. */
+/* A Unix socket as a serial line: Trine listens, one client at a time is served; a client that leaves makes
+ * room for the next. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,11 +9,13 @@
 
 #include "host/char_impl.h"
 
-/* A socket file that nobody listens on any more is in the way: takes it out. Anything else stays and makes bind fail. */
+/* A socket file that nobody listens on any more is in the way: takes it out. Anything else stays and makes
+ * bind fail. */
 static void char_unix_clear(const struct sockaddr_un *a)
 {
     struct stat st;
-    if (lstat(a->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode)) /* connect refuses other files with the same errno */
+    if (lstat(a->sun_path, &st) < 0 ||
+        !S_ISSOCK(st.st_mode)) /* connect refuses other files with the same errno */
         return;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
@@ -26,7 +29,8 @@ enum status char_unix_open(struct char_dev *c, const char *path, struct error *e
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof a.sun_path)
-        return error_set(e, STATUS_USAGE, "%s: a socket's name has at most %zu bytes", path, sizeof a.sun_path - 1);
+        return error_set(e, STATUS_USAGE, "%s: a socket's name has at most %zu bytes", path,
+                         sizeof a.sun_path - 1);
     strcpy(a.sun_path, path);
     char_unix_clear(&a);
     c->name = path;

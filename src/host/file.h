@@ -1,4 +1,5 @@
-/* A file that the user named, read by offset. What is no regular file (a pipe, /dev/stdin) is spooled into memory first. */
+/* A file that the user named, read by offset. What is no regular file (a pipe, /dev/stdin) is spooled into
+ * memory first. */
 #ifndef HOST_FILE_H
 #define HOST_FILE_H
 

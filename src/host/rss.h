@@ -4,7 +4,8 @@
 
 #include "base/types.h"
 
-/* Bytes resident in this process that are not shared memory (guest RAM is shared memory: a memfd); 0 when the host does not say. */
+/* Bytes resident in this process that are not shared memory (guest RAM is shared memory: a memfd); 0 when the
+ * host does not say. */
 u64 rss_private(void);
 
 #endif

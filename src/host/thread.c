@@ -18,7 +18,8 @@ enum status cond_init(struct cond *c, struct error *e)
     return errno ? error_errno(e, "condition") : STATUS_OK;
 }
 
-enum status thread_start(struct thread *t, const char *name, void *(*main)(void *), void *arg, struct error *e)
+enum status thread_start(struct thread *t, const char *name, void *(*main)(void *), void *arg,
+                         struct error *e)
 {
     sigset_t block, old;
     sigfillset(&block);

@@ -22,19 +22,43 @@ struct thread {
 enum status lock_init(struct lock *l, struct error *e);
 enum status cond_init(struct cond *c, struct error *e);
 
-static inline void lock_destroy(struct lock *l) { pthread_mutex_destroy(&l->m); }
-static inline void lock_take(struct lock *l) { pthread_mutex_lock(&l->m); }
-static inline void lock_release(struct lock *l) { pthread_mutex_unlock(&l->m); }
-static inline void cond_destroy(struct cond *c) { pthread_cond_destroy(&c->c); }
-static inline void cond_wake(struct cond *c) { pthread_cond_signal(&c->c); }
-static inline void cond_wake_all(struct cond *c) { pthread_cond_broadcast(&c->c); }
-static inline void cond_sleep(struct cond *c, struct lock *l) { pthread_cond_wait(&c->c, &l->m); }
+static inline void lock_destroy(struct lock *l)
+{
+    pthread_mutex_destroy(&l->m);
+}
+static inline void lock_take(struct lock *l)
+{
+    pthread_mutex_lock(&l->m);
+}
+static inline void lock_release(struct lock *l)
+{
+    pthread_mutex_unlock(&l->m);
+}
+static inline void cond_destroy(struct cond *c)
+{
+    pthread_cond_destroy(&c->c);
+}
+static inline void cond_wake(struct cond *c)
+{
+    pthread_cond_signal(&c->c);
+}
+static inline void cond_wake_all(struct cond *c)
+{
+    pthread_cond_broadcast(&c->c);
+}
+static inline void cond_sleep(struct cond *c, struct lock *l)
+{
+    pthread_cond_wait(&c->c, &l->m);
+}
 
-/* Starts MAIN(ARG) under NAME (15 characters show), with every asynchronous signal blocked: those belong to the caller's thread. */
-enum status thread_start(struct thread *t, const char *name, void *(*main)(void *), void *arg, struct error *e);
+/* Starts MAIN(ARG) under NAME (15 characters show), with every asynchronous signal blocked: those belong to
+ * the caller's thread. */
+enum status thread_start(struct thread *t, const char *name, void *(*main)(void *), void *arg,
+                         struct error *e);
 void thread_join(struct thread *t);
 
-/* How late, in nanoseconds, the kernel may wake the calling thread (prctl(2), PR_SET_TIMERSLACK). Returns what it was. */
+/* How late, in nanoseconds, the kernel may wake the calling thread (prctl(2), PR_SET_TIMERSLACK). Returns
+ * what it was. */
 unsigned long thread_timer_slack(unsigned long ns);
 
 #endif

@@ -1,7 +1,8 @@
 /* Raw mode, and the way back from it on every path, signals and crashes included.
  *
- * A process has one controlling terminal and signal handlers get no argument: so the one record of it is a static, the only mutable one of the
- * tree. `state` is what makes it safe in a handler: the rest is written before state says so, and not again until it is TTY_FREE. */
+ * A process has one controlling terminal and signal handlers get no argument: so the one record of it is a
+ * static, the only mutable one of the tree. `state` is what makes it safe in a handler: the rest is written
+ * before state says so, and not again until it is TTY_FREE. */
 #include "host/tty.h"
 
 #include <errno.h>
@@ -27,7 +28,8 @@ static void tty_set(const struct termios *t)
     errno = err;
 }
 
-/* A background job must not touch the terminal's modes: it would be stopped, and the shell has set its own. */
+/* A background job must not touch the terminal's modes: it would be stopped, and the shell has set its own.
+ */
 static bool tty_foreground(void)
 {
     int err = errno;

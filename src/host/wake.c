@@ -1,4 +1,5 @@
-/* Waking the event loop (eventfd(2)): posts add up to one readiness, so that nothing is ever lost or queued. */
+/* Waking the event loop (eventfd(2)): posts add up to one readiness, so that nothing is ever lost or queued.
+ */
 #include "host/wake.h"
 
 #include <errno.h>

@@ -11,6 +11,7 @@ typedef float fph_vector __attribute__((vector_size(16), may_alias));
 INLINE void fph_enter(u32 csr)
 {
     u32 now;
+    csr &= MXCSR_MASK; /* a snapshot could hold anything; LDMXCSR would fault */
     __asm__ volatile("stmxcsr %0" : "=m"(now));
     if (UNLIKELY(now != csr))
         __asm__ volatile("ldmxcsr %0" : : "m"(csr));

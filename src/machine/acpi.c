@@ -1,5 +1,6 @@
-/* RSDP, RSDT, XSDT, FADT, FACS, MADT and DSDT (ACPI 6.5, chapter 5, in their 2.0 and 3.0 revisions, which every system reads).
- * The power management block is the PIIX4's, where QEMU's pc has it. No PCI, no HPET, no sleep states but S5. */
+/* RSDP, RSDT, XSDT, FADT, FACS, MADT and DSDT (ACPI 6.5, chapter 5, in their 2.0 and 3.0 revisions, which
+ * every system reads). The power management block is the PIIX4's, where QEMU's pc has it. No PCI, no HPET, no
+ * sleep states but S5. */
 #include "machine/acpi.h"
 
 #include <stdio.h>
@@ -138,7 +139,8 @@ static u64 build_facs(struct acpi *a)
     return gpa;
 }
 
-/* A block of I/O ports in both of FADT's forms: 32-bit port at OLD, length at LEN_AT, generic address at X. */
+/* A block of I/O ports in both of FADT's forms: 32-bit port at OLD, length at LEN_AT, generic address at X.
+ */
 static void fadt_block(u8 *t, unsigned old, unsigned len_at, unsigned x, u16 port, u8 len)
 {
     st32(t + old, port);
@@ -178,12 +180,14 @@ static u64 build_fadt(struct acpi *a, u64 facs, u64 dsdt)
     return table_end(a, at);
 }
 
-/* The PIT's IRQ 0 comes in on pin 2, and the SCI is level-triggered, active high; NMI is LINT1 of every LAPIC (5.2.12). */
+/* The PIT's IRQ 0 comes in on pin 2, and the SCI is level-triggered, active high; NMI is LINT1 of every LAPIC
+ * (5.2.12). */
 static u64 build_madt(struct acpi *a, u32 cpus)
 {
     enum { PCAT_COMPAT = 1, ENABLED = 1, ALL = 0xff, LEVEL_HIGH = 0x0d };
     size_t at = table_begin(a, "APIC", 1, 16);
-    u8 head[8] = {0}, io[12] = {1, sizeof io}, pit[10] = {2, sizeof pit, 0, PC_IRQ_PIT}, sci[10] = {2, sizeof sci, 0, PC_IRQ_SCI};
+    u8 head[8] = {0}, io[12] = {1, sizeof io}, pit[10] = {2, sizeof pit, 0, PC_IRQ_PIT},
+       sci[10] = {2, sizeof sci, 0, PC_IRQ_SCI};
     st32(head, PC_LAPIC_BASE);
     st32(head + 4, PCAT_COMPAT);
     aml_bytes(&a->out, head, sizeof head);

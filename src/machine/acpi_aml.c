@@ -1,4 +1,5 @@
-/* Encodings of ACPI 6.5, section 20.2. Package lengths always take three bytes, which spares a second pass. */
+/* Encodings of ACPI 6.5, section 20.2. Package lengths always take three bytes, which spares a second pass.
+ */
 #include "machine/acpi_aml.h"
 
 #include <string.h>
@@ -63,8 +64,8 @@ static u32 hex_digit(char c)
 /* ACPI 6.5, 19.3.4: three letters of five bits, then four hexadecimal digits, as a big-endian number. */
 void aml_eisaid(struct aml *a, const char id[7])
 {
-    u32 v = (u32)(id[0] - '@') << 26 | (u32)(id[1] - '@') << 21 | (u32)(id[2] - '@') << 16 | hex_digit(id[3]) << 12 | hex_digit(id[4]) << 8 |
-            hex_digit(id[5]) << 4 | hex_digit(id[6]);
+    u32 v = (u32)(id[0] - '@') << 26 | (u32)(id[1] - '@') << 21 | (u32)(id[2] - '@') << 16 |
+            hex_digit(id[3]) << 12 | hex_digit(id[4]) << 8 | hex_digit(id[5]) << 4 | hex_digit(id[6]);
     aml_int(a, __builtin_bswap32(v));
 }
 
@@ -106,7 +107,8 @@ size_t aml_package(struct aml *a, u8 count)
     return mark;
 }
 
-/* PkgLength counts itself: bits 3..0 in the lead byte, whose bits 7..6 tell how many bytes follow (20.2.4). */
+/* PkgLength counts itself: bits 3..0 in the lead byte, whose bits 7..6 tell how many bytes follow (20.2.4).
+ */
 void aml_end(struct aml *a, size_t mark)
 {
     size_t n = a->len - mark;

@@ -1,4 +1,5 @@
-/* Writing AML, ACPI's byte code (ACPI 6.5, chapter 20): the few terms that the DSDT needs. A full buffer sets `overflow` and drops the rest. */
+/* Writing AML, ACPI's byte code (ACPI 6.5, chapter 20): the few terms that the DSDT needs. A full buffer sets
+ * `overflow` and drops the rest. */
 #ifndef MACHINE_ACPI_AML_H
 #define MACHINE_ACPI_AML_H
 
@@ -17,7 +18,8 @@ void aml_int(struct aml *a, u64 v);
 void aml_string(struct aml *a, const char *s);
 /* EISAID: "PNP0501" as the integer that _HID takes. */
 void aml_eisaid(struct aml *a, const char id[7]);
-/* `Name (NAME, ...)`: the object follows. NAME: a NameString as it stands in AML, of whole segments of 4 characters, perhaps with a leading backslash. */
+/* `Name (NAME, ...)`: the object follows. NAME: a NameString as it stands in AML, of whole segments of 4
+ * characters, perhaps with a leading backslash. */
 void aml_name(struct aml *a, const char *name);
 
 /* Opens Scope (NAME) { or Device (NAME) {; returns the mark that aml_end takes. */

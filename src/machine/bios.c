@@ -1,6 +1,7 @@
-/* A PC after its BIOS ran, for kernels that are loaded without one: interrupt vectors whose handlers acknowledge and return, the BIOS data area
- * (IBM PC AT Technical Reference, section 5), MP and ACPI tables where systems look for them, PICs at vectors 0x08 and 0x70, the PIT ticking.
- * The BIOS's services are not there: INT 13h and 15h fail with CF, 11h and 12h answer, the others return. */
+/* A PC after its BIOS ran, for kernels that are loaded without one: interrupt vectors whose handlers
+ * acknowledge and return, the BIOS data area (IBM PC AT Technical Reference, section 5), MP and ACPI tables
+ * where systems look for them, PICs at vectors 0x08 and 0x70, the PIT ticking. The BIOS's services are not
+ * there: INT 13h and 15h fail with CF, 11h and 12h answer, the others return. */
 #include "machine/bios.h"
 
 #include <string.h>
@@ -43,16 +44,16 @@ static const u8 handler_code[] = {
     0xeb, 0x01,                               /* jmp 41 */
     /* 40 the others of the second PIC */
     0x50,                                           /* push ax */
-    0xb0, 0x20, 0xe6, 0xa0, 0xe6, 0x20, 0x58, 0xcf, /* 41: mov al, 0x20; out 0xa0, al; out 0x20, al; pop ax; iret */
+    0xb0, 0x20, 0xe6, 0xa0, 0xe6, 0x20, 0x58, 0xcf, /* 41: al = 0x20; out 0xa0; out 0x20; pop ax; iret */
     /* 49 a service that is not there: CF in the saved flags, AH = 0x86 */
     0x55, 0x89, 0xe5, 0x80, 0x4e, 0x06, 0x01, 0x5d, /* push bp; mov bp, sp; or byte [bp+6], 1; pop bp */
     0xb4, 0x86,                                     /* mov ah, 0x86 */
     /* 53 everything else */
     0xcf, /* iret */
     /* 54 INT 11h: equipment */
-    0x1e, 0x6a, 0x40, 0x1f, 0xa1, 0x10, 0x00, 0x1f, 0xcf, /* push ds; push 0x40; pop ds; mov ax, [0x10]; pop ds; iret */
+    0x1e, 0x6a, 0x40, 0x1f, 0xa1, 0x10, 0x00, 0x1f, 0xcf, /* ds = 0x40; ax = [0x10]; iret */
     /* 5d INT 12h: KiB of conventional memory */
-    0x1e, 0x6a, 0x40, 0x1f, 0xa1, 0x13, 0x00, 0x1f, 0xcf, /* ... mov ax, [0x13] ... */
+    0x1e, 0x6a, 0x40, 0x1f, 0xa1, 0x13, 0x00, 0x1f, 0xcf, /* ds = 0x40; ax = [0x13]; iret */
     /* 66 reset vector, for who restarts by jumping there */
     0xb0, 0x06, 0xba, 0xf9, 0x0c, 0xee, /* mov al, 6; mov dx, 0xcf9; out dx, al */
     0xf4, 0xeb, 0xfd,                   /* 6c: hlt; jmp 6c */
@@ -97,7 +98,8 @@ static bool bios_vectors(struct mem *m)
         st16(ivt + 4 * v, (u16)(OFF_CODE + handler_of(v)));
         st16(ivt + 4 * v + 2, BIOS_SEGMENT);
     }
-    return mem_write(m, PC_IVT, ivt, sizeof ivt) && mem_write(m, PC_BIOS + OFF_CODE, handler_code, sizeof handler_code);
+    return mem_write(m, PC_IVT, ivt, sizeof ivt) &&
+           mem_write(m, PC_BIOS + OFF_CODE, handler_code, sizeof handler_code);
 }
 
 /* Reset vector, date, and the model byte of the PC AT. */
@@ -135,8 +137,8 @@ static bool bios_tables(struct mem *m, u32 cpus, u64 *rsdp)
     size_t mp_len = mptable_build(mp, PC_BIOS + OFF_MP_TABLE, cpus, floating);
     *rsdp = PC_BIOS + OFF_RSDP;
     return n && mem_write(m, PC_ACPI_TABLES, acpi, n) && mem_write(m, PC_BIOS, nothing, sizeof nothing) &&
-           mem_write(m, PC_BIOS + OFF_MP_FLOATING, floating, sizeof floating) && mem_write(m, *rsdp, pointer, sizeof pointer) &&
-           mem_write(m, PC_BIOS + OFF_MP_TABLE, mp, mp_len);
+           mem_write(m, PC_BIOS + OFF_MP_FLOATING, floating, sizeof floating) &&
+           mem_write(m, *rsdp, pointer, sizeof pointer) && mem_write(m, PC_BIOS + OFF_MP_TABLE, mp, mp_len);
 }
 
 /* What a BIOS last wrote to the chips. */
@@ -168,7 +170,8 @@ static const struct {
 enum status bios_install(struct mem *m, u32 cpus, u64 *rsdp, struct error *e)
 {
     if (m->low_size < PC_BIOS_END || !cpus || cpus > PC_MAX_CPUS)
-        return error_set(e, STATUS_USAGE, "guest memory: the pc machine has 1M or more, and 1 to %d vCPUs", PC_MAX_CPUS);
+        return error_set(e, STATUS_USAGE, "guest memory: the pc machine has 1M or more, and 1 to %d vCPUs",
+                         PC_MAX_CPUS);
     if (!bios_vectors(m) || !bios_reset_vector(m) || !bios_data_area(m) || !bios_tables(m, cpus, rsdp))
         return error_set(e, STATUS_HOST, "firmware tables: no room for %u vCPUs", cpus);
     for (size_t i = 0; i < ARRAY_LEN(port_writes); i++)

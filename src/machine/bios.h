@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "mem/mem.h"
 
-/* Writes the interrupt vectors and their handlers, the BIOS data area, the EBDA, the MP and ACPI tables into M, and programs the chips on M's
- * port bus. *RSDP becomes its address. */
+/* Writes the interrupt vectors and their handlers, the BIOS data area, the EBDA, the MP and ACPI tables into
+ * M, and programs the chips on M's port bus. *RSDP becomes its address. */
 enum status bios_install(struct mem *m, u32 cpus, u64 *rsdp, struct error *e);
 
 #endif

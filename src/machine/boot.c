@@ -1,5 +1,6 @@
-/* Loading a kernel without firmware: picks the loader by the file's contents, leaves the machine as a BIOS would, and holds what the loaders
- * share. The entry states: Linux boot.rst "64-bit boot protocol"; PVH: Xen's docs/misc/pvh.pandoc; Multiboot specification 0.6.96, 3.2. */
+/* Loading a kernel without firmware: picks the loader by the file's contents, leaves the machine as a BIOS
+ * would, and holds what the loaders share. The entry states: Linux boot.rst "64-bit boot protocol"; PVH:
+ * Xen's docs/misc/pvh.pandoc; Multiboot specification 0.6.96, 3.2. */
 #include "machine/boot.h"
 
 #include <string.h>
@@ -10,18 +11,20 @@
 #include "machine/bios.h"
 #include "machine/loader.h"
 
-#define BOOT_CS    0x10
-#define BOOT_DS    0x18
-#define STACK_SIZE 4096u
+#define BOOT_CS        0x10
+#define BOOT_DS        0x18
+#define STACK_SIZE     4096u
 #define BOOT_PHYS_BITS 46 /* of guest-physical addresses */
 
 #define MULTIBOOT_LOADED 0x2badb002u /* EAX */
 
-enum status loader_place(struct loader *l, const void *data, u64 len, u64 align, u64 max, u64 *gpa, struct error *e)
+enum status loader_place(struct loader *l, const void *data, u64 len, u64 align, u64 max, u64 *gpa,
+                         struct error *e)
 {
     if (boot_space_low(&l->space, len, align, max, gpa) && mem_write(l->mem, *gpa, data, len))
         return STATUS_OK;
-    return error_set(e, STATUS_HOST, "%s: leaves no room for the boot information (%llu bytes)", l->kernel.name, (unsigned long long)len);
+    return error_set(e, STATUS_HOST, "%s: leaves no room for the boot information (%llu bytes)",
+                     l->kernel.name, (unsigned long long)len);
 }
 
 enum status loader_module(struct loader *l, const char *name, u64 max, u64 *gpa, u64 *len, struct error *e)
@@ -31,7 +34,8 @@ enum status loader_module(struct loader *l, const char *name, u64 max, u64 *gpa,
         return e->status;
     enum status s;
     if (!boot_space_high(&l->space, f.size, PAGE_SIZE, max, gpa))
-        s = error_set(e, STATUS_HOST, "%s: no room for its %llu bytes in the guest's memory", name, (unsigned long long)f.size);
+        s = error_set(e, STATUS_HOST, "%s: no room for its %llu bytes in the guest's memory", name,
+                      (unsigned long long)f.size);
     else
         s = boot_copy(l->mem, &f, 0, *gpa, f.size, e);
     *len = f.size;
@@ -67,8 +71,10 @@ static enum status boot_load_kernel(struct loader *l, struct boot_state *s, stru
             s->kind = loaders[i]->kind;
             return loaders[i]->load(l, s, e);
         }
-    return error_set(e, STATUS_HOST, "%s: not a bootable kernel: neither a Linux bzImage, nor an ELF with a PVH note, nor Multiboot",
-                     l->kernel.name);
+    return error_set(
+        e, STATUS_HOST,
+        "%s: not a bootable kernel: neither a Linux bzImage, nor an ELF with a PVH note, nor Multiboot",
+        l->kernel.name);
 }
 
 enum status boot_load(struct mem *m, const struct boot_config *cfg, struct boot_state *s, struct error *e)
@@ -89,7 +95,8 @@ enum status boot_load(struct mem *m, const struct boot_config *cfg, struct boot_
 static void boot_segments(struct cpu *c, bool code64)
 {
     const u16 flat = SEG_P | SEG_S | SEG_RW | SEG_ACCESSED | SEG_G;
-    const struct seg code = {.sel = BOOT_CS, .attr = (u16)(flat | SEG_CODE | (code64 ? SEG_L : SEG_DB)), .limit = UINT32_MAX};
+    const struct seg code = {
+        .sel = BOOT_CS, .attr = (u16)(flat | SEG_CODE | (code64 ? SEG_L : SEG_DB)), .limit = UINT32_MAX};
     const struct seg data = {.sel = BOOT_DS, .attr = flat | SEG_DB, .limit = UINT32_MAX};
     c->seg[SEG_CS] = code;
     c->seg[SEG_DS] = c->seg[SEG_ES] = c->seg[SEG_SS] = c->seg[SEG_FS] = c->seg[SEG_GS] = data;
@@ -97,12 +104,20 @@ static void boot_segments(struct cpu *c, bool code64)
     c->seg[SEG_TR] = (struct seg){.attr = SEG_P | 0xb, .limit = 0x67};
 }
 
-/* As a BIOS leaves them (SDM vol. 3, 12.11): RAM write-back, video memory uncached, the shadowed BIOS write-protected, the space between low RAM
- * and 4 GiB uncached. */
+/* As a BIOS leaves them (SDM vol. 3, 12.11): RAM write-back, video memory uncached, the shadowed BIOS
+ * write-protected, the space between low RAM and 4 GiB uncached. */
 static void boot_mtrrs(struct cpu *c)
 {
-    enum { UNCACHED = 0, WRITE_PROTECTED = 5, WRITE_BACK = 6, FIXED_ENABLED = 1 << 10, ENABLED = 1 << 11, VALID = 1 << 11 };
-    static const u8 fixed[] = {WRITE_BACK, WRITE_BACK, UNCACHED}; /* 0-512K, 512K-640K, 640K-768K; then 32K each */
+    enum {
+        UNCACHED = 0,
+        WRITE_PROTECTED = 5,
+        WRITE_BACK = 6,
+        FIXED_ENABLED = 1 << 10,
+        ENABLED = 1 << 11,
+        VALID = 1 << 11
+    };
+    static const u8 fixed[] = {WRITE_BACK, WRITE_BACK,
+                               UNCACHED}; /* 0-512K, 512K-640K, 640K-768K; then 32K each */
     for (size_t i = 0; i < ARRAY_LEN(c->mtrr_fixed); i++)
         c->mtrr_fixed[i] = 0x0101010101010101 * (i < ARRAY_LEN(fixed) ? fixed[i] : WRITE_PROTECTED);
     c->mtrr_var[0] = MEM_LOW_END | UNCACHED;

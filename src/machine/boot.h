@@ -1,7 +1,9 @@
-/* Starting a kernel without firmware: the loaders, told apart by the file's contents, and the state in which a BIOS leaves a PC.
+/* Starting a kernel without firmware: the loaders, told apart by the file's contents, and the state in which
+ * a BIOS leaves a PC.
  *
  *   machine created or reset (chips reset, cpu_reset on every vCPU)
- *       -> boot_load: files checked and copied into RAM, firmware tables built, PICs, PIT and RTC programmed through the port bus
+ *       -> boot_load: files checked and copied into RAM, firmware tables built, PICs, PIT and RTC programmed
+ * through the port bus
  *       -> boot_enter on vCPU 0: the entry state of the kernel's boot protocol */
 #ifndef MACHINE_BOOT_H
 #define MACHINE_BOOT_H
@@ -23,15 +25,16 @@ struct boot_config {
 /* Where the vCPU starts. */
 struct boot_state {
     enum boot_kind kind;
-    u64 entry;    /* physical = linear */
-    u64 info;     /* zero page, hvm_start_info or multiboot information: a gpa */
-    u64 gdt;      /* gpa of the table that the entry's selectors index */
-    u64 cr3;      /* 64-bit entry only */
-    u64 stack;    /* top of a small stack; no protocol promises one, some kernels use it */
+    u64 entry; /* physical = linear */
+    u64 info;  /* zero page, hvm_start_info or multiboot information: a gpa */
+    u64 gdt;   /* gpa of the table that the entry's selectors index */
+    u64 cr3;   /* 64-bit entry only */
+    u64 stack; /* top of a small stack; no protocol promises one, some kernels use it */
 };
 
-/* Loads what CFG names into M. Every size and address in the files is checked; on an error (status HOST, one line naming the file) RAM
- * may have been written, but nothing outside it. Needs the machine's chips on M's port bus, or none at all. Runs before the vCPUs, or with all of them stopped. */
+/* Loads what CFG names into M. Every size and address in the files is checked; on an error (status HOST, one
+ * line naming the file) RAM may have been written, but nothing outside it. Needs the machine's chips on M's
+ * port bus, or none at all. Runs before the vCPUs, or with all of them stopped. */
 enum status boot_load(struct mem *m, const struct boot_config *cfg, struct boot_state *s, struct error *e);
 
 /* Puts vCPU C, fresh from cpu_reset, at the kernel's entry. */

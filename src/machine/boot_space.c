@@ -32,18 +32,20 @@ void boot_space_init(struct boot_space *s, struct mem *m)
     s->used[1] = (struct boot_range){PC_EBDA, PC_BIOS_END - PC_EBDA};
 }
 
-enum status boot_space_claim(struct boot_space *s, const struct file *f, const char *what, u64 base, u64 len, struct error *e)
+enum status boot_space_claim(struct boot_space *s, const struct file *f, const char *what, u64 base, u64 len,
+                             struct error *e)
 {
     unsigned long long from = base, size = len;
     if (!len)
         return STATUS_OK;
     if (!range_ok(base, len, s->mem->low_size))
-        return error_set(e, STATUS_HOST, "%s: %s needs 0x%llx bytes at 0x%llx, the guest's memory below 4G ends at 0x%llx", f->name, what, size,
-                         from, (unsigned long long)s->mem->low_size);
+        return error_set(e, STATUS_HOST,
+                         "%s: %s needs 0x%llx bytes at 0x%llx, the guest's memory below 4G ends at 0x%llx",
+                         f->name, what, size, from, (unsigned long long)s->mem->low_size);
     const struct boot_range *r = boot_space_hit(s, base, len);
     if (r)
-        return error_set(e, STATUS_HOST, "%s: %s at 0x%llx (0x%llx bytes) overlaps what is at 0x%llx", f->name, what, from, size,
-                         (unsigned long long)r->base);
+        return error_set(e, STATUS_HOST, "%s: %s at 0x%llx (0x%llx bytes) overlaps what is at 0x%llx",
+                         f->name, what, from, size, (unsigned long long)r->base);
     if (!boot_space_add(s, base, len))
         return error_set(e, STATUS_HOST, "%s: has more than %d parts", f->name, BOOT_SPACE_MAX);
     return STATUS_OK;

@@ -1,4 +1,5 @@
-/* Who has which part of low RAM while a kernel is loaded: the BIOS's areas, the kernel's segments, the modules, the boot information. */
+/* Who has which part of low RAM while a kernel is loaded: the BIOS's areas, the kernel's segments, the
+ * modules, the boot information. */
 #ifndef MACHINE_BOOT_SPACE_H
 #define MACHINE_BOOT_SPACE_H
 
@@ -18,11 +19,15 @@ struct boot_space {
     struct boot_range used[BOOT_SPACE_MAX]; /* in no order */
 };
 
-/* Everything below 4 GiB that is RAM is free, but for the interrupt vectors, the BIOS data areas and the BIOS. */
+/* Everything below 4 GiB that is RAM is free, but for the interrupt vectors, the BIOS data areas and the
+ * BIOS. */
 void boot_space_init(struct boot_space *s, struct mem *m);
-/* Claims [base, base + len) for WHAT of file F (`F: WHAT ...` in the error); refused when it is no RAM or taken. LEN may be 0. */
-enum status boot_space_claim(struct boot_space *s, const struct file *f, const char *what, u64 base, u64 len, struct error *e);
-/* Finds and claims LEN bytes below MAX, as low as possible from 4 KiB up, or as high as possible. ALIGN is a power of two. */
+/* Claims [base, base + len) for WHAT of file F (`F: WHAT ...` in the error); refused when it is no RAM or
+ * taken. LEN may be 0. */
+enum status boot_space_claim(struct boot_space *s, const struct file *f, const char *what, u64 base, u64 len,
+                             struct error *e);
+/* Finds and claims LEN bytes below MAX, as low as possible from 4 KiB up, or as high as possible. ALIGN is a
+ * power of two. */
 bool boot_space_low(struct boot_space *s, u64 len, u64 align, u64 max, u64 *base) MUST_CHECK;
 bool boot_space_high(struct boot_space *s, u64 len, u64 align, u64 max, u64 *base) MUST_CHECK;
 

@@ -1,11 +1,12 @@
 /* A serial line whose other end waits until somebody listens.
  *
- * Input that is there before the guest's driver (a pipe, an input log) would be lost: drivers clear the receive FIFO when they start, and again
- * whenever the port is opened or its settings change. A person at a terminal types when there is a prompt; this does the same. The line
- * brings nothing until
+ * Input that is there before the guest's driver (a pipe, an input log) would be lost: drivers clear the
+ * receive FIFO when they start, and again whenever the port is opened or its settings change. A person at a
+ * terminal types when there is a prompt; this does the same. The line brings nothing until
  *   - the guest has the receive interrupt on and has left IER, FCR, LCR alone for SETTLE_NS, or
- *   - it has read LSR POLLS times in a row without doing anything else and without finding data: it polls for input.
- * A write to one of those registers closes it again. The UART itself (ns16550.c) knows nothing of this. */
+ *   - it has read LSR POLLS times in a row without doing anything else and without finding data: it polls for
+ * input. A write to one of those registers closes it again. The UART itself (ns16550.c) knows nothing of
+ * this. */
 #include "machine/com_port.h"
 
 enum {
@@ -59,7 +60,8 @@ static void com_port_write(void *opaque, u64 off, unsigned size, u64 value)
         p->polls = 0;
 }
 
-const struct bus_ops com_port_bus = {.read = com_port_read, .write = com_port_write, .min_size = 1, .max_size = 1};
+const struct bus_ops com_port_bus = {
+    .read = com_port_read, .write = com_port_write, .min_size = 1, .max_size = 1};
 
 void com_port_init(struct com_port *p, struct clock *clock, struct irq_line irq, struct char_backend backend)
 {
@@ -94,4 +96,5 @@ static const struct field com_port_fields[] = {
 };
 static const struct field_table com_port_table = {"com_port", 1, com_port_fields, ARRAY_LEN(com_port_fields)};
 
-const struct device_ops com_port_ops = {.fields = &com_port_table, .reset = com_port_reset, .after_restore = com_port_after_restore};
+const struct device_ops com_port_ops = {
+    .fields = &com_port_table, .reset = com_port_reset, .after_restore = com_port_after_restore};

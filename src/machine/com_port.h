@@ -8,9 +8,9 @@ struct com_port {
     struct ns16550 uart;
     struct clock *clock;
     struct char_backend backend;
-    bool open;     /* the other end sends */
-    u8 polls;      /* reads of LSR in a row that found no data */
-    u64 open_ns;   /* when it opens; TIME_NEVER: not by itself */
+    bool open;   /* the other end sends */
+    u8 polls;    /* reads of LSR in a row that found no data */
+    u64 open_ns; /* when it opens; TIME_NEVER: not by itself */
     struct timer opens;
 };
 

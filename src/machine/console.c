@@ -38,8 +38,8 @@ static void console_move(struct console *c)
     }
 }
 
-/* Waits for the host to take what is queued there and here. WAIT_FOR_ROOM: only until the ring has room. Ends early at DEADLINE, or when
- * STOP (null: nobody) becomes true. */
+/* Waits for the host to take what is queued there and here. WAIT_FOR_ROOM: only until the ring has room. Ends
+ * early at DEADLINE, or when STOP (null: nobody) becomes true. */
 static void console_wait(struct console *c, bool wait_for_room, u64 deadline_ns, const _Atomic bool *stop)
 {
     for (;;) {
@@ -101,7 +101,8 @@ static void console_receive(struct console *c, const u8 *data, size_t n)
     c->chip.receive(c->chip.opaque, data, n);
 }
 
-/* Virtual time: hands over what is due of the log; the rest waits for its time, or for the chip to have room. */
+/* Virtual time: hands over what is due of the log; the rest waits for its time, or for the chip to have room.
+ */
 static void console_input_due(void *opaque)
 {
     struct console *c = opaque;
@@ -177,10 +178,8 @@ void console_flush(struct console *c)
 static enum status console_open_host(struct console *c, const struct trine_config *cfg, struct error *e)
 {
     static const enum char_kind kinds[] = {
-        [TRINE_SERIAL_STDIO] = CHAR_STDIO,
-        [TRINE_SERIAL_NONE] = CHAR_NONE,
-        [TRINE_SERIAL_FILE] = CHAR_FILE,
-        [TRINE_SERIAL_UNIX] = CHAR_UNIX,
+        [TRINE_SERIAL_STDIO] = CHAR_STDIO,   [TRINE_SERIAL_NONE] = CHAR_NONE,
+        [TRINE_SERIAL_FILE] = CHAR_FILE,     [TRINE_SERIAL_UNIX] = CHAR_UNIX,
         [TRINE_SERIAL_CALLBACK] = CHAR_NONE,
     };
     if ((unsigned)cfg->serial >= ARRAY_LEN(kinds))
@@ -194,10 +193,14 @@ static enum status console_open_host(struct console *c, const struct trine_confi
     return char_open(&c->host, kinds[cfg->serial], cfg->serial_path, !c->is_virtual, e);
 }
 
-enum status console_init(struct console *c, const struct trine_config *cfg, struct clock *clock, const struct wake *wake,
-                         const _Atomic bool *stop, struct error *e)
+enum status console_init(struct console *c, const struct trine_config *cfg, struct clock *clock,
+                         const struct wake *wake, const _Atomic bool *stop, struct error *e)
 {
-    *c = (struct console){.clock = clock, .wake = wake, .stop = stop, .is_virtual = cfg->time == TRINE_TIME_VIRTUAL, .deadline_ns = UINT64_MAX};
+    *c = (struct console){.clock = clock,
+                          .wake = wake,
+                          .stop = stop,
+                          .is_virtual = cfg->time == TRINE_TIME_VIRTUAL,
+                          .deadline_ns = UINT64_MAX};
     timer_init(&c->input_due, console_input_due, c);
     if (cfg->input_log && !c->is_virtual)
         return error_set(e, STATUS_USAGE, "%s: an input log needs --time virtual", cfg->input_log);
@@ -220,8 +223,8 @@ void console_destroy(struct console *c)
 void console_start(struct console *c, u64 deadline_ns)
 {
     c->deadline_ns = deadline_ns;
-    if (c->log.n)
-        timer_arm(c->clock, &c->input_due, c->log.pieces[0].count);
+    if (c->piece < c->log.n)
+        timer_arm(c->clock, &c->input_due, c->log.pieces[c->piece].count);
     char_start(&c->host);
 }
 

@@ -1,5 +1,5 @@
-/* struct cpu to plain numbers and back. What `struct cpu` derives (cpl, code_size, ..., view) is recomputed; what it keeps relative to
- * `icount` (the interrupt shadow) becomes a bool. */
+/* struct cpu to plain numbers and back. What `struct cpu` derives (cpl, code_size, ..., view) is recomputed;
+ * what it keeps relative to `icount` (the interrupt shadow) becomes a bool. */
 #include "machine/cpu_image.h"
 
 #include <string.h>
@@ -10,12 +10,69 @@
 #define A(m) FIELD_ARRAY(cpu_image, m, 0)
 
 static const struct field image_fields[] = {
-    A(gpr), N(rip), N(rflags), A(seg_sel), A(seg_attr), A(seg_limit), A(seg_base), N(cr0), N(cr2), N(cr3), N(cr4), N(efer), N(xcr0),
-    A(dr), N(dr6), N(dr7), A(pdpte), N(gdt_base), N(idt_base), N(gdt_limit), N(idt_limit), N(star), N(lstar), N(cstar), N(sfmask),
-    N(kernel_gs_base), N(sysenter_cs), N(sysenter_esp), N(sysenter_eip), N(tsc_offset), N(tsc_adjust), N(tsc_aux), N(pkru), N(pat),
-    N(misc_enable), N(spec_ctrl), N(mtrr_def_type), A(mtrr_fixed), A(mtrr_var), N(mcg_status), A(mc_bank), N(smbase), A(st), N(fcw),
-    N(fsw), N(fop), N(fcs), N(fds), N(ftw), N(fip), N(fdp), N(mxcsr), N(xinuse), A(ymm), N(events),
-    FIELD_MAX(cpu_image, activity, 0, ACTIVITY_SHUTDOWN), N(sipi_vector), N(nmi_blocked), N(smm), N(shadow), N(shadow_ss), N(in_rep), N(pending_db),
+    A(gpr),
+    N(rip),
+    N(rflags),
+    A(seg_sel),
+    A(seg_attr),
+    A(seg_limit),
+    A(seg_base),
+    N(cr0),
+    N(cr2),
+    N(cr3),
+    N(cr4),
+    N(efer),
+    N(xcr0),
+    A(dr),
+    N(dr6),
+    N(dr7),
+    A(pdpte),
+    N(gdt_base),
+    N(idt_base),
+    N(gdt_limit),
+    N(idt_limit),
+    N(star),
+    N(lstar),
+    N(cstar),
+    N(sfmask),
+    N(kernel_gs_base),
+    N(sysenter_cs),
+    N(sysenter_esp),
+    N(sysenter_eip),
+    N(tsc_offset),
+    N(tsc_adjust),
+    N(tsc_aux),
+    N(pkru),
+    N(pat),
+    N(misc_enable),
+    N(spec_ctrl),
+    N(mtrr_def_type),
+    A(mtrr_fixed),
+    A(mtrr_var),
+    N(mcg_status),
+    A(mc_bank),
+    N(smbase),
+    A(st),
+    N(fcw),
+    N(fsw),
+    N(fop),
+    N(fcs),
+    N(fds),
+    N(ftw),
+    N(fip),
+    N(fdp),
+    N(mxcsr),
+    N(xinuse),
+    A(ymm),
+    N(events),
+    FIELD_MAX(cpu_image, activity, 0, ACTIVITY_SHUTDOWN),
+    N(sipi_vector),
+    N(nmi_blocked),
+    N(smm),
+    N(shadow),
+    N(shadow_ss),
+    N(in_rep),
+    N(pending_db),
     N(icount),
 };
 
@@ -24,12 +81,17 @@ const struct field_table cpu_image_table = {"cpu", 1, image_fields, ARRAY_LEN(im
 #define EVENTS (ATTN_NMI | ATTN_SMI | ATTN_INIT | ATTN_SIPI | ATTN_TRAP)
 
 /* The members that have the same name and type on both sides. */
-#define SAME(X)                                                                                                                  \
-    X(rip) X(cr0) X(cr2) X(cr3) X(cr4) X(efer) X(xcr0) X(dr6) X(dr7) X(star) X(lstar) X(cstar) X(sfmask) X(kernel_gs_base)         \
-    X(sysenter_cs) X(sysenter_esp) X(sysenter_eip) X(tsc_offset) X(tsc_adjust) X(tsc_aux) X(pkru) X(pat) X(misc_enable)            \
-    X(spec_ctrl) X(mtrr_def_type) X(mcg_status) X(smbase) X(activity) X(sipi_vector) X(nmi_blocked) X(smm) X(pending_db) X(icount)
+#define SAME(X)                                                                                              \
+    X(rip)                                                                                                   \
+    X(cr0) X(cr2) X(cr3) X(cr4) X(efer) X(xcr0) X(dr6) X(dr7) X(star) X(lstar) X(cstar) X(sfmask)            \
+        X(kernel_gs_base) X(sysenter_cs) X(sysenter_esp) X(sysenter_eip) X(tsc_offset) X(tsc_adjust)         \
+            X(tsc_aux) X(pkru) X(pat) X(misc_enable) X(spec_ctrl) X(mtrr_def_type) X(mcg_status) X(smbase)   \
+                X(activity) X(sipi_vector) X(nmi_blocked) X(smm) X(pending_db) X(icount)
 #define SAME_FPU(X) X(fcw) X(fsw) X(fop) X(fcs) X(fds) X(ftw) X(fip) X(fdp) X(mxcsr) X(xinuse)
-#define SAME_ARRAY(X) X(dr, dr) X(pdpte, pdpte) X(mtrr_fixed, mtrr_fixed) X(mtrr_var, mtrr_var) X(mc_bank, mc_bank) X(st, fpu.st) X(ymm, fpu.ymm)
+#define SAME_ARRAY(X)                                                                                        \
+    X(dr, dr)                                                                                                \
+    X(pdpte, pdpte) X(mtrr_fixed, mtrr_fixed) X(mtrr_var, mtrr_var) X(mc_bank, mc_bank) X(st, fpu.st)        \
+        X(ymm, fpu.ymm)
 
 void cpu_image_take(struct cpu_image *m, const struct cpu *c)
 {
@@ -53,8 +115,8 @@ void cpu_image_take(struct cpu_image *m, const struct cpu *c)
 #define X(f) m->f = c->fpu.f;
     SAME_FPU(X)
 #undef X
-#define X(to, from)                                                                             \
-    _Static_assert(sizeof m->to == sizeof c->from, "the image holds all of " #from);            \
+#define X(to, from)                                                                                          \
+    _Static_assert(sizeof m->to == sizeof c->from, "the image holds all of " #from);                         \
     memcpy(m->to, c->from, sizeof m->to);
     SAME_ARRAY(X)
 #undef X

@@ -1,5 +1,6 @@
-/* A vCPU's architectural state as plain numbers with a versioned field table: what snapshots keep and the state hash covers. Nothing in it depends on
- * the engine or the host: no lazy flags, no derived fields, no soft TLB. */
+/* A vCPU's architectural state as plain numbers with a versioned field table: what snapshots keep and the
+ * state hash covers. Nothing in it depends on the engine or the host: no lazy flags, no derived fields, no
+ * soft TLB. */
 #ifndef MACHINE_CPU_IMAGE_H
 #define MACHINE_CPU_IMAGE_H
 

@@ -1,5 +1,5 @@
-/* Memory map of the pc machine: conventional memory, the EBDA, the BIOS (with the ACPI tables), RAM up to 3 GiB, the interrupt controllers, RAM
- * from 4 GiB. What is in none of them is free address space. */
+/* Memory map of the pc machine: conventional memory, the EBDA, the BIOS (with the ACPI tables), RAM up to 3
+ * GiB, the interrupt controllers, RAM from 4 GiB. What is in none of them is free address space. */
 #include "machine/e820.h"
 
 #include "machine/pc_map.h"

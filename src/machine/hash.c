@@ -1,5 +1,6 @@
-/* One number for the whole state of a machine: vCPUs, chips, virtual time, RAM. Two runs that agree in everything that a guest could ever see
- * have the same one. FNV-1a (Fowler, Noll, Vo) with 64 bits over the field tables' wire format, then mem_digest. */
+/* One number for the whole state of a machine: vCPUs, chips, virtual time, RAM. Two runs that agree in
+ * everything that a guest could ever see have the same one. FNV-1a (Fowler, Noll, Vo) with 64 bits over the
+ * field tables' wire format, then mem_digest. */
 #include "base/le.h"
 #include "machine/cpu_image.h"
 #include "machine/vm.h"
@@ -11,12 +12,11 @@ static u64 fnv1a(u64 h, const u8 *p, size_t n)
     return h;
 }
 
-/* Appends everything but RAM; false when out of memory. */
-static bool vm_put_state(struct vm *vm, struct buffer *b)
+bool vm_put_state(struct vm *vm, struct buffer *b)
 {
     struct error e;
     struct cpu_image image;
-    u8 time[8 + 32];
+    u8 time[VM_TIME_BYTES];
     for (u32 i = 0; i < vm->config.cpus; i++) {
         struct vcpu *v = &vm->vcpus[i];
         if (atomic_load(&v->attached))

@@ -2,8 +2,9 @@
  *
  *     COUNT HEXBYTES        e.g.   2500000000 6c730a
  *
- * One line per piece of input; counts never fall. Under --time virtual COUNT is an instruction count, as DESIGN section 9 counts virtual
- * time: instructions retired plus what HLT skipped. Under --time real it is nanoseconds since the VM began to run. */
+ * One line per piece of input; counts never fall. Under --time virtual COUNT is an instruction count, as
+ * DESIGN section 9 counts virtual time: instructions retired plus what HLT skipped. Under --time real it is
+ * nanoseconds since the VM began to run. */
 #ifndef MACHINE_INPUT_LOG_H
 #define MACHINE_INPUT_LOG_H
 

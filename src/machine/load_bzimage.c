@@ -1,6 +1,7 @@
-/* Linux's bzImage by the 64-bit boot protocol (Linux, Documentation/arch/x86/boot.rst and zero-page.rst), version 2.12 and later.
- * The 16-bit setup code is not run: the setup header is copied out of it into the zero page, and the kernel entered at +0x200.
- * Not done: setup_data, EFI hand-over, kernels that lack a 64-bit entry (XLF_KERNEL_64). */
+/* Linux's bzImage by the 64-bit boot protocol (Linux, Documentation/arch/x86/boot.rst and zero-page.rst),
+ * version 2.12 and later. The 16-bit setup code is not run: the setup header is copied out of it into the
+ * zero page, and the kernel entered at +0x200. Not done: setup_data, EFI hand-over, kernels that lack a
+ * 64-bit entry (XLF_KERNEL_64). */
 #include <string.h>
 
 #include "base/bits.h"
@@ -42,7 +43,8 @@
 static bool bzimage_probe(const struct loader *l, const u8 *head, size_t n)
 {
     (void)l;
-    return n >= HDR_MAGIC + 4 && ld16(head + HDR_BOOT_FLAG) == BOOT_FLAG && !memcmp(head + HDR_MAGIC, "HdrS", 4);
+    return n >= HDR_MAGIC + 4 && ld16(head + HDR_BOOT_FLAG) == BOOT_FLAG &&
+           !memcmp(head + HDR_MAGIC, "HdrS", 4);
 }
 
 struct bzimage {
@@ -61,18 +63,20 @@ static enum status bzimage_parse(const struct loader *l, struct bzimage *b, stru
     if (file_read(&l->kernel, 0, b->head, sizeof b->head, e) != STATUS_OK)
         return e->status;
     unsigned version = ld16(b->head + HDR_VERSION);
-    if (version < 0x20c || 0x202u + b->head[HDR_JUMP_LEN] < HDR_END || !(b->head[HDR_LOADFLAGS] & LOADED_HIGH) ||
-        !(ld16(b->head + HDR_XLOADFLAGS) & XLF_KERNEL_64))
-        return error_set(e, STATUS_HOST, "%s: a Linux kernel without a 64-bit entry (boot protocol %u.%02u)", name, version >> 8,
-                         version & 0xff);
+    if (version < 0x20c || 0x202u + b->head[HDR_JUMP_LEN] < HDR_END ||
+        !(b->head[HDR_LOADFLAGS] & LOADED_HIGH) || !(ld16(b->head + HDR_XLOADFLAGS) & XLF_KERNEL_64))
+        return error_set(e, STATUS_HOST, "%s: a Linux kernel without a 64-bit entry (boot protocol %u.%02u)",
+                         name, version >> 8, version & 0xff);
     unsigned sects = b->head[HDR_SETUP_SECTS] ? b->head[HDR_SETUP_SECTS] : 4;
     b->setup_len = (sects + 1) * SECTOR;
     b->code_len = (u64)ld32(b->head + HDR_SYSSIZE) * 16;
     if (!range_ok(b->setup_len, b->code_len, l->kernel.size))
-        return error_set(e, STATUS_HOST, "%s: truncated bzImage: has %llu bytes of %llu", name, (unsigned long long)l->kernel.size,
+        return error_set(e, STATUS_HOST, "%s: truncated bzImage: has %llu bytes of %llu", name,
+                         (unsigned long long)l->kernel.size,
                          (unsigned long long)(b->setup_len + b->code_len));
     if (b->code_len <= ENTRY_64)
-        return error_set(e, STATUS_HOST, "%s: not a bzImage: its kernel has %llu bytes", name, (unsigned long long)b->code_len);
+        return error_set(e, STATUS_HOST, "%s: not a bzImage: its kernel has %llu bytes", name,
+                         (unsigned long long)b->code_len);
     b->load = ld64(b->head + HDR_PREF_ADDRESS);
     b->init_size = ld32(b->head + HDR_INIT_SIZE);
     if (b->init_size < b->code_len)
@@ -86,7 +90,8 @@ static enum status bzimage_cmdline(struct loader *l, struct bzimage *b, struct e
     u64 gpa, len = strlen(text);
     u32 max = ld32(b->head + HDR_CMDLINE_SIZE);
     if (len > max)
-        return error_set(e, STATUS_HOST, "--append: has %llu bytes, %s takes at most %u", (unsigned long long)len, l->kernel.name, max);
+        return error_set(e, STATUS_HOST, "--append: has %llu bytes, %s takes at most %u",
+                         (unsigned long long)len, l->kernel.name, max);
     if (loader_place(l, text, len + 1, 16, 0xa0000, &gpa, e) != STATUS_OK)
         return e->status;
     st32(b->head + HDR_CMD_LINE_PTR, (u32)gpa);

@@ -1,5 +1,5 @@
-/* ELF executables by their program headers (System V ABI, chapter 5): PT_LOAD goes to its physical address, the rest of its memory is zeroed.
- * Nothing is relocated; section headers and symbols are not read. */
+/* ELF executables by their program headers (System V ABI, chapter 5): PT_LOAD goes to its physical address,
+ * the rest of its memory is zeroed. Nothing is relocated; section headers and symbols are not read. */
 #include "machine/load_elf.h"
 
 #include <elf.h>
@@ -47,7 +47,8 @@ enum status elf_open(const struct loader *l, struct elf *elf, struct error *e)
     return STATUS_OK;
 }
 
-enum status elf_segment(const struct loader *l, const struct elf *elf, unsigned i, struct elf_segment *s, struct error *e)
+enum status elf_segment(const struct loader *l, const struct elf *elf, unsigned i, struct elf_segment *s,
+                        struct error *e)
 {
     u8 p[sizeof(Elf64_Phdr)];
     if (file_read(&l->kernel, elf->phoff + (u64)i * elf->phentsize, p, elf->phentsize, e) != STATUS_OK)
@@ -80,7 +81,8 @@ enum status elf_segment(const struct loader *l, const struct elf *elf, unsigned 
 static enum status elf_claim(struct loader *l, const struct elf_segment *s, struct error *e)
 {
     if (s->filesz > s->memsz)
-        return error_set(e, STATUS_HOST, "%s: a segment is larger in the file than in memory", l->kernel.name);
+        return error_set(e, STATUS_HOST, "%s: a segment is larger in the file than in memory",
+                         l->kernel.name);
     if (!range_ok(s->offset, s->filesz, l->kernel.size))
         return error_set(e, STATUS_HOST, "%s: truncated ELF file: a segment is missing", l->kernel.name);
     return boot_space_claim(&l->space, &l->kernel, "a segment", s->paddr, s->memsz, e);
@@ -93,7 +95,8 @@ static enum status elf_copy(struct loader *l, const struct elf_segment *s, struc
     if (boot_copy(l->mem, &l->kernel, s->offset, s->paddr, s->filesz, e) != STATUS_OK)
         return e->status;
     if (!mem_fill(l->mem, s->paddr + s->filesz, 0, s->memsz - s->filesz))
-        return error_set(e, STATUS_HOST, "%s: no memory at 0x%llx", l->kernel.name, (unsigned long long)s->paddr);
+        return error_set(e, STATUS_HOST, "%s: no memory at 0x%llx", l->kernel.name,
+                         (unsigned long long)s->paddr);
     return STATUS_OK;
 }
 
@@ -117,7 +120,8 @@ enum status elf_load(struct loader *l, const struct elf *elf, u64 *entry_phys, s
     if (!loads)
         return error_set(e, STATUS_HOST, "%s: an ELF file with nothing to load", l->kernel.name);
     for (unsigned i = 0; i < elf->phnum; i++)
-        if (elf_segment(l, elf, i, &s, e) != STATUS_OK || (s.type == PT_LOAD && elf_copy(l, &s, e) != STATUS_OK))
+        if (elf_segment(l, elf, i, &s, e) != STATUS_OK ||
+            (s.type == PT_LOAD && elf_copy(l, &s, e) != STATUS_OK))
             return e->status;
     return STATUS_OK;
 }

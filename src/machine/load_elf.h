@@ -20,8 +20,10 @@ bool elf_probe(const u8 *head, size_t n);
 /* Reads and checks the header of the kernel. */
 enum status elf_open(const struct loader *l, struct elf *elf, struct error *e);
 /* Program header I < phnum. */
-enum status elf_segment(const struct loader *l, const struct elf *elf, unsigned i, struct elf_segment *s, struct error *e);
-/* Claims all PT_LOAD segments at their physical addresses, then copies them. *ENTRY_PHYS: the entry as a physical address; *END: behind the last one. */
+enum status elf_segment(const struct loader *l, const struct elf *elf, unsigned i, struct elf_segment *s,
+                        struct error *e);
+/* Claims all PT_LOAD segments at their physical addresses, then copies them. *ENTRY_PHYS: the entry as a
+ * physical address; *END: behind the last one. */
 enum status elf_load(struct loader *l, const struct elf *elf, u64 *entry_phys, struct error *e);
 
 #endif

@@ -1,6 +1,7 @@
-/* Multiboot 1 kernels (Multiboot specification 0.6.96): ELF, or a flat image that tells its addresses in the header (flag 16).
- * Given: memory sizes, memory map, command line with the file's name first, modules, the loader's name. Not given: boot device, symbols,
- * drives, ROM configuration, APM, VBE (a kernel that asks for a video mode is told of none). */
+/* Multiboot 1 kernels (Multiboot specification 0.6.96): ELF, or a flat image that tells its addresses in the
+ * header (flag 16). Given: memory sizes, memory map, command line with the file's name first, modules, the
+ * loader's name. Not given: boot device, symbols, drives, ROM configuration, APM, VBE (a kernel that asks for
+ * a video mode is told of none). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,22 +9,30 @@
 #include "base/le.h"
 #include "machine/load_elf.h"
 
-#define MULTIBOOT_MAGIC 0x1badb002u
+#define MULTIBOOT_MAGIC  0x1badb002u
 #define HEADER_ADDRESSES (1u << 16)
 #define HEADER_UNKNOWN   0xfff8u /* required features beyond page alignment, memory, video */
 
-enum { INFO_MEM = 1 << 0, INFO_CMDLINE = 1 << 2, INFO_MODS = 1 << 3, INFO_MMAP = 1 << 6, INFO_LOADER = 1 << 9 };
+enum {
+    INFO_MEM = 1 << 0,
+    INFO_CMDLINE = 1 << 2,
+    INFO_MODS = 1 << 3,
+    INFO_MMAP = 1 << 6,
+    INFO_LOADER = 1 << 9
+};
 #define INFO_SIZE   120u
 #define MODULE_SIZE 16u
 #define MMAP_SIZE   24u
 #define MAX_MODULES 256u
 #define TEXT_MAX    65536u
 
-/* Offset of the header in the file's head: within the first 8 KiB, 4-byte aligned; SIZE_MAX when there is none. */
+/* Offset of the header in the file's head: within the first 8 KiB, 4-byte aligned; SIZE_MAX when there is
+ * none. */
 static size_t multiboot_header(const u8 *head, size_t n)
 {
     for (size_t at = 0; at + 12 <= n; at += 4)
-        if (ld32(head + at) == MULTIBOOT_MAGIC && (u32)(ld32(head + at) + ld32(head + at + 4) + ld32(head + at + 8)) == 0)
+        if (ld32(head + at) == MULTIBOOT_MAGIC &&
+            (u32)(ld32(head + at) + ld32(head + at + 4) + ld32(head + at + 8)) == 0)
             return at;
     return SIZE_MAX;
 }
@@ -35,22 +44,27 @@ static bool multiboot_probe(const struct loader *l, const u8 *head, size_t n)
 }
 
 /* A flat image: its place and size stand in the header (3.1.3). */
-static enum status multiboot_load_flat(struct loader *l, const u8 *header, size_t at, u64 *entry, struct error *e)
+static enum status multiboot_load_flat(struct loader *l, const u8 *header, size_t at, u64 *entry,
+                                       struct error *e)
 {
-    u64 header_addr = ld32(header + 12), load = ld32(header + 16), load_end = ld32(header + 20), bss_end = ld32(header + 24);
+    u64 header_addr = ld32(header + 12), load = ld32(header + 16), load_end = ld32(header + 20),
+        bss_end = ld32(header + 24);
     *entry = ld32(header + 28);
     if (load > header_addr || header_addr - load > at)
         return error_set(e, STATUS_HOST, "%s: its Multiboot header has wrong addresses", l->kernel.name);
     u64 off = at - (header_addr - load);
     u64 len = load_end ? load_end - load : l->kernel.size - off;
     if ((load_end && load_end < load) || !range_ok(off, len, l->kernel.size))
-        return error_set(e, STATUS_HOST, "%s: truncated: its Multiboot header tells of more than the file has", l->kernel.name);
+        return error_set(e, STATUS_HOST,
+                         "%s: truncated: its Multiboot header tells of more than the file has",
+                         l->kernel.name);
     u64 bss = bss_end > load + len ? bss_end - load - len : 0;
     if (boot_space_claim(&l->space, &l->kernel, "the kernel", load, len + bss, e) != STATUS_OK ||
         boot_copy(l->mem, &l->kernel, off, load, len, e) != STATUS_OK)
         return e->status;
     if (bss && !mem_fill(l->mem, load + len, 0, bss))
-        return error_set(e, STATUS_HOST, "%s: no memory at 0x%llx", l->kernel.name, (unsigned long long)(load + len));
+        return error_set(e, STATUS_HOST, "%s: no memory at 0x%llx", l->kernel.name,
+                         (unsigned long long)(load + len));
     return STATUS_OK;
 }
 
@@ -65,23 +79,28 @@ static enum status multiboot_load_kernel(struct loader *l, u64 *entry, struct er
         return error_set(e, STATUS_HOST, "%s: changed while it was read", l->kernel.name);
     u32 flags = ld32(head + at + 4);
     if (flags & HEADER_UNKNOWN)
-        return error_set(e, STATUS_HOST, "%s: requires Multiboot features that are not built in (flags 0x%x)", l->kernel.name, flags);
+        return error_set(e, STATUS_HOST, "%s: requires Multiboot features that are not built in (flags 0x%x)",
+                         l->kernel.name, flags);
     if (flags & HEADER_ADDRESSES) {
         if (multiboot_load_flat(l, head + at, at, entry, e) != STATUS_OK)
             return e->status;
     } else {
         struct elf elf;
         if (!elf_probe(head, n))
-            return error_set(e, STATUS_HOST, "%s: has a Multiboot header, but is neither ELF nor tells its addresses", l->kernel.name);
+            return error_set(e, STATUS_HOST,
+                             "%s: has a Multiboot header, but is neither ELF nor tells its addresses",
+                             l->kernel.name);
         if (elf_open(l, &elf, e) != STATUS_OK || elf_load(l, &elf, entry, e) != STATUS_OK)
             return e->status;
     }
     if (*entry > UINT32_MAX || !mem_is_ram(l->mem, *entry, 1))
-        return error_set(e, STATUS_HOST, "%s: its entry 0x%llx is outside memory", l->kernel.name, (unsigned long long)*entry);
+        return error_set(e, STATUS_HOST, "%s: its entry 0x%llx is outside memory", l->kernel.name,
+                         (unsigned long long)*entry);
     return STATUS_OK;
 }
 
-/* The next item of a comma-separated list, with `,,` for a comma, to be freed; *LIST becomes null after the last. */
+/* The next item of a comma-separated list, with `,,` for a comma, to be freed; *LIST becomes null after the
+ * last. */
 static char *multiboot_item(const char **list)
 {
     const char *p = *list;
@@ -152,7 +171,8 @@ static enum status multiboot_cmdline(struct loader *l, u8 *info, struct error *e
     u64 gpa;
     char *text = n > TEXT_MAX ? NULL : malloc(n);
     if (!text)
-        return error_set(e, STATUS_HOST, "--append: longer than %u bytes with the kernel's name", TEXT_MAX - 1);
+        return error_set(e, STATUS_HOST, "--append: longer than %u bytes with the kernel's name",
+                         TEXT_MAX - 1);
     strcpy(text, l->kernel.name);
     if (append)
         strcat(strcat(text, " "), append);
@@ -192,12 +212,13 @@ static enum status multiboot_load(struct loader *l, struct boot_state *s, struct
         loader_place(l, loader_name, sizeof loader_name, 1, MEM_VGA_BASE, &name, e) != STATUS_OK)
         return e->status;
     st32(info, ld32(info) | INFO_MEM | INFO_LOADER);
-    st32(info + 4, (u32)(l->map.entry[0].len >> 10));              /* conventional memory in KiB */
-    st32(info + 8, (u32)((l->mem->low_size - MIB(1)) >> 10));      /* from 1 MiB to the first hole */
+    st32(info + 4, (u32)(l->map.entry[0].len >> 10));         /* conventional memory in KiB */
+    st32(info + 8, (u32)((l->mem->low_size - MIB(1)) >> 10)); /* from 1 MiB to the first hole */
     st32(info + 64, (u32)name);
     if (loader_place(l, info, sizeof info, 4, MEM_VGA_BASE, &s->info, e) != STATUS_OK)
         return e->status;
     return loader_gdt(l, false, s, e);
 }
 
-const struct loader_ops loader_multiboot = {.kind = BOOT_MULTIBOOT, .probe = multiboot_probe, .load = multiboot_load};
+const struct loader_ops loader_multiboot = {
+    .kind = BOOT_MULTIBOOT, .probe = multiboot_probe, .load = multiboot_load};

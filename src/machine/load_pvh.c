@@ -1,5 +1,6 @@
-/* ELF kernels with a PVH entry: the note XEN_ELFNOTE_PHYS32_ENTRY names a 32-bit physical entry point, EBX points at struct
- * hvm_start_info (Xen, docs/misc/pvh.pandoc and public/arch-x86/hvm/start_info.h, version 1). */
+/* ELF kernels with a PVH entry: the note XEN_ELFNOTE_PHYS32_ENTRY names a 32-bit physical entry point, EBX
+ * points at struct hvm_start_info (Xen, docs/misc/pvh.pandoc and public/arch-x86/hvm/start_info.h, version
+ * 1). */
 #include <elf.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,8 @@ static u64 pvh_entry_in(const u8 *notes, u64 len, u64 align)
         u64 name = at + 12, desc = align_up(name + namesz, align), next = align_up(desc + descsz, align);
         if (!range_ok(name, namesz, len) || !range_ok(desc, descsz, len))
             return 0;
-        if (type == XEN_ELFNOTE_PHYS32_ENTRY && namesz == 4 && !memcmp(notes + name, "Xen", 4) && (descsz == 4 || descsz == 8))
+        if (type == XEN_ELFNOTE_PHYS32_ENTRY && namesz == 4 && !memcmp(notes + name, "Xen", 4) &&
+            (descsz == 4 || descsz == 8))
             return ld_n(notes + desc, (unsigned)descsz);
         at = next;
     }
@@ -110,11 +112,13 @@ static enum status pvh_load(struct loader *l, struct boot_state *s, struct error
     if (elf_open(l, &elf, e) != STATUS_OK || pvh_entry(l, &elf, &s->entry, e) != STATUS_OK)
         return e->status;
     if (!s->entry)
-        return error_set(e, STATUS_HOST, "%s: an ELF file with neither a PVH note nor a Multiboot header", l->kernel.name);
+        return error_set(e, STATUS_HOST, "%s: an ELF file with neither a PVH note nor a Multiboot header",
+                         l->kernel.name);
     if (elf_load(l, &elf, &unused, e) != STATUS_OK)
         return e->status;
     if (!mem_is_ram(l->mem, s->entry, 1) || s->entry > UINT32_MAX)
-        return error_set(e, STATUS_HOST, "%s: its entry 0x%llx is outside memory", l->kernel.name, (unsigned long long)s->entry);
+        return error_set(e, STATUS_HOST, "%s: its entry 0x%llx is outside memory", l->kernel.name,
+                         (unsigned long long)s->entry);
     if (pvh_info(l, &s->info, e) != STATUS_OK)
         return e->status;
     return loader_gdt(l, false, s, e);

@@ -28,10 +28,12 @@ extern const struct loader_ops loader_bzimage, loader_pvh, loader_multiboot;
 #define LOADER_HEAD 8192u
 
 /* Places DATA somewhere below MAX and returns its gpa. */
-enum status loader_place(struct loader *l, const void *data, u64 len, u64 align, u64 max, u64 *gpa, struct error *e);
+enum status loader_place(struct loader *l, const void *data, u64 len, u64 align, u64 max, u64 *gpa,
+                         struct error *e);
 /* Opens the module NAME and copies it into RAM below MAX, as high as possible; *LEN becomes its size. */
 enum status loader_module(struct loader *l, const char *name, u64 max, u64 *gpa, u64 *len, struct error *e);
-/* The flat GDT that the 32-bit protocols' selectors index, and Linux's: code 0x10, data 0x18; CODE64 makes the first a 64-bit segment. */
+/* The flat GDT that the 32-bit protocols' selectors index, and Linux's: code 0x10, data 0x18; CODE64 makes
+ * the first a 64-bit segment. */
 enum status loader_gdt(struct loader *l, bool code64, struct boot_state *s, struct error *e);
 
 #endif

@@ -1,5 +1,5 @@
-/* MultiProcessor Specification 1.4, chapter 4: processors, the ISA bus, the IOAPIC, its 16 ISA interrupts (IRQ 0 on pin 2), ExtINT on LINT0 of
- * the first processor, NMI on LINT1 of all. */
+/* MultiProcessor Specification 1.4, chapter 4: processors, the ISA bus, the IOAPIC, its 16 ISA interrupts
+ * (IRQ 0 on pin 2), ExtINT on LINT0 of the first processor, NMI on LINT1 of all. */
 #include "machine/mptable.h"
 
 #include <string.h>
@@ -13,11 +13,11 @@ enum { INT_LEVEL_HIGH = 0xd };
 
 #define APIC_VERSION   0x14
 #define IOAPIC_VERSION 0x20
-#define IOAPIC_ID    0
-#define BUS_ISA      0
-#define ALL_APICS    0xff
-#define SIGNATURE    0x600 /* family 6 */
-#define FEATURES     0x201 /* FPU, APIC */
+#define IOAPIC_ID      0
+#define BUS_ISA        0
+#define ALL_APICS      0xff
+#define SIGNATURE      0x600 /* family 6 */
+#define FEATURES       0x201 /* FPU, APIC */
 
 struct mp {
     u8 *buf;
@@ -79,7 +79,8 @@ size_t mptable_build(u8 buf[MP_TABLE_MAX], u32 base, u32 cpus, u8 floating[MP_FL
     st32(io + 4, PC_IOAPIC_BASE);
     for (u8 irq = 0; irq < PC_IRQS; irq++)
         if (irq != 2) /* the cascade */
-            mp_interrupt(&t, MP_IO_INT, INT_VECTORED, irq == PC_IRQ_SCI ? INT_LEVEL_HIGH : 0, irq, IOAPIC_ID, irq == PC_IRQ_PIT ? PC_GSI_PIT : irq);
+            mp_interrupt(&t, MP_IO_INT, INT_VECTORED, irq == PC_IRQ_SCI ? INT_LEVEL_HIGH : 0, irq, IOAPIC_ID,
+                         irq == PC_IRQ_PIT ? PC_GSI_PIT : irq);
     mp_interrupt(&t, MP_LOCAL_INT, INT_EXTINT, 0, 0, 0, 0);
     mp_interrupt(&t, MP_LOCAL_INT, INT_NMI, 0, 0, ALL_APICS, 1);
     st16(buf + 4, (u16)t.len);

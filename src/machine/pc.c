@@ -1,8 +1,10 @@
-/* The PC: which chip stands where, and which wire goes to what. Addresses and IRQ numbers come from pc_map.h; the chips know none.
+/* The PC: which chip stands where, and which wire goes to what. Addresses and IRQ numbers come from pc_map.h;
+ * the chips know none.
  *
- * Built: both 8259As, IOAPIC, LAPICs, 8254, MC146818, COM1, 8042, ports 0x61, 0x80, 0x92, 0xcf9, PIIX4 power management, fw_cfg; on demand
- * isa-debug-exit and pc-testdev; FERR# to IRQ 13 with its latch at port 0xf0. Not built: PCI, DMA controllers, the A20 gate (always open), SMM
- * firmware (an SMI is answered by nobody, as by a BIOS whose handler just returns). */
+ * Built: both 8259As, IOAPIC, LAPICs, 8254, MC146818, COM1, 8042, ports 0x61, 0x80, 0x92, 0xcf9, PIIX4 power
+ * management, fw_cfg; on demand isa-debug-exit and pc-testdev; FERR# to IRQ 13 with its latch at port 0xf0.
+ * Not built: PCI, DMA controllers, the A20 gate (always open), SMM firmware (an SMI is answered by nobody, as
+ * by a BIOS whose handler just returns). */
 #include "machine/pc.h"
 
 #include <stdlib.h>
@@ -47,27 +49,36 @@ static bool ferr_after_restore(void *instance)
 }
 
 static const struct bus_ops ferr_bus = {.read = ferr_read, .write = ferr_write, .min_size = 1, .max_size = 1};
-static const struct device_ops ferr_ops = {.fields = &ferr_table, .reset = ferr_reset, .after_restore = ferr_after_restore};
+static const struct device_ops ferr_ops = {
+    .fields = &ferr_table, .reset = ferr_reset, .after_restore = ferr_after_restore};
 
 void pc_ferr(struct pc *pc)
 {
     ferr_set(pc, true);
 }
 
-/* --- the chips. Interrupt controllers stand first: a reset clears their inputs before the others drive them. */
+/* --- the chips. Interrupt controllers stand first: a reset clears their inputs before the others drive them.
+ */
 
 static const struct {
     u32 offset;
     const struct device_ops *ops;
 } pc_devices[] = {
-    {offsetof(struct pc, ioapic), &ioapic_ops},   {offsetof(struct pc, pic), &i8259_ops},
-    {offsetof(struct pc, router), &irq_router_ops}, {offsetof(struct pc, pit), &i8254_ops},
-    {offsetof(struct pc, rtc), &mc146818_ops},    {offsetof(struct pc, com1.uart), &ns16550_ops},
+    {offsetof(struct pc, ioapic), &ioapic_ops},
+    {offsetof(struct pc, pic), &i8259_ops},
+    {offsetof(struct pc, router), &irq_router_ops},
+    {offsetof(struct pc, pit), &i8254_ops},
+    {offsetof(struct pc, rtc), &mc146818_ops},
+    {offsetof(struct pc, com1.uart), &ns16550_ops},
     {offsetof(struct pc, com1), &com_port_ops},
-    {offsetof(struct pc, kbd), &i8042_ops},       {offsetof(struct pc, port92), &port92_ops},
-    {offsetof(struct pc, cf9), &cf9_ops},         {offsetof(struct pc, post), &port80_ops},
-    {offsetof(struct pc, fw_cfg), &fw_cfg_ops},   {offsetof(struct pc, pm), &piix4_pm_ops},
-    {offsetof(struct pc, testdev), &pc_testdev_ops}, {0, &ferr_ops},
+    {offsetof(struct pc, kbd), &i8042_ops},
+    {offsetof(struct pc, port92), &port92_ops},
+    {offsetof(struct pc, cf9), &cf9_ops},
+    {offsetof(struct pc, post), &port80_ops},
+    {offsetof(struct pc, fw_cfg), &fw_cfg_ops},
+    {offsetof(struct pc, pm), &piix4_pm_ops},
+    {offsetof(struct pc, testdev), &pc_testdev_ops},
+    {0, &ferr_ops},
 };
 
 /* Device number N, the LAPICs first; false when there are no more. */
@@ -180,7 +191,8 @@ static enum status pc_place_all(struct pc *pc, struct error *e)
 
 /* --- what the machine tells its guest through CMOS memory and fw_cfg */
 
-/* Bytes as IBM's and later BIOSes keep them (R. Brown's list, CMOS.LST; QEMU puts the same there): sizes in KiB, from 0x34 on in 64 KiB. */
+/* Bytes as IBM's and later BIOSes keep them (R. Brown's list, CMOS.LST; QEMU puts the same there): sizes in
+ * KiB, from 0x34 on in 64 KiB. */
 static void pc_set_cmos(struct pc *pc)
 {
     const struct mem *m = pc->mem;
@@ -194,7 +206,8 @@ static void pc_set_cmos(struct pc *pc)
         u64 value;
     } cmos[] = {
         {0x14, 1, 0x06}, /* equipment: FPU, PS/2 pointer port */
-        {0x15, 2, 640}, {0x17, 2, extended}, {0x30, 2, extended}, {0x34, 2, above16}, {0x5b, 3, high}, {0x5f, 1, last},
+        {0x15, 2, 640},     {0x17, 2, extended}, {0x30, 2, extended},
+        {0x34, 2, above16}, {0x5b, 3, high},     {0x5f, 1, last},
     };
     for (size_t i = 0; i < ARRAY_LEN(cmos); i++)
         for (unsigned k = 0; k < cmos[i].bytes; k++)
@@ -204,8 +217,10 @@ static void pc_set_cmos(struct pc *pc)
 static enum status pc_set_fw_cfg(struct pc *pc, struct error *e)
 {
     struct fw_cfg *f = &pc->fw_cfg;
-    if (fw_cfg_add_number(f, FW_CFG_RAM_SIZE, pc->mem->size, 8) && fw_cfg_add_number(f, FW_CFG_NB_CPUS, pc->config.cpus, 2) &&
-        fw_cfg_add_number(f, FW_CFG_MAX_CPUS, pc->config.cpus, 2) && fw_cfg_add_number(f, FW_CFG_NOGRAPHIC, 1, 2))
+    if (fw_cfg_add_number(f, FW_CFG_RAM_SIZE, pc->mem->size, 8) &&
+        fw_cfg_add_number(f, FW_CFG_NB_CPUS, pc->config.cpus, 2) &&
+        fw_cfg_add_number(f, FW_CFG_MAX_CPUS, pc->config.cpus, 2) &&
+        fw_cfg_add_number(f, FW_CFG_NOGRAPHIC, 1, 2))
         return STATUS_OK;
     return error_set(e, STATUS_HOST, "fw_cfg: no room");
 }
@@ -311,5 +326,6 @@ static void console_writable(void *opaque)
 
 struct console_chip pc_console(struct pc *pc)
 {
-    return (struct console_chip){.room = console_room, .receive = console_receive, .writable = console_writable, .opaque = pc};
+    return (struct console_chip){
+        .room = console_room, .receive = console_receive, .writable = console_writable, .opaque = pc};
 }

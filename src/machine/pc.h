@@ -1,4 +1,5 @@
-/* The PC: i440FX and PIIX3 as far as they are built, their chips and wires. See pc.c. All calls run under the VM's big lock. */
+/* The PC: i440FX and PIIX3 as far as they are built, their chips and wires. See pc.c. All calls run under the
+ * VM's big lock. */
 #ifndef MACHINE_PC_H
 #define MACHINE_PC_H
 
@@ -61,14 +62,16 @@ struct pc {
 };
 
 /* Connects everything to the buses of WIRES->mem. The chips' state is undefined until pc_reset. */
-enum status pc_init(struct pc *pc, const struct pc_config *cfg, const struct pc_wires *wires, struct error *e);
+enum status pc_init(struct pc *pc, const struct pc_config *cfg, const struct pc_wires *wires,
+                    struct error *e);
 void pc_destroy(struct pc *pc);
 /* As RESET# does: CMOS memory and the clock's time stay. */
 void pc_reset(struct pc *pc);
 /* What a BIOS would have done to the interrupt controllers in the CPUs: virtual-wire mode. */
 void pc_enter_virtual_wire(struct pc *pc);
 
-/* All chips' state, in the table's order, in the format of base/fields.h. Restoring a bad image fails and leaves a state that only pc_reset cures. */
+/* All chips' state, in the table's order, in the format of base/fields.h. Restoring a bad image fails and
+ * leaves a state that only pc_reset cures. */
 enum status pc_save(struct pc *pc, struct buffer *out, struct error *e);
 enum status pc_restore(struct pc *pc, struct buffer *in, struct error *e);
 

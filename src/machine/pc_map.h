@@ -1,5 +1,6 @@
-/* The PC's map: every address, port and IRQ of the pc machine (i440FX + PIIX3 layout, the same places as QEMU's pc). Nothing outside
- * src/machine/ knows them; the machine hands them to the chips, the firmware tables tell them to the guest. */
+/* The PC's map: every address, port and IRQ of the pc machine (i440FX + PIIX3 layout, the same places as
+ * QEMU's pc). Nothing outside src/machine/ knows them; the machine hands them to the chips, the firmware
+ * tables tell them to the guest. */
 #ifndef MACHINE_PC_MAP_H
 #define MACHINE_PC_MAP_H
 

@@ -1,4 +1,5 @@
-/* Randomness that a run can repeat: xoshiro256** (Blackman, Vigna), seeded by splitmix64. For --time virtual. */
+/* Randomness that a run can repeat: xoshiro256** (Blackman, Vigna), seeded by splitmix64. For --time virtual.
+ */
 #ifndef MACHINE_RANDOM_H
 #define MACHINE_RANDOM_H
 

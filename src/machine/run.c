@@ -3,11 +3,12 @@
  *   loop thread                                 vCPU thread
  *     lock                                        run the engine, without the lock
  *     timers, console, stop, --max-time             an exit: lock, chips, unlock
- *     note when to wake, unlock                     HLT: lock, sleep on `wake` (which unlocks) until an event or a kick
- *     sleep: descriptors, deadline
+ *     note when to wake, unlock                     HLT: lock, sleep on `wake` (which unlocks) until an event
+ * or a kick sleep: descriptors, deadline
  *
- * Nothing here looks at anything periodically: an idle guest's threads all sleep. A vCPU that arms an earlier timer than the loop sleeps for
- * posts `wake`. Every condition is changed under the lock that its sleeper gave up atomically, so no wake-up is lost. */
+ * Nothing here looks at anything periodically: an idle guest's threads all sleep. A vCPU that arms an earlier
+ * timer than the loop sleeps for posts `wake`. Every condition is changed under the lock that its sleeper
+ * gave up atomically, so no wake-up is lost. */
 #include "host/clock.h"
 #include "host/loop.h"
 #include "machine/vm.h"

@@ -1,23 +1,20 @@
 /* --time virtual: one thread does everything, and a run repeats exactly (DESIGN section 9).
  *
- * Virtual time is instructions retired, by all vCPUs, plus what HLT skipped; one is a nanosecond. The vCPUs take turns of QUANTUM. The engine runs
- * to the next deadline; a chip that arms an earlier one during an exit kicks it (vm.c, clock_earlier), so that it comes back at the next
- * boundary. The host's clock is looked at between slices, for --max-time alone: slices do not show in the guest. */
+ * Virtual time is instructions retired, by all vCPUs, plus what HLT skipped; one is a nanosecond. The vCPUs
+ * take turns of QUANTUM. The engine runs to the next deadline; a chip that arms an earlier one during an exit
+ * kicks it (vm.c, clock_earlier), so that it comes back at the next boundary. The host's clock is looked at
+ * between slices, for --max-time alone: slices do not show in the guest. */
 #include "host/clock.h"
+#include "machine/snapshot.h"
 #include "machine/vm.h"
 
-#define QUANTUM      100000u
-#define SLICE        (1u << 22)
+#define QUANTUM 100000u
+#define SLICE   (1u << 22)
 /* Timers that come due without waking anybody, all vCPUs halted, before the VM is called halted for ever. */
-#define FRUITLESS    10000000u
-/* Timers that chips arm for a time already past, again and again: after so many rounds the guest gets an instruction in between. */
+#define FRUITLESS 10000000u
+/* Timers that chips arm for a time already past, again and again: after so many rounds the guest gets an
+ * instruction in between. */
 #define TIMER_ROUNDS 64
-
-struct turns {
-    u64 until;       /* virtual time at which the current vCPU's turn ends */
-    u64 fruitless;
-    u64 refilled_ns; /* virtual time */
-};
 
 static bool runnable(const struct vcpu *v)
 {
@@ -71,6 +68,8 @@ static void run_current(struct vm *vm, const struct turns *t)
         until = t->until;
     if (next < until)
         until = next;
+    if (vm->saves_done < vm->config.saves_n && vm->config.saves[vm->saves_done].count < until)
+        until = vm->config.saves[vm->saves_done].count;
     if (until <= now)
         until = now + 1;
     vm->run_until = until;
@@ -99,6 +98,17 @@ static void look_outside(struct vm *vm, struct turns *t)
     }
 }
 
+/* Writes the snapshots whose time has come. */
+static void save_due(struct vm *vm)
+{
+    struct error e;
+    const struct trine_config *c = &vm->config;
+    while (!vm->ended && vm->saves_done < c->saves_n &&
+           c->saves[vm->saves_done].count <= clock_now(&vm->clock))
+        if (vm_save(vm, c->saves[vm->saves_done++].path, &e) != STATUS_OK)
+            vm_fail(vm, &e);
+}
+
 static void turn(struct vm *vm, struct turns *t)
 {
     struct error e;
@@ -117,13 +127,18 @@ static void turn(struct vm *vm, struct turns *t)
 
 void vm_run_virtual(struct vm *vm)
 {
-    struct turns t = {.until = QUANTUM};
+    struct turns *t = &vm->turns;
     struct error e;
+    if (!t->until)
+        t->until = QUANTUM;
     lock_take(&vm->lock);
     for (u32 i = 0; i < vm->config.cpus && !vm->ended; i++)
         if (vcpu_attach(&vm->vcpus[i], &e) != STATUS_OK)
             vm_fail(vm, &e);
-    for (look_outside(vm, &t); !vm->ended; look_outside(vm, &t))
-        turn(vm, &t);
+    for (look_outside(vm, t); !vm->ended; look_outside(vm, t)) {
+        save_due(vm);
+        if (!vm->ended)
+            turn(vm, t);
+    }
     lock_release(&vm->lock);
 }

@@ -21,7 +21,8 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
 {
     _Static_assert(EXIT_KINDS <= ARRAY_LEN(s->exits), "the report has room for every kind");
     u64 end = vm->stopped_ns ? vm->stopped_ns : host_ns(), wall_ns = vm->ran ? end - vm->started_ns : 0;
-    *s = (struct trine_stats){.engine = vm->engine->name, .wall_s = seconds(wall_ns), .busy_s = vm_busy_s(vm, wall_ns)};
+    *s = (struct trine_stats){
+        .engine = vm->engine->name, .wall_s = seconds(wall_ns), .busy_s = vm_busy_s(vm, wall_ns)};
     lock_take(&vm->lock);
     for (u32 i = 0; i < vm->config.cpus; i++) {
         struct vcpu *v = &vm->vcpus[i];
@@ -36,7 +37,8 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
     }
     s->has_blocks = s->blocks_translated > 0;
     for (unsigned k = 0; k < EXIT_KINDS; k++)
-        s->exits[k] = (struct trine_exit_count){exit_kind_name(k), vm->exits.stats.count[k], vm->exits.stats.ns[k]};
+        s->exits[k] =
+            (struct trine_exit_count){exit_kind_name(k), vm->exits.stats.count[k], vm->exits.stats.ns[k]};
     s->exit_kinds = EXIT_KINDS;
     s->guest_bytes = vm->mem.size;
     s->resident_bytes = mem_resident(&vm->mem);

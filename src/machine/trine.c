@@ -46,7 +46,7 @@ enum trine_status trine_create(const struct trine_config *c, struct trine_vm **v
         error_set(&err, known ? STATUS_UNSUPPORTED : STATUS_USAGE, "engine %s", why);
         return give_error(&err, e);
     }
-    if (!c->kernel) {
+    if (!c->kernel && !c->restore) {
         error_set(&err, STATUS_USAGE, "kernel: none given, and there is no firmware");
         return give_error(&err, e);
     }

@@ -1,4 +1,5 @@
-/* What the machine does for a vCPU: exits, interrupts, its LAPIC, randomness, the time-stamp counter; and waking it. */
+/* What the machine does for a vCPU: exits, interrupts, its LAPIC, randomness, the time-stamp counter; and
+ * waking it. */
 #include "machine/vm.h"
 
 #include "host/entropy.h"
@@ -107,7 +108,8 @@ void vcpu_wire(struct vcpu *v)
     };
 }
 
-/* A vCPU that waits in HLT sleeps on `wake` with the big lock, which the caller holds: no wake-up can fall between its look and its sleep. */
+/* A vCPU that waits in HLT sleeps on `wake` with the big lock, which the caller holds: no wake-up can fall
+ * between its look and its sleep. */
 void vcpu_attend(struct vcpu *v, u32 bits)
 {
     cpu_attend(&v->cpu, bits);

@@ -10,10 +10,10 @@
 #include "host/clock.h"
 #include "host/tty.h"
 #include "machine/pc_map.h"
+#include "machine/snapshot.h"
 
-#define MIN_PERIOD_NS 20000 /* real time: how often one periodic timer may wake the host */
-#define RTC_MAX_S 9000000000 /* nanoseconds since 1970 must fit into 63 bits */
-#define PHYS_BITS 46         /* of guest-physical addresses, as MEM_MAX_BYTES and the MMIO bus have it */
+#define MIN_PERIOD_NS 20000      /* real time: how often one periodic timer may wake the host */
+#define PHYS_BITS     46         /* of guest-physical addresses, as MEM_MAX_BYTES and the MMIO bus have it */
 
 /* --- time */
 
@@ -70,7 +70,8 @@ static bool vm_private_mmio(void *opaque, struct cpu *c, struct exit *x)
     return pc_private_mmio(&vm->pc, c->index, x);
 }
 
-/* Decoded code of this range is about to become wrong. Called by the vCPU that writes, or with all of them stopped. */
+/* Decoded code of this range is about to become wrong. Called by the vCPU that writes, or with all of them
+ * stopped. */
 static void vm_code_write(void *opaque, u64 gpa, u64 len)
 {
     struct vm *vm = opaque;
@@ -149,7 +150,8 @@ static i64 vm_wall_ns(void *opaque)
 
 /* --- making it */
 
-static enum status check_config(const struct trine_config *cfg, const struct engine_ops *engine, enum cpu_level *level, struct error *e)
+static enum status check_config(const struct trine_config *cfg, const struct engine_ops *engine,
+                                enum cpu_level *level, struct error *e)
 {
     static const struct {
         const char *name;
@@ -160,15 +162,23 @@ static enum status check_config(const struct trine_config *cfg, const struct eng
     if (cfg->time != TRINE_TIME_REAL && cfg->time != TRINE_TIME_VIRTUAL)
         return error_set(e, STATUS_USAGE, "time: neither real nor virtual");
     if (cfg->time == TRINE_TIME_VIRTUAL && !engine->virtual_time)
-        return error_set(e, STATUS_UNSUPPORTED, "engine %s: cannot count instructions exactly, as virtual time needs", engine->name);
+        return error_set(e, STATUS_UNSUPPORTED,
+                         "engine %s: cannot count instructions exactly, as virtual time needs", engine->name);
     if (!cfg->cpus || cfg->cpus > PC_MAX_CPUS)
         return error_set(e, STATUS_USAGE, "cpus %u: must be 1 to %d", cfg->cpus, PC_MAX_CPUS);
     if (cfg->cpus > engine->max_cpus)
-        return error_set(e, STATUS_UNSUPPORTED, "cpus %u: engine %s runs at most %u", cfg->cpus, engine->name, engine->max_cpus);
+        return error_set(e, STATUS_UNSUPPORTED, "cpus %u: engine %s runs at most %u", cfg->cpus, engine->name,
+                         engine->max_cpus);
     if (!(cfg->max_time_s >= 0))
         return error_set(e, STATUS_USAGE, "max-time: not a time");
     if (cfg->rtc < 0 || cfg->rtc > RTC_MAX_S)
         return error_set(e, STATUS_USAGE, "rtc: must be from 1970 to 2255");
+    if (cfg->saves_n && cfg->time != TRINE_TIME_VIRTUAL)
+        return error_set(e, STATUS_USAGE, "%s: a snapshot needs --time virtual", cfg->saves[0].path);
+    for (unsigned i = 1; i < cfg->saves_n; i++)
+        if (cfg->saves[i].count < cfg->saves[i - 1].count)
+            return error_set(e, STATUS_USAGE, "%s: snapshots must be named in the order of their counts",
+                             cfg->saves[i].path);
     *level = CPU_LEVEL_V2;
     if (!cfg->cpu)
         return STATUS_OK;
@@ -236,7 +246,8 @@ static enum status make_chips(struct vm *vm, struct error *e)
     return s;
 }
 
-static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const struct engine_ops *engine, struct error *e)
+static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const struct engine_ops *engine,
+                           struct error *e)
 {
     enum cpu_level level;
     enum status s;
@@ -244,18 +255,27 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     vm->engine = engine;
     vm->is_virtual = cfg->time == TRINE_TIME_VIRTUAL;
     vm->mem.fd = vm->wake.fd = -1;
-    vm->clock = (struct clock){
-        .now = vm_now, .earlier = clock_earlier, .opaque = vm, .min_period_ns = vm->is_virtual ? 0 : MIN_PERIOD_NS};
-    vm->boot = (struct boot_config){.kernel = cfg->kernel, .initrd = cfg->initrd, .append = cfg->append, .cpus = cfg->cpus};
-    vm->exits = (struct exit_target){
-        .mem = &vm->mem, .lock = vm_lock, .unlock = vm_unlock, .private_mmio = vm_private_mmio, .opaque = vm, .host_ns = host_ns};
+    vm->clock = (struct clock){.now = vm_now,
+                               .earlier = clock_earlier,
+                               .opaque = vm,
+                               .min_period_ns = vm->is_virtual ? 0 : MIN_PERIOD_NS};
+    vm->boot = (struct boot_config){
+        .kernel = cfg->kernel, .initrd = cfg->initrd, .append = cfg->append, .cpus = cfg->cpus};
+    vm->exits = (struct exit_target){.mem = &vm->mem,
+                                     .lock = vm_lock,
+                                     .unlock = vm_unlock,
+                                     .private_mmio = vm_private_mmio,
+                                     .opaque = vm,
+                                     .host_ns = host_ns};
     random_seed(&vm->random, cfg->seed);
     log_init(&vm->log);
     vm->log.sink = tty_log_sink;
     vm->log.mask = cfg->quiet ? 0 : 1u << LOG_OPERATOR | 1u << LOG_GUEST;
-    if ((s = check_config(cfg, engine, &level, e)) != STATUS_OK || (s = wake_init(&vm->wake, e)) != STATUS_OK ||
-        (s = lock_init(&vm->lock, e)) != STATUS_OK || (s = cond_init(&vm->unparked, e)) != STATUS_OK ||
-        (s = mem_init(&vm->mem, cfg->memory, e)) != STATUS_OK || (s = make_vcpus(vm, level, e)) != STATUS_OK ||
+    if ((s = check_config(cfg, engine, &level, e)) != STATUS_OK ||
+        (s = wake_init(&vm->wake, e)) != STATUS_OK || (s = lock_init(&vm->lock, e)) != STATUS_OK ||
+        (s = cond_init(&vm->unparked, e)) != STATUS_OK ||
+        (s = mem_init(&vm->mem, cfg->memory, e)) != STATUS_OK ||
+        (s = make_vcpus(vm, level, e)) != STATUS_OK ||
         (s = console_init(&vm->console, cfg, &vm->clock, &vm->wake, &vm->stop_wanted, e)) != STATUS_OK ||
         (s = make_chips(vm, e)) != STATUS_OK)
         return s;
@@ -263,11 +283,14 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     vm->mem.code_opaque = vm;
     lock_take(&vm->lock);
     s = vm_reset(vm, e);
+    if (s == STATUS_OK && cfg->restore)
+        s = vm_restore(vm, cfg->restore, e);
     lock_release(&vm->lock);
     return s;
 }
 
-enum status vm_create(const struct trine_config *cfg, const struct engine_ops *engine, struct vm **vm, struct error *e)
+enum status vm_create(const struct trine_config *cfg, const struct engine_ops *engine, struct vm **vm,
+                      struct error *e)
 {
     *vm = alloc_zeroed(sizeof **vm);
     if (!*vm)
@@ -316,7 +339,8 @@ static void reset_cpus(struct vm *vm)
     }
 }
 
-/* The vCPUs' own code may ask its wires, which take the lock: it is given up around it. No vCPU runs meanwhile. */
+/* The vCPUs' own code may ask its wires, which take the lock: it is given up around it. No vCPU runs
+ * meanwhile. */
 enum status vm_reset(struct vm *vm, struct error *e)
 {
     struct boot_state state;
@@ -386,8 +410,8 @@ static void vm_triple_fault(struct vm *vm, const struct vcpu *v)
         vm_want_reset(vm);
         return;
     }
-    vm_end(vm, TRINE_END_TRIPLE_FAULT, "triple fault on vCPU %u, last exception %u, CR2 0x%llx", c->index, c->fault.vector,
-           (unsigned long long)c->cr2);
+    vm_end(vm, TRINE_END_TRIPLE_FAULT, "triple fault on vCPU %u, last exception %u, CR2 0x%llx", c->index,
+           c->fault.vector, (unsigned long long)c->cr2);
     vm->result.rip = c->rip;
 }
 
@@ -397,18 +421,14 @@ void vm_engine_returned(struct vm *vm, struct vcpu *v, enum run_result r, const 
     switch (r) {
     case RUN_ATTENTION:
     case RUN_LIMIT:
-    case RUN_HALT:
-        break;
-    case RUN_SHUTDOWN:
-        vm_triple_fault(vm, v);
-        break;
+    case RUN_HALT: break;
+    case RUN_SHUTDOWN: vm_triple_fault(vm, v); break;
     case RUN_DEBUG:
-        error_set(&own, STATUS_HOST, "engine %s: stopped for a debugger, and there is none", vm->engine->name);
+        error_set(&own, STATUS_HOST, "engine %s: stopped for a debugger, and there is none",
+                  vm->engine->name);
         vm_fail(vm, &own);
         break;
-    case RUN_ERROR:
-        vm_fail(vm, e);
-        break;
+    case RUN_ERROR: vm_fail(vm, e); break;
     }
 }
 

@@ -1,8 +1,9 @@
 /* One virtual machine: memory, chips, vCPUs, an engine, time, and how it ended.
  *
- * Locks: there is one, the big lock. Under it: every chip, the clock, the console's ring, exit statistics, everything about the end. A vCPU takes
- * it for the time of an exit; the loop thread holds it while it is awake. `attention` of a vCPU and `stop_wanted` are atomic.
- * A vCPU's registers belong to the thread that runs it, or to whoever has stopped it. */
+ * Locks: there is one, the big lock. Under it: every chip, the clock, the console's ring, exit statistics,
+ * everything about the end. A vCPU takes it for the time of an exit; the loop thread holds it while it is
+ * awake. `attention` of a vCPU and `stop_wanted` are atomic. A vCPU's registers belong to the thread that
+ * runs it, or to whoever has stopped it. */
 #ifndef MACHINE_VM_H
 #define MACHINE_VM_H
 
@@ -19,16 +20,25 @@
 #include "mem/mem.h"
 #include "trine.h"
 
+#define RTC_MAX_S 9000000000 /* nanoseconds since 1970 must fit into 63 bits */
+
 struct vm;
 
 struct vcpu {
     struct cpu cpu;
     struct vm *vm;
-    void *engine;          /* its state: made by the thread that runs it, kept until the VM goes */
+    void *engine; /* its state: made by the thread that runs it, kept until the VM goes */
     _Atomic bool attached;
     struct thread thread;
-    struct cond wake;      /* an event, or the machine wants the thread */
-    u64 halted_ns;         /* real time: waiting for an event */
+    struct cond wake; /* an event, or the machine wants the thread */
+    u64 halted_ns;    /* real time: waiting for an event */
+};
+
+/* Virtual time: whose turn it is. */
+struct turns {
+    u64 until;       /* virtual time at which the current vCPU's turn ends */
+    u64 fruitless;   /* timers that came due without waking anybody */
+    u64 refilled_ns; /* virtual time */
 };
 
 struct vm {
@@ -46,20 +56,22 @@ struct vm {
     struct vcpu *serving; /* whose exit is being served */
     struct random random;
 
-    /* Time. `now` of the clock: real: the host's clock since `epoch_ns`; virtual: `base` + the current vCPU's instruction count, where
-     * `base` takes up what the others retired and what HLT skipped. */
+    /* Time. `now` of the clock: real: the host's clock since `epoch_ns`; virtual: `base` + the current vCPU's
+     * instruction count, where `base` takes up what the others retired and what HLT skipped. */
     struct clock clock;
     bool is_virtual;
     u64 epoch_ns;
     u64 loop_deadline; /* real: guest time at which the loop will wake by itself; 0 while it is awake */
     u64 base;
     struct vcpu *current;
-    u64 run_until;     /* virtual: the engine runs to this time; 0 while it does not run */
+    struct turns turns;
+    unsigned saves_done; /* of config.saves */
+    u64 run_until; /* virtual: the engine runs to this time; 0 while it does not run */
 
     struct wake wake;
     _Atomic bool stop_wanted;
     bool reset_wanted;
-    u32 parked;        /* vCPU threads that wait for a reset */
+    u32 parked; /* vCPU threads that wait for a reset */
     u64 resets;
     struct cond unparked;
 
@@ -71,8 +83,10 @@ struct vm {
     u64 started_ns, stopped_ns; /* host's clock */
 };
 
-/* ENGINE runs it. Everything in CFG is opened and checked. Null kernel: the vCPUs start at the reset vector. */
-enum status vm_create(const struct trine_config *cfg, const struct engine_ops *engine, struct vm **vm, struct error *e);
+/* ENGINE runs it. Everything in CFG is opened and checked. Null kernel: the vCPUs start at the reset vector.
+ */
+enum status vm_create(const struct trine_config *cfg, const struct engine_ops *engine, struct vm **vm,
+                      struct error *e);
 void vm_destroy(struct vm *vm);
 enum status vm_run(struct vm *vm, struct trine_result *r, struct error *e);
 /* Any thread, any signal handler. */
@@ -101,6 +115,10 @@ enum status vcpu_attach(struct vcpu *v, struct error *e);
 /* Its own thread: clears ATTN_KICK before it looks at what the kick was for. */
 void vcpu_kick_taken(struct vcpu *v);
 
+/* Appends everything but RAM: vCPUs, chips, then VM_TIME_BYTES of virtual time and random state. False when
+ * out of memory. */
+bool vm_put_state(struct vm *vm, struct buffer *b) MUST_CHECK;
+#define VM_TIME_BYTES (8 + 32)
 u64 vm_state_hash(struct vm *vm);
 void vm_stats(struct vm *vm, struct trine_stats *s);
 

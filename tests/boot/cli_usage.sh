@@ -57,7 +57,7 @@ for option in 'engine bochs:no such engine' 'engine bt:not built in' 'engine kvm
 	'rtc yesterday:not a date*' 'rtc 2001-02-30:not a date*' 'rtc 1969-12-31:not a date*' 'rtc 2001-01-01T25\:00\:00:not a date*' 'rtc @-1:not a date*' \
 	'rtc 2255-01-01:not a date*' \
 	'net user:not built in' 'display gtk:not built in' 'firmware f:not built in' 'disk f:not built in' 'cdrom f:not built in' \
-	'restore f:not built in' 'qmp unix\:x:not built in' 'screenshot f:not built in' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
+	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'qmp unix\:x:not built in' 'screenshot f:not built in' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
 	'bt-sensitive trap:not built in' 'pv kvm:not built in' 'balloon 1G:not built in' 'share x:not built in' 'gdb \:1234:not built in' \
 	'trace cpu:not built in' 'trace-file f:not built in'; do
 	# OPTION VALUE:WHY, where a colon of the value has a backslash
@@ -66,6 +66,7 @@ for option in 'engine bochs:no such engine' 'engine bt:not built in' 'engine kvm
 	run 2 "--$text: $why" "--${text%% *}" "${text#* }"
 done
 run 2 '--input-log f: needs --time virtual' --input-log f
+run 2 '--restore*: needs --time virtual' --restore f
 run 2 '--engine a?b: no such engine' --engine "$(printf 'a\nb')"
 
 # Files: missing, a folder, empty, of the wrong kind, cut short, without permission, too large.

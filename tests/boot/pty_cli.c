@@ -1,5 +1,6 @@
-/* `trine run` on a terminal: raw while the guest runs, as it was at every other time; keys; signals; stopping and continuing; a crash.
- * usage: pty_cli TRINE ECHO-IMAGE HANG-IMAGE        ECHO-IMAGE: of echo.S, HANG-IMAGE: guest/hang */
+/* `trine run` on a terminal: raw while the guest runs, as it was at every other time; keys; signals; stopping
+ * and continuing; a crash. usage: pty_cli TRINE ECHO-IMAGE HANG-IMAGE        ECHO-IMAGE: of echo.S,
+ * HANG-IMAGE: guest/hang */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -33,10 +34,12 @@ static void check(const struct session *s, bool ok, const char *what)
     if (ok)
         return;
     failures++;
-    fprintf(stderr, "%s: not so: %s; seen: \"%.*s\"\n", s->name, what, (int)(s->n < 300 ? s->n : 300), s->seen);
+    fprintf(stderr, "%s: not so: %s; seen: \"%.*s\"\n", s->name, what, (int)(s->n < 300 ? s->n : 300),
+            s->seen);
 }
 
-/* Starts `trine run` with ARGS on a terminal of its own, as the leader of a session, as a login shell would. */
+/* Starts `trine run` with ARGS on a terminal of its own, as the leader of a session, as a login shell would.
+ */
 static void start(struct session *s, const char *name, const char *trine, const char *const *args)
 {
     *s = (struct session){.name = name, .master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)};
@@ -70,7 +73,8 @@ static bool is_restored(const struct session *s)
 {
     struct termios t;
     return tcgetattr(s->slave, &t) == 0 && t.c_iflag == s->before.c_iflag && t.c_oflag == s->before.c_oflag &&
-           t.c_cflag == s->before.c_cflag && t.c_lflag == s->before.c_lflag && !memcmp(t.c_cc, s->before.c_cc, sizeof t.c_cc);
+           t.c_cflag == s->before.c_cflag && t.c_lflag == s->before.c_lflag &&
+           !memcmp(t.c_cc, s->before.c_cc, sizeof t.c_cc);
 }
 
 static void pause_ms(long ms)
@@ -169,7 +173,8 @@ static void test_guest_ends(const char *trine, const char *echo)
     start(&s, "time is over", trine, (const char *const[]){"--kernel", echo, "--max-time", "0.5", NULL});
     finish(&s, EXITED(124));
     start(&s, "no kernel", trine, (const char *const[]){"--kernel", "/nonexistent", NULL});
-    check(&s, expect(&s, "trine: /nonexistent: No such file or directory\r\n", 48), "the error, on a cooked terminal");
+    check(&s, expect(&s, "trine: /nonexistent: No such file or directory\r\n", 48),
+          "the error, on a cooked terminal");
     finish(&s, EXITED(3));
 }
 
@@ -242,7 +247,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: pty_cli TRINE ECHO-IMAGE HANG-IMAGE\n");
         return 1;
     }
-    static const int signals[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT}, crashes[] = {SIGSEGV, SIGABRT, SIGILL, SIGFPE, SIGBUS};
+    static const int signals[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT},
+                     crashes[] = {SIGSEGV, SIGABRT, SIGILL, SIGFPE, SIGBUS};
     test_keys(argv[1], argv[2]);
     test_guest_ends(argv[1], argv[2]);
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)

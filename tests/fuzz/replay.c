@@ -1,4 +1,5 @@
-/* Gives a fuzz target the saved inputs: replay FILE-OR-FOLDER... . Folders are not searched further down. A crash is the failure. */
+/* Gives a fuzz target the saved inputs: replay FILE-OR-FOLDER... . Folders are not searched further down. A
+ * crash is the failure. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

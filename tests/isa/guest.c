@@ -93,6 +93,13 @@ static void no_exit(void *opaque, struct cpu *c, struct exit *x)
     (void)x;
 }
 
+static void count_ferr(void *opaque, struct cpu *c)
+{
+    struct guest *g = opaque;
+    (void)c;
+    g->ferrs++;
+}
+
 bool guest_create(struct guest *g)
 {
     struct error e;
@@ -106,7 +113,8 @@ bool guest_create(struct guest *g)
     g->log = (struct log){.sink = log_nothing};
     if (!(c->tlb = tlb_create()))
         return false;
-    c->wires = (struct cpu_wires){.mem = &g->m, .log = &g->log, .model = g->model, .exit = no_exit};
+    c->wires = (struct cpu_wires){
+        .mem = &g->m, .log = &g->log, .model = g->model, .exit = no_exit, .ferr = count_ferr, .opaque = g};
     cpu_reset(c);
     tables(g);
     c->efer = EFER_LME | EFER_LMA | EFER_SCE;

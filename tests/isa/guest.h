@@ -13,6 +13,7 @@ struct guest {
     struct cpu_model *model;
     struct log log;
     void *engine;
+    unsigned ferrs; /* how often FERR# was pulled */
 };
 
 bool guest_create(struct guest *g);

@@ -88,6 +88,11 @@ static void test_control_registers(void)
         w.fcw = 0x37e;
         w.fsw = 0x8081;
         expect(i, w, i->mmx ? VEC_MF : -1, "a pending x87 exception");
+        g.c->cr0 = cr0 & ~(u64)CR0_NE;
+        g.ferrs = 0;
+        expect(i, w, -1, "a pending x87 exception and CR0.NE = 0");
+        CHECK_EQ(g.ferrs, i->mmx);
+        g.c->cr0 = cr0;
     }
 }
 

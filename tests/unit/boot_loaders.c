@@ -98,7 +98,8 @@ static void test_pvh(bool is64)
     struct rig r;
     static struct cpu c;
     char text[128];
-    struct image k = image_elf(is64, is64 ? 0xffffffff81000000 : 0xc1000000, MIB(16)), initrd = image_new(100);
+    struct image k = image_elf(is64, is64 ? 0xffffffff81000000 : 0xc1000000, MIB(16)),
+                 initrd = image_new(100);
     image_add_pvh(&k, is64, MIB(16) + 0x40);
     rig_init(&r, MIB(64));
     r.cfg.append = "a b";
@@ -143,7 +144,8 @@ static void test_multiboot_elf(bool is64)
     struct rig r;
     static struct cpu c;
     char text[128], list[128];
-    struct image k = image_elf(is64, is64 ? 0xffffffff80100000 : 0xc0100000, MIB(1)), a = image_new(4097), b = image_new(1);
+    struct image k = image_elf(is64, is64 ? 0xffffffff80100000 : 0xc0100000, MIB(1)), a = image_new(4097),
+                 b = image_new(1);
     image_add_multiboot(&k, 0x500, 3);
     a.bytes[4096] = 0x33;
     rig_init(&r, MIB(64));
@@ -303,7 +305,8 @@ static void test_refused_elf(void)
         {2, offsetof(Elf64_Phdr, p_offset), 8, 0x1ff8, "truncated"},
     };
     for (size_t i = 0; i < ARRAY_LEN(damage); i++) {
-        u8 saved[8], *at = damage[i].ph == 9 ? k.bytes + damage[i].off : image_phdr(&k, damage[i].ph, damage[i].off);
+        u8 saved[8],
+            *at = damage[i].ph == 9 ? k.bytes + damage[i].off : image_phdr(&k, damage[i].ph, damage[i].off);
         memcpy(saved, at, 8);
         st_n(at, damage[i].value, damage[i].size);
         REFUSED(k, k.size, MIB(64), damage[i].why);
@@ -369,7 +372,8 @@ static void test_refused_modules(void)
     struct image k = image_bzimage(0x2000), m = image_new(MIB(20));
     char *text = malloc(4096);
     rig_init(&r, MIB(32));
-    r.cfg.initrd = image_file(&m, m.size); /* 32 MiB, of which the kernel has 16..20: no 20 MiB in one piece */
+    r.cfg.initrd =
+        image_file(&m, m.size); /* 32 MiB, of which the kernel has 16..20: no 20 MiB in one piece */
     CHECK_EQ(rig_load(&r, image_file(&k, k.size)), STATUS_HOST);
     CHECK(strstr(r.e.text, "no room"));
     CHECK(!strncmp(r.e.text, m.path, strlen(m.path)));

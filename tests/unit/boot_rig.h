@@ -50,10 +50,10 @@ static inline struct image image_bzimage(size_t code)
     b[0x201] = 0x6a; /* the header ends at 0x26c */
     memcpy(b + 0x202, "HdrS", 4);
     st16(b + 0x206, 0x20f);
-    b[0x211] = 1;             /* LOADED_HIGH */
+    b[0x211] = 1; /* LOADED_HIGH */
     st32(b + 0x22c, 0x7fffffff);
     b[0x234] = 1;
-    st16(b + 0x236, 1);       /* XLF_KERNEL_64 */
+    st16(b + 0x236, 1); /* XLF_KERNEL_64 */
     st32(b + 0x238, 2047);
     st64(b + 0x258, MIB(16)); /* preferred address */
     st32(b + 0x260, MIB(4));  /* init_size */
@@ -64,28 +64,58 @@ static inline struct image image_bzimage(size_t code)
 #define ELF_SEGMENTS 3u
 #define ELF_DATA     0x1000u /* where the segments' bytes begin in the file */
 
-/* An ELF executable with one PT_LOAD of 0x200 bytes at PADDR (0x1000 in memory), linked at VADDR, a second one of 16 bytes at PADDR + 2 MiB, and room for a note
- * at ELF_DATA + 0x400. */
+/* An ELF executable with one PT_LOAD of 0x200 bytes at PADDR (0x1000 in memory), linked at VADDR, a second
+ * one of 16 bytes at PADDR + 2 MiB, and room for a note at ELF_DATA + 0x400. */
 static inline struct image image_elf(bool is64, u64 vaddr, u64 paddr)
 {
     struct image i = image_new(0x2000);
     Elf64_Phdr ph[ELF_SEGMENTS] = {
-        {.p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_offset = ELF_DATA, .p_vaddr = vaddr, .p_paddr = paddr, .p_filesz = 0x200, .p_memsz = 0x1000},
-        {.p_type = PT_LOAD, .p_flags = PF_R, .p_offset = ELF_DATA + 0x300, .p_vaddr = vaddr + MIB(2), .p_paddr = paddr + MIB(2), .p_filesz = 16, .p_memsz = 16},
+        {.p_type = PT_LOAD,
+         .p_flags = PF_R | PF_X,
+         .p_offset = ELF_DATA,
+         .p_vaddr = vaddr,
+         .p_paddr = paddr,
+         .p_filesz = 0x200,
+         .p_memsz = 0x1000},
+        {.p_type = PT_LOAD,
+         .p_flags = PF_R,
+         .p_offset = ELF_DATA + 0x300,
+         .p_vaddr = vaddr + MIB(2),
+         .p_paddr = paddr + MIB(2),
+         .p_filesz = 16,
+         .p_memsz = 16},
         {.p_type = PT_NULL},
     };
     unsigned char ident[16] = {0x7f, 'E', 'L', 'F', is64 ? ELFCLASS64 : ELFCLASS32, ELFDATA2LSB, EV_CURRENT};
     if (is64) {
-        Elf64_Ehdr h = {.e_type = ET_EXEC, .e_machine = EM_X86_64, .e_version = 1, .e_entry = vaddr + 0x10, .e_phoff = sizeof h, .e_phentsize = sizeof ph[0], .e_phnum = ELF_SEGMENTS};
+        Elf64_Ehdr h = {.e_type = ET_EXEC,
+                        .e_machine = EM_X86_64,
+                        .e_version = 1,
+                        .e_entry = vaddr + 0x10,
+                        .e_phoff = sizeof h,
+                        .e_phentsize = sizeof ph[0],
+                        .e_phnum = ELF_SEGMENTS};
         memcpy(h.e_ident, ident, sizeof ident);
         memcpy(i.bytes, &h, sizeof h);
         memcpy(i.bytes + sizeof h, ph, sizeof ph);
     } else {
-        Elf32_Ehdr h = {.e_type = ET_EXEC, .e_machine = EM_386, .e_version = 1, .e_entry = (u32)vaddr + 0x10, .e_phoff = sizeof h, .e_phentsize = sizeof(Elf32_Phdr), .e_phnum = ELF_SEGMENTS};
+        Elf32_Ehdr h = {.e_type = ET_EXEC,
+                        .e_machine = EM_386,
+                        .e_version = 1,
+                        .e_entry = (u32)vaddr + 0x10,
+                        .e_phoff = sizeof h,
+                        .e_phentsize = sizeof(Elf32_Phdr),
+                        .e_phnum = ELF_SEGMENTS};
         memcpy(h.e_ident, ident, sizeof ident);
         memcpy(i.bytes, &h, sizeof h);
         for (unsigned n = 0; n < ELF_SEGMENTS; n++) {
-            Elf32_Phdr p = {.p_type = ph[n].p_type, .p_flags = ph[n].p_flags, .p_offset = (u32)ph[n].p_offset, .p_vaddr = (u32)ph[n].p_vaddr, .p_paddr = (u32)ph[n].p_paddr, .p_filesz = (u32)ph[n].p_filesz, .p_memsz = (u32)ph[n].p_memsz};
+            Elf32_Phdr p = {.p_type = ph[n].p_type,
+                            .p_flags = ph[n].p_flags,
+                            .p_offset = (u32)ph[n].p_offset,
+                            .p_vaddr = (u32)ph[n].p_vaddr,
+                            .p_paddr = (u32)ph[n].p_paddr,
+                            .p_filesz = (u32)ph[n].p_filesz,
+                            .p_memsz = (u32)ph[n].p_memsz};
             memcpy(i.bytes + sizeof h + n * sizeof p, &p, sizeof p);
         }
     }
@@ -124,7 +154,7 @@ static inline void image_add_multiboot(struct image *i, size_t at, u32 flags)
 {
     st32(i->bytes + at, 0x1badb002);
     st32(i->bytes + at + 4, flags);
-    st32(i->bytes + at + 8, (u32)-(0x1badb002u + flags));
+    st32(i->bytes + at + 8, (u32) - (0x1badb002u + flags));
 }
 
 struct rig {

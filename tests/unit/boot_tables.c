@@ -1,5 +1,6 @@
-/* The state in which a BIOS leaves a PC: tables that find each other and add up, vectors that lead to handlers, the chips' ports.
- * With an argument: writes the tables to files in that folder, for a disassembler. */
+/* The state in which a BIOS leaves a PC: tables that find each other and add up, vectors that lead to
+ * handlers, the chips' ports. With an argument: writes the tables to files in that folder, for a
+ * disassembler. */
 #include "boot_rig.h"
 #include "machine/bios.h"
 #include "machine/e820.h"
@@ -134,7 +135,11 @@ static void test_e820(void)
         u64 memory;
         size_t ram;
         u64 high;
-    } cases[] = {{MIB(1), 1, 0}, {MIB(512), 2, 0}, {GIB(3), 2, 0}, {GIB(3) + PAGE_SIZE, 3, PAGE_SIZE}, {GIB(64), 3, GIB(61)}};
+    } cases[] = {{MIB(1), 1, 0},
+                 {MIB(512), 2, 0},
+                 {GIB(3), 2, 0},
+                 {GIB(3) + PAGE_SIZE, 3, PAGE_SIZE},
+                 {GIB(64), 3, GIB(61)}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct mem m;
         struct error e;

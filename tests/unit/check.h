@@ -25,11 +25,12 @@ static inline void check_equal(uint64_t got, uint64_t want, const char *what, co
     if (got == want)
         return;
     check_failures++;
-    fprintf(stderr, "%s:%d: %s is %" PRIu64 " (0x%" PRIx64 "), not %" PRIu64 " (0x%" PRIx64 ")\n", file, line, what, got, got, want,
-            want);
+    fprintf(stderr, "%s:%d: %s is %" PRIu64 " (0x%" PRIx64 "), not %" PRIu64 " (0x%" PRIx64 ")\n", file, line,
+            what, got, got, want, want);
 }
 
-static inline void check_string(const char *got, const char *want, const char *what, const char *file, int line)
+static inline void check_string(const char *got, const char *want, const char *what, const char *file,
+                                int line)
 {
     if (!strcmp(got, want))
         return;
@@ -37,8 +38,8 @@ static inline void check_string(const char *got, const char *want, const char *w
     fprintf(stderr, "%s:%d: %s is \"%s\", not \"%s\"\n", file, line, what, got, want);
 }
 
-#define CHECK(expr)        check_that((expr), #expr, __FILE__, __LINE__)
-#define CHECK_EQ(got, want) check_equal((uint64_t)(got), (uint64_t)(want), #got, __FILE__, __LINE__)
+#define CHECK(expr)          check_that((expr), #expr, __FILE__, __LINE__)
+#define CHECK_EQ(got, want)  check_equal((uint64_t)(got), (uint64_t)(want), #got, __FILE__, __LINE__)
 #define CHECK_STR(got, want) check_string((got), (want), #got, __FILE__, __LINE__)
 
 static inline int check_done(void)

@@ -1,8 +1,8 @@
-/* The serial line that waits until somebody listens: closed after reset, opened by the receive interrupt after a pause or by polling, closed again by
- * a change of the settings, saved and restored. */
+/* The serial line that waits until somebody listens: closed after reset, opened by the receive interrupt
+ * after a pause or by polling, closed again by a change of the settings, saved and restored. */
+#include "machine/com_port.h"
 #include "base/fields.h"
 #include "check.h"
-#include "machine/com_port.h"
 
 struct bench {
     struct clock clock;
@@ -32,7 +32,8 @@ static size_t bench_write(void *opaque, const u8 *data, size_t n)
 static void bench_init(struct bench *b)
 {
     *b = (struct bench){.clock = {.now = bench_now, .opaque = b}};
-    com_port_init(&b->port, &b->clock, (struct irq_line){0}, (struct char_backend){.write = bench_write, .drained = bench_drained, .opaque = b});
+    com_port_init(&b->port, &b->clock, (struct irq_line){0},
+                  (struct char_backend){.write = bench_write, .drained = bench_drained, .opaque = b});
     device_reset(&(struct device){&ns16550_ops, &b->port.uart});
     device_reset(&(struct device){&com_port_ops, &b->port});
 }

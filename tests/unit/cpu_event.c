@@ -202,6 +202,9 @@ static void stack_refusals(struct rig *r)
     }
     c->seg[SEG_TR].limit = 8;
     EXPECT_FAULT(r, op_int(c, 0x80, NEXT_RIP), VEC_TS, GDT_TSS);
+    c->seg[SEG_TR].limit = 9; /* the last byte of SS0 */
+    rig_put(r, RIG_TSS + 8, GDT_DATA0, 2);
+    CHECK(op_int(c, 0x80, NEXT_RIP));
     rig_enter(r, 0);
     c->seg[SEG_SS].limit = 0xffff;
     c->gpr[RSP].q = 8;

@@ -236,6 +236,14 @@ static void flags(struct rig *r)
     EXPECT_FAULT(r, op_popf_image(c, 2, RFLAGS_IF), VEC_GP, 0);
     CHECK(op_popf_image(c, 2, RFLAGS_ZF)); /* VIP alone does no harm */
     CHECK_EQ(cpu_rflags(c), RFLAGS_VM | RFLAGS_VIP | RFLAGS_ZF | RFLAGS_ONE);
+    cpu_set_rflags(c, RFLAGS_VM | RFLAGS_IF);
+    CHECK(op_pushf_image(c, 2, &v)); /* IF does not show, VIF does */
+    CHECK_EQ(v & 0xffff, RFLAGS_IOPL | RFLAGS_ONE);
+    cpu_set_rflags(c, RFLAGS_VM | RFLAGS_IOPL | RFLAGS_VIF);
+    CHECK(op_pushf_image(c, 4, &v));
+    CHECK_EQ(v, RFLAGS_IOPL | RFLAGS_VIF | RFLAGS_ONE);
+    CHECK(op_popf_image(c, 4, RFLAGS_IF | RFLAGS_TF)); /* IOPL 3: IF, not VIF and not IOPL */
+    CHECK_EQ(cpu_rflags(c), RFLAGS_VM | RFLAGS_IOPL | RFLAGS_VIF | RFLAGS_IF | RFLAGS_TF | RFLAGS_ONE);
     cpu_set_rflags(c, RFLAGS_VM);
     EXPECT_FAULT(r, op_popf_image(c, 2, RFLAGS_TF), VEC_GP, 0);
     CHECK(op_popf_image(c, 2, RFLAGS_CF));

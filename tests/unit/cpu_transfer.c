@@ -35,6 +35,7 @@ static void jumps(struct rig *r)
     EXPECT_FAULT(r, op_jmp_far(c, GDT_ABSENT, 0, 4, NEXT_RIP), VEC_PF, 0);
     EXPECT_FAULT(r, op_call_far(c, GDT_ABSENT, 0, 4, NEXT_RIP), VEC_PF, 0);
     EXPECT_FAULT(r, op_call_far(c, GDT_DATA3, 0, 4, NEXT_RIP), VEC_GP, GDT_DATA3);
+    EXPECT_FAULT(r, op_call_far(c, GDT_BEYOND, 0, 4, NEXT_RIP), VEC_GP, GDT_BEYOND);
     EXPECT_FAULT(r, op_jmp_far(c, 0, 0, 4, NEXT_RIP), VEC_GP, 0);
     EXPECT_FAULT(r, op_jmp_far(c, GDT_CODE0, 0, 4, NEXT_RIP), VEC_GP, GDT_CODE0);
     EXPECT_FAULT(r, op_jmp_far(c, GDT_DATA3, 0, 4, NEXT_RIP), VEC_GP, GDT_DATA3);
@@ -225,6 +226,14 @@ static void gates(struct rig *r)
     CHECK_EQ(rig_get(r, RIG_STACK0 - 8, 8), GDT_DATA3 | 3);
     CHECK(op_ret_far(c, 8, 0));
     CHECK(c->cpl == 3 && c->gpr[RSP].q == RIG_STACK3);
+    rig_enter(r, 0);
+    c->seg[SEG_CS] = rig_seg(r, GDT_CODE0);
+    cpu_update_mode(c);
+    CHECK(op_call_far(c, GDT_A, 0, 4, NEXT_RIP)); /* the same level, out of compatibility mode */
+    CHECK(c->code_size == 8 && c->gpr[RSP].q == RIG_STACK0 - 16 && c->seg[SEG_SS].sel == GDT_DATA0);
+    CHECK_EQ(rig_get(r, RIG_STACK0 - 8, 8), GDT_CODE0);
+    CHECK(op_jmp_far(c, GDT_A, 0, 4, NEXT_RIP) && c->rip == 0x7000);
+    rig_enter(r, 3);
     call_gate_put(r, GDT_A, 0xec, GDT_CODE0, 0x7000, 0);
     EXPECT_FAULT(r, op_call_far(c, GDT_A, 0, 4, NEXT_RIP), VEC_GP, GDT_CODE0); /* not 64-bit code */
     call_gate_put(r, GDT_A, 0xec, GDT_CODE0_64, 0x800000007000, 0);
@@ -432,12 +441,15 @@ static void v86(struct rig *r)
     EXPECT_FAULT(r, op_iret(c, 2, NEXT_RIP), VEC_GP, 0);
     rig_put(r, 0x10000 + 0xfffc, RFLAGS_IF | RFLAGS_NT, 2);
     c->rflags_sys |= RFLAGS_IOPL;
+    c->rflags_sys &= ~(u64)RFLAGS_IF;
     CHECK(op_iret(c, 2, NEXT_RIP)); /* IOPL 3: IF itself */
     CHECK_EQ(cpu_rflags(c), RFLAGS_VM | RFLAGS_IOPL | RFLAGS_IF | RFLAGS_NT | RFLAGS_VIF | 2);
+    c->rflags_sys |= RFLAGS_TF;
     CHECK(op_int(c, 0x21, 0x102)); /* redirected with IOPL 3 */
-    CHECK_EQ(rig_get(r, 0x10000 + 0xfffc, 2), RFLAGS_IF | RFLAGS_IOPL | RFLAGS_NT | 2);
+    CHECK_EQ(rig_get(r, 0x10000 + 0xfffc, 2), RFLAGS_IF | RFLAGS_TF | RFLAGS_IOPL | RFLAGS_NT | 2);
     CHECK_EQ(cpu_rflags(c), RFLAGS_VM | RFLAGS_IOPL | RFLAGS_VIF | 2);
     CHECK(op_iret(c, 2, NEXT_RIP));
+    c->rflags_sys &= ~(u64)RFLAGS_TF;
     c->gpr[RSP].q = 0xfff0;
     STACK(r, 0x1fff0, 4, 0x102, 0x4000, RFLAGS_AC | RFLAGS_VIP);
     CHECK(op_iret(c, 4, NEXT_RIP)); /* IRETD: AC, but neither IOPL nor VIF nor VIP */
@@ -446,7 +458,7 @@ static void v86(struct rig *r)
     CHECK(op_iret(c, 2, NEXT_RIP) && c->rflags_sys & RFLAGS_AC); /* 16 bits leave AC alone */
     c->gpr[RSP].q = 0xfffe;
     c->rip = 0x102;
-    c->rflags_sys &= ~(u64)(RFLAGS_IOPL | RFLAGS_NT | RFLAGS_VIF | RFLAGS_IF | RFLAGS_AC);
+    c->rflags_sys &= ~(u64)(RFLAGS_IOPL | RFLAGS_NT | RFLAGS_VIF | RFLAGS_IF | RFLAGS_AC | RFLAGS_TF);
     CHECK(op_int(c, 0x21, 0x102)); /* VIF clear: pushed as IF clear */
     CHECK_EQ(rig_get(r, 0x10000 + 0xfffc, 2), RFLAGS_IOPL | 2);
     CHECK(op_iret(c, 2, NEXT_RIP));
@@ -483,8 +495,17 @@ static void real_mode(struct rig *r)
     EXPECT_FAULT(r, op_jmp_far(c, 0x2000, 0x10000, 4, NEXT_RIP), VEC_GP, 0);
     CHECK(op_call_far(c, 0x2000, 0x10, 2, 0x105) && c->rip == 0x10 && c->seg[SEG_CS].base == 0x20000);
     CHECK(op_ret_far(c, 2, 2) && c->rip == 0x105 && c->gpr[RSP].w == 6);
+    c->gpr[RSP].w = 0x10;
+    EXPECT_FAULT(r, op_call_far(c, 0x2000, 0x10000, 4, NEXT_RIP), VEC_GP, 0);
+    rig_put(r, 0x10010, 0x10000, 4);
+    EXPECT_FAULT(r, op_iret(c, 4, NEXT_RIP), VEC_GP, 0);
     c->gpr[RSP].q = 0xffff; /* a word at ffff does not fit */
     EXPECT_FAULT(r, op_ret_far(c, 2, 0), VEC_SS, 0);
+    EXPECT_FAULT(r, op_iret(c, 2, NEXT_RIP), VEC_SS, 0);
+    c->gpr[RSP].q = 1;
+    EXPECT_FAULT(r, op_call_far(c, 0x2000, 0x10, 2, NEXT_RIP), VEC_SS, 0);
+    c->idt.limit = 0x3ff;
+    EXPECT_FAULT(r, op_int(c, 0x10, 0x102), VEC_SS, 0);
     c->seg[SEG_FS].limit = 0xffffffff; /* "unreal": limits survive loads */
     CHECK(seg_load(c, SEG_FS, 0x123));
     CHECK(c->seg[SEG_FS].base == 0x1230 && c->seg[SEG_FS].limit == 0xffffffff);

@@ -1,4 +1,5 @@
-/* The exit table: what goes to which bus, sizes, counting, the lock around it; the choice of an engine; waking and sleeping of the loop. */
+/* The exit table: what goes to which bus, sizes, counting, the lock around it; the choice of an engine;
+ * waking and sleeping of the loop. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -122,7 +123,10 @@ static void test_loop(void)
     int pipe_fds[2];
     CHECK_EQ(wake_init(&w, &e), STATUS_OK);
     CHECK_EQ(pipe(pipe_fds), 0);
-    struct loop_fd fds[] = {{.fd = w.fd, .in = true}, {.fd = pipe_fds[0], .in = true}, {.fd = pipe_fds[1], .out = false}, {.fd = -1, .in = true}};
+    struct loop_fd fds[] = {{.fd = w.fd, .in = true},
+                            {.fd = pipe_fds[0], .in = true},
+                            {.fd = pipe_fds[1], .out = false},
+                            {.fd = -1, .in = true}};
     u64 start = host_ns();
     loop_wait(fds, ARRAY_LEN(fds), start + 20000000);
     u64 took = host_ns() - start;
@@ -156,7 +160,12 @@ int main(void)
     CHECK_EQ(bus_add(&f.mem.pio, "test", 0x100, 16, &reg_bus, &f, &e), STATUS_OK);
     CHECK_EQ(bus_add(&f.mem.mmio, "test", 0xd0000000, 16, &reg_bus, &f, &e), STATUS_OK);
     f.private_addr = 0xfee00000;
-    f.target = (struct exit_target){.mem = &f.mem, .lock = take, .unlock = release, .private_mmio = own_page, .opaque = &f, .host_ns = host_ns};
+    f.target = (struct exit_target){.mem = &f.mem,
+                                    .lock = take,
+                                    .unlock = release,
+                                    .private_mmio = own_page,
+                                    .opaque = &f,
+                                    .host_ns = host_ns};
     test_dispatch(&f);
     test_choice();
     test_loop();

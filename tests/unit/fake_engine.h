@@ -1,5 +1,5 @@
-/* An engine that executes a C function per instruction: it counts, honours limits, kicks and interrupts as engine.h asks, and knows no x86. With it
- * the machine's time, threads and ends are tested alone. */
+/* An engine that executes a C function per instruction: it counts, honours limits, kicks and interrupts as
+ * engine.h asks, and knows no x86. With it the machine's time, threads and ends are tested alone. */
 #ifndef UNIT_FAKE_ENGINE_H
 #define UNIT_FAKE_ENGINE_H
 
@@ -16,7 +16,7 @@ struct fake_guest {
     void *opaque;
     char output[4096]; /* of the serial port */
     size_t output_len;
-    u64 mark;          /* the guest's own memory, as registers are: a test may use it as it likes */
+    u64 mark; /* the guest's own memory, as registers are: a test may use it as it likes */
     u64 kicks, runs;
 };
 
@@ -26,7 +26,8 @@ void fake_out(struct cpu *c, u16 port, unsigned size, u32 value);
 u32 fake_in(struct cpu *c, u16 port, unsigned size);
 /* A configuration for GUEST: its serial port goes to output[]. */
 struct trine_config fake_config(struct fake_guest *g, enum trine_time time);
-/* Creates and runs, expects STATUS_OK from both; the VM must be destroyed. SETUP (may be null) is called in between. */
+/* Creates and runs, expects STATUS_OK from both; the VM must be destroyed. SETUP (may be null) is called in
+ * between. */
 struct vm *fake_run(const struct trine_config *cfg, void (*setup)(struct vm *vm), struct trine_result *r);
 
 #endif

@@ -1,5 +1,5 @@
-/* The input log: what it reads, what it refuses and with which words, and that what it records it reads back. Beside it the
- * repeatable random numbers, against the values that their authors' code gives. */
+/* The input log: what it reads, what it refuses and with which words, and that what it records it reads back.
+ * Beside it the repeatable random numbers, against the values that their authors' code gives. */
 #include <unistd.h>
 
 #include "check.h"

@@ -1,6 +1,6 @@
-/* The public interface with a real guest (the path is the argument: a Multiboot kernel that prints a line and leaves by the debug-exit port): two VMs
- * at once, a guest larger than the host, what is refused and how, repeatable runs.
- * usage: library GUEST */
+/* The public interface with a real guest (the path is the argument: a Multiboot kernel that prints a line and
+ * leaves by the debug-exit port): two VMs at once, a guest larger than the host, what is refused and how,
+ * repeatable runs. usage: library GUEST */
 #include <pthread.h>
 #include <trine.h>
 
@@ -117,7 +117,8 @@ static void test_refused(void)
         const char *text; /* null: any */
     } bad[] = {
         {NULL, "interp", "pc", 16 << 20, 1, TRINE_USAGE, "kernel: none given, and there is no firmware"},
-        {"/nowhere/kernel", "interp", "pc", 16 << 20, 1, TRINE_HOST, "/nowhere/kernel: No such file or directory"},
+        {"/nowhere/kernel", "interp", "pc", 16 << 20, 1, TRINE_HOST,
+         "/nowhere/kernel: No such file or directory"},
         {"/", "interp", "pc", 16 << 20, 1, TRINE_HOST, NULL},
         {"/dev/null", "interp", "pc", 16 << 20, 1, TRINE_HOST, NULL},
         {"", "bochs", "pc", 16 << 20, 1, TRINE_USAGE, "engine bochs: no such engine"},

@@ -1,5 +1,5 @@
-/* A machine's state as bytes: saved, reset, restored and saved again it is the same; a vCPU's image loses nothing; hostile images are refused
- * or taken, and never crash. */
+/* A machine's state as bytes: saved, reset, restored and saved again it is the same; a vCPU's image loses
+ * nothing; hostile images are refused or taken, and never crash. */
 #include "check.h"
 #include "fake_engine.h"
 #include "machine/cpu_image.h"
@@ -8,9 +8,28 @@
 static enum fake_step busy(struct fake_guest *g, struct cpu *c, u64 n)
 {
     static const u16 script[][2] = {
-        {0x20, 0x11}, {0x21, 0x20}, {0x21, 4}, {0x21, 1}, {0x21, 0xee}, {0x43, 0x34}, {0x40, 0xa9}, {0x40, 0x04},
-        {PC_PORT_COM1 + 1, 3}, {PC_PORT_COM1 + 2, 0xc1}, {PC_PORT_COM1 + 3, 3}, {0x70, 0x8b}, {0x71, 0x42}, {0x64, 0x60}, {0x60, 0x47},
-        {0x61, 3}, {0x43, 0xb6}, {0x42, 0x12}, {0x42, 0x34}, {0x80, 0x55}, {0x602, 0x21}, {0x510, 0x19},
+        {0x20, 0x11},
+        {0x21, 0x20},
+        {0x21, 4},
+        {0x21, 1},
+        {0x21, 0xee},
+        {0x43, 0x34},
+        {0x40, 0xa9},
+        {0x40, 0x04},
+        {PC_PORT_COM1 + 1, 3},
+        {PC_PORT_COM1 + 2, 0xc1},
+        {PC_PORT_COM1 + 3, 3},
+        {0x70, 0x8b},
+        {0x71, 0x42},
+        {0x64, 0x60},
+        {0x60, 0x47},
+        {0x61, 3},
+        {0x43, 0xb6},
+        {0x42, 0x12},
+        {0x42, 0x34},
+        {0x80, 0x55},
+        {0x602, 0x21},
+        {0x510, 0x19},
     };
     (void)g;
     if (n < ARRAY_LEN(script))
@@ -44,7 +63,8 @@ static void test_chips(struct vm *vm)
     struct buffer first = {0}, cold = {0}, second = {0};
     struct error e = {0};
     save(vm, &first);
-    CHECK_EQ(pc_restore(&vm->pc, &first, &e), STATUS_OK); /* chips that count lazily catch up with the clock */
+    CHECK_EQ(pc_restore(&vm->pc, &first, &e),
+             STATUS_OK); /* chips that count lazily catch up with the clock */
     save(vm, &first);
     pc_reset(&vm->pc);
     save(vm, &cold);
@@ -64,7 +84,8 @@ static void test_chips(struct vm *vm)
     buffer_free(&cold);
     buffer_free(&second);
 
-    /* Mutated images, from a fixed seed: whatever restore says, the machine must survive it, and time going on. */
+    /* Mutated images, from a fixed seed: whatever restore says, the machine must survive it, and time going
+     * on. */
     struct random r;
     random_seed(&r, 1);
     u8 *good = malloc(first.len);

@@ -1,4 +1,5 @@
-/* Real time and the ends of a VM, with a fake engine: threads, halting, idle cost, timers, stop from another thread and from a signal handler,
+/* Real time and the ends of a VM, with a fake engine: threads, halting, idle cost, timers, stop from another
+ * thread and from a signal handler,
  * --max-time, reset in place, host failures, several VMs and vCPUs at once. */
 #include <signal.h>
 #include <sys/resource.h>
@@ -68,8 +69,8 @@ static enum fake_step keyboard_reset(struct fake_guest *g, struct cpu *c, u64 n)
 
 /* --- ends */
 
-static void test_end(enum fake_step (*insn)(struct fake_guest *, struct cpu *, u64), enum trine_time time, double max_time_s,
-                     enum trine_end want)
+static void test_end(enum fake_step (*insn)(struct fake_guest *, struct cpu *, u64), enum trine_time time,
+                     double max_time_s, enum trine_end want)
 {
     struct fake_guest g = {.instruction = insn};
     struct trine_config cfg = fake_config(&g, time);
@@ -128,8 +129,9 @@ static void test_create_errors(void)
         const char *cpu, *machine, *record;
         enum status want;
     } bad[] = {
-        {0, 0, NULL, NULL, NULL, STATUS_USAGE},      {5, 0, NULL, NULL, NULL, STATUS_UNSUPPORTED}, {1, -1, NULL, NULL, NULL, STATUS_USAGE},
-        {1, 0, "i486", NULL, NULL, STATUS_USAGE},    {1, 0, NULL, "microvm", NULL, STATUS_USAGE},  {1, 0, NULL, NULL, "/nowhere/x", STATUS_HOST},
+        {0, 0, NULL, NULL, NULL, STATUS_USAGE},         {5, 0, NULL, NULL, NULL, STATUS_UNSUPPORTED},
+        {1, -1, NULL, NULL, NULL, STATUS_USAGE},        {1, 0, "i486", NULL, NULL, STATUS_USAGE},
+        {1, 0, NULL, "microvm", NULL, STATUS_USAGE},    {1, 0, NULL, NULL, "/nowhere/x", STATUS_HOST},
         {1, 0.0 / 0.0, NULL, NULL, NULL, STATUS_USAGE},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -164,7 +166,8 @@ static void setup_stopper(struct vm *vm)
     CHECK_EQ(thread_start(&stopper, "stopper", stop_later, vm, &e), STATUS_OK);
 }
 
-static void test_stop(enum fake_step (*insn)(struct fake_guest *, struct cpu *, u64), enum trine_time time, u32 cpus)
+static void test_stop(enum fake_step (*insn)(struct fake_guest *, struct cpu *, u64), enum trine_time time,
+                      u32 cpus)
 {
     struct fake_guest g = {.instruction = insn};
     struct trine_config cfg = fake_config(&g, time);

@@ -1,5 +1,5 @@
-/* Virtual time, with a fake engine: deadlines at exact counts, deadlines armed during an exit, HLT's jump to the next event, vCPUs' turns,
- * halting for ever, input from a log, and that a run repeats exactly. */
+/* Virtual time, with a fake engine: deadlines at exact counts, deadlines armed during an exit, HLT's jump to
+ * the next event, vCPUs' turns, halting for ever, input from a log, and that a run repeats exactly. */
 #include <unistd.h>
 
 #include "check.h"
@@ -268,7 +268,8 @@ static void test_turns(void)
     vm_destroy(vm);
 }
 
-/* --- a whole run: PIT interrupts through the 8259, serial output, input from a log, randomness, TSC; twice */
+/* --- a whole run: PIT interrupts through the 8259, serial output, input from a log, randomness, TSC; twice
+ */
 
 struct story {
     struct fake_guest guest;
@@ -297,9 +298,17 @@ static void story_interrupt(struct fake_guest *g, struct cpu *c, int vector)
 static void story_begin(struct cpu *c)
 {
     static const u16 script[][2] = {
-        {0x20, 0x11}, {0x21, 0x20}, {0x21, 4}, {0x21, 1},          /* 8259: vectors at 0x20 */
-        {0x21, 0xfe}, {0x43, 0x34}, {0x40, 0xa9}, {0x40, 0x04},    /* IRQ 0 alone; PIT at 1 kHz */
-        {PC_PORT_COM1 + 2, 1}, {PC_PORT_COM1, 'h'}, {PC_PORT_COM1, 'i'},
+        {0x20, 0x11},
+        {0x21, 0x20},
+        {0x21, 4},
+        {0x21, 1}, /* 8259: vectors at 0x20 */
+        {0x21, 0xfe},
+        {0x43, 0x34},
+        {0x40, 0xa9},
+        {0x40, 0x04}, /* IRQ 0 alone; PIT at 1 kHz */
+        {PC_PORT_COM1 + 2, 1},
+        {PC_PORT_COM1, 'h'},
+        {PC_PORT_COM1, 'i'},
     };
     c->rflags_sys |= RFLAGS_IF;
     for (size_t i = 0; i < ARRAY_LEN(script); i++)

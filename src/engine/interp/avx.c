@@ -6,7 +6,7 @@
 INLINE void fill(union xmm r[2], const void *from, unsigned n)
 {
     for (unsigned k = 0; k < 32; k += n)
-        memcpy(r[0].b + k, from, n);
+        memcpy((u8 *)r + k, from, n);
 }
 #define BROADCAST(N)                                                                                         \
     SIMD_HANDLER(broadcast##N##_rr)                                                                          \

@@ -58,8 +58,8 @@ _Static_assert(sizeof(struct link) == sizeof(struct insn) && offsetof(struct lin
 
 #define BLOCK_HASH  (1u << 14)
 #define FRAME_HASH  (1u << 12)
-#define JUMP_CACHE  (1u << 12)
-#define ARENA_BYTES (12u << 20)
+#define JUMP_CACHE  (1u << 13)
+#define ARENA_BYTES (20u << 20)
 
 #define KEY_NONE UINT64_MAX
 

@@ -54,6 +54,8 @@ static bool ends_block(const struct insn *i)
 static bool offered(const struct cpu *c, struct insn *i)
 {
     int f = feature_of_op[i->op];
+    if (f == FEAT_AVX && interp_needs_avx2(i))
+        f = FEAT_AVX2;
     if (f == FEAT_BASE || cpu_has(c, (enum cpu_feature)f))
         return true;
     if (i->op == OP_LZCNT || i->op == OP_TZCNT) {
@@ -180,6 +182,8 @@ static bool fill(struct interp *it, u64 rip, struct block *b, struct source *s)
             if (!decode_gathered(c, rip, s, i, &st))
                 return false;
             max = 1;
+        } else if (st == DECODE_UD || st == DECODE_TOO_LONG) {
+            i->len = (u8)(s->left - offset < 15 ? s->left - offset : 15); /* a write to any of them ends the verdict */
         }
         if (st != DECODE_OK && st != DECODE_UNBUILT && b->count)
             break;

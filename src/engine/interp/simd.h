@@ -14,7 +14,8 @@
 #define ENGINE_INTERP_SIMD_H
 
 #include "engine/interp/operand.h"
-#include "isa/xmm.h"
+#include "engine/interp/x87.h"
+#include "isa/fp.h"
 
 #define XMM(c, n)  ((union xmm *)(c)->fpu.ymm[n])
 #define YMMH(c, n) ((union xmm *)((c)->fpu.ymm[n] + 16))
@@ -43,8 +44,8 @@ struct simd_row {
 /* SDM vol. 2, tables 2-18 ff. (exception classes), 23-1 ff. (MMX): may the instruction run at all? */
 const struct insn *sse_refuse(struct cpu *c, const struct insn *i) COLD; /* #UD or #NM */
 const struct insn *avx_refuse(struct cpu *c, const struct insn *i) COLD;
-const struct insn *mmx_refuse(struct cpu *c, const struct insn *i) COLD; /* or #MF */
-bool simd_misaligned(struct cpu *c) COLD;                                /* #GP(0) */
+enum x87_end mmx_refuse(struct cpu *c, const struct insn *i) COLD; /* or #MF */
+bool simd_misaligned(struct cpu *c) COLD;                          /* #GP(0) */
 
 INLINE bool sse_ok(const struct cpu *c)
 {
@@ -57,19 +58,31 @@ INLINE bool avx_ok(const struct cpu *c)
            (c->code_size == 8 || (cpu_protected(c) && !cpu_v86(c)));
 }
 
-#define FSW_ES  0x80u
-#define FSW_TOP 0x3800u
-
 INLINE bool mmx_ok(const struct cpu *c)
 {
     return !(c->cr0 & (CR0_EM | CR0_TS)) && !(c->fpu.fsw & FSW_ES);
 }
 
-/* KIND: sse, avx or mmx. */
-#define CHECK(kind)                                                                                          \
+/* KIND: sse, avx or mmx. Alone of them mmx_refuse may let the instruction run: a pending x87 exception under
+ * CR0.NE = 0 pulls FERR#. */
+#define CHECK(kind) CHECK_##kind
+#define CHECK_sse                                                                                            \
     do {                                                                                                     \
-        if (UNLIKELY(!kind##_ok(c)))                                                                         \
-            return kind##_refuse(c, i);                                                                      \
+        if (UNLIKELY(!sse_ok(c)))                                                                            \
+            return sse_refuse(c, i);                                                                         \
+    } while (0)
+#define CHECK_avx                                                                                            \
+    do {                                                                                                     \
+        if (UNLIKELY(!avx_ok(c)))                                                                            \
+            return avx_refuse(c, i);                                                                         \
+    } while (0)
+#define CHECK_mmx                                                                                            \
+    do {                                                                                                     \
+        if (UNLIKELY(!mmx_ok(c))) {                                                                          \
+            enum x87_end end_ = mmx_refuse(c, i);                                                            \
+            if (LIKELY(end_ != X87_DONE))                                                                    \
+                return x87_way_out(c, i, end_);                                                              \
+        }                                                                                                    \
     } while (0)
 
 /* Every MMX instruction but EMMS makes all x87 registers valid and TOP 0. */
@@ -207,7 +220,7 @@ INLINE void vex_put(struct cpu *c, const struct insn *i, const union xmm *r, boo
     }
 
 /* Inside a kernel: the host's own instruction does it, R = A op B, where the host is known to have it. */
-#if defined(__x86_64__)
+#if FP_HOST
 #define HOST_HAS(feature) __builtin_cpu_supports(feature)
 #define HOST_BINARY(mnemonic)                                                                                \
     do {                                                                                                     \

@@ -36,6 +36,22 @@ static insn_fn simd_bind(const struct insn *i, bool plain)
     return fn[k];
 }
 
+/* The feature column of isa/ops_simd.def says AVX for what was AVX2's in 256 bits: the integer operations. */
+bool interp_needs_avx2(const struct insn *i)
+{
+    switch (i->op) {
+    case OP_VPTEST:
+    case OP_VPERMILPS:
+    case OP_VPERMILPD:
+    case OP_VPERM2F128: return false;
+    case OP_VBROADCASTSS:
+    case OP_VBROADCASTSD: return i->form == FORM_RR;
+    case OP_VMPSADBW:
+    case OP_VMOVNTDQA: return i->flags & INSN_VEX_L;
+    default: return i->flags & INSN_VEX_L && op_name(i->op)[1] == 'P';
+    }
+}
+
 insn_fn interp_bind_SIMD(const struct insn *i, unsigned code_size, bool flat)
 {
     return simd_bind(i, mem_is_plain(i, code_size, flat));
@@ -64,13 +80,12 @@ const struct insn *avx_refuse(struct cpu *c, const struct insn *i)
     FAULT(c, i);
 }
 
-const struct insn *mmx_refuse(struct cpu *c, const struct insn *i)
+enum x87_end mmx_refuse(struct cpu *c, const struct insn *i)
 {
-    if (c->cr0 & CR0_EM)
-        cpu_raise_ud(c);
-    else
-        cpu_raise(c, c->cr0 & CR0_TS ? VEC_NM : VEC_MF);
-    FAULT(c, i);
+    if (!(c->cr0 & (CR0_EM | CR0_TS)))
+        return x87_pending(c, i);
+    cpu_raise(c, c->cr0 & CR0_EM ? VEC_UD : VEC_NM);
+    return X87_FAULT;
 }
 
 bool simd_misaligned(struct cpu *c)
