@@ -10,7 +10,7 @@ static void error_format(struct error *e, const char *suffix, const char *fmt, v
 {
     char full[6000];
     const size_t room = sizeof e->text - 1, head = room / 3;
-    vsnprintf(full, sizeof full - 200, fmt, ap);
+    vsnprintf(full, sizeof full - 200, fmt ? fmt : "", ap);
     strncat(full, suffix, 199);
     size_t n = strlen(full);
     if (n <= room)

@@ -189,31 +189,48 @@ INLINE u64 alu_ror(struct flags *f, u64 a, u64 count, unsigned size)
     return r;
 }
 
-/* Through CF: a rotation of BITS + 1 bits. */
+/* By an immediate count, on a register: OF changes only when the count is 1. */
+INLINE u64 alu_rol_imm(struct flags *f, u64 a, u64 count, unsigned size)
+{
+    bool of = flag_of(f);
+    u64 r = alu_rol(f, a, count, size);
+    if (shift_count(count, size) > 1)
+        flags_put_cf_of(f, flag_cf(f), of);
+    return r;
+}
+
+INLINE u64 alu_ror_imm(struct flags *f, u64 a, u64 count, unsigned size)
+{
+    bool of = flag_of(f);
+    u64 r = alu_ror(f, a, count, size);
+    if (shift_count(count, size) > 1)
+        flags_put_cf_of(f, flag_cf(f), of);
+    return r;
+}
+
+/* Through CF: a rotation of BITS + 1 bits. A whole turn changes nothing. */
 INLINE u64 alu_rcl(struct flags *f, u64 a, u64 count, unsigned size)
 {
-    unsigned bits = 8 * size, n = shift_count(count, size);
+    unsigned bits = 8 * size, k = shift_count(count, size) % (bits + 1);
     u64 v = cut(a, size);
-    if (!n)
+    if (!k)
         return v;
     bool of = top_bit(v, size) ^ (v >> (bits - 2) & 1);
     u128 x = (u128)flag_cf(f) << bits | v, mask = ((u128)1 << (bits + 1)) - 1;
-    unsigned k = n % (bits + 1);
-    u128 r = k ? (x << k | x >> (bits + 1 - k)) & mask : x;
+    u128 r = (x << k | x >> (bits + 1 - k)) & mask;
     flags_put_cf_of(f, (bool)(r >> bits & 1), of);
     return cut((u64)r, size);
 }
 
 INLINE u64 alu_rcr(struct flags *f, u64 a, u64 count, unsigned size)
 {
-    unsigned bits = 8 * size, n = shift_count(count, size);
+    unsigned bits = 8 * size, k = shift_count(count, size) % (bits + 1);
     u64 v = cut(a, size);
-    if (!n)
+    if (!k)
         return v;
     bool of = flag_cf(f) ^ top_bit(v, size);
     u128 x = (u128)flag_cf(f) << bits | v, mask = ((u128)1 << (bits + 1)) - 1;
-    unsigned k = n % (bits + 1);
-    u128 r = k ? (x >> k | x << (bits + 1 - k)) & mask : x;
+    u128 r = (x >> k | x << (bits + 1 - k)) & mask;
     flags_put_cf_of(f, (bool)(r >> bits & 1), of);
     return cut((u64)r, size);
 }

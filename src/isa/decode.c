@@ -112,15 +112,22 @@ struct shape {
     u8 vector; /* bytes of the largest vector register */
 };
 
-static void take_memory(struct insn *i, const ZydisDecodedOperand *o)
+/* SIB.base 101 with ModRM.mod 00 is a displacement alone, whatever REX.B and VEX.B say (SDM vol. 2, table 2-5); Zydis 4.0 takes R13 then. */
+static bool sib_without_base(const ZydisDecodedInstruction *z)
 {
-    i->base = gpr_or_zero(o->mem.base);
+    return z->raw.sib.offset && z->raw.sib.base == 5 && z->raw.modrm.mod == 0;
+}
+
+static void take_memory(struct insn *i, const ZydisDecodedInstruction *z, const ZydisDecodedOperand *o)
+{
+    bool no_base = sib_without_base(z);
+    i->base = no_base ? GPR_ZERO : gpr_or_zero(o->mem.base);
     i->index = gpr_or_zero(o->mem.index);
     i->scale = o->mem.index == ZYDIS_REGISTER_NONE ? 0 : (u8)(o->mem.scale == 8   ? 3
                                                               : o->mem.scale == 4 ? 2
                                                               : o->mem.scale == 2 ? 1
                                                                                   : 0);
-    i->disp = (i32)o->mem.disp.value;
+    i->disp = (i32)(no_base ? z->raw.disp.value : o->mem.disp.value);
     i->seg = segment(o->mem.segment);
     i->msize = (u8)(o->size / 8);
 }
@@ -174,7 +181,7 @@ static void take_operands(struct insn *i, const ZydisDecodedInstruction *z, cons
             take_register(i, o, k, s);
             break;
         case ZYDIS_OPERAND_TYPE_MEMORY:
-            take_memory(i, o);
+            take_memory(i, z, o);
             s->mem = true;
             s->mem_first = k == 0;
             break;
@@ -317,6 +324,8 @@ enum decode_status insn_decode(const u8 *bytes, unsigned len, unsigned code_size
     if (!is_string(&z))
         take_operands(i, &z, ops, &s);
     i->form = (u8)form_of(&s);
+    if (i->op == OP_MOVSXD && i->size == 2)
+        i->msize = 2; /* with a 16-bit operand the source has 16 bits too; Zydis 4.0 says 32 */
     if (s.vector)
         i->size = s.vector;
     if (i->op == OP_JCC || i->op == OP_CMOVCC || i->op == OP_SETCC)

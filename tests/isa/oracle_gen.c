@@ -286,7 +286,7 @@ static bool solve_string(u64 *s, const struct gen *g, struct icase *t)
     set_address(s, t, RSI, from - segment_base(g, i));
     set_address(s, t, RDI, to);
     if (often(s, 1))
-        count = operand(s) & 0xffffff;
+        count = operand(s) & (i->op == OP_CMPS || i->op == OP_SCAS ? 0xfff : 0xffffff); /* flags: see run_case */
     if (i->asize == 2 || i->flags & (INSN_REP | INSN_REPNE))
         set_address(s, t, RCX, count);
     if (i->asize == 2 && t->bits == 32)
@@ -472,6 +472,11 @@ void gen_case(const struct gen *g, u64 seed, struct icase *t)
         ;
 }
 
+static bool is_prefix(u8 b, bool legacy)
+{
+    return (b & 0xe7) == 0x26 || (b >= 0x64 && b <= 0x67) || b == 0xf0 || b == 0xf2 || b == 0xf3 || (!legacy && (b & 0xf0) == 0x40);
+}
+
 void gen_init(struct gen *g)
 {
     g->fs = host_fs_base();
@@ -482,7 +487,7 @@ void gen_init(struct gen *g)
         for (unsigned k = 0; k < 4 * 256 * 2; k++) {
             struct encoding e = {.map = (u8)(k / 256 % 4), .opcode = (u8)k, .vex = k / 1024};
             bool wanted = false;
-            if (e.vex && e.map < 2)
+            if (e.vex ? e.map < 2 : !e.map && is_prefix(e.opcode, mode))
                 continue;
             for (unsigned n = 0; n < 400 && !wanted; n++) {
                 struct icase t = {.bits = mode ? 32 : 64};

@@ -45,23 +45,20 @@ static const struct insn *JMP_REL(struct cpu *c, const struct insn *i)
     return take(c, i);
 }
 
-/* The address of an indirect near branch. */
+/* The address of an indirect near branch, not yet checked. */
 INLINE MUST_CHECK bool indirect(struct cpu *c, const struct insn *i, u64 *target)
 {
     *target = 0;
-    if (i->form == FORM_M) {
-        if (!op_load(c, i, target, i->size))
-            return false;
-    } else {
-        *target = reg_get(c, i->rd, i->size);
-    }
-    return target_ok(c, *target);
+    if (i->form == FORM_M)
+        return op_load(c, i, target, i->size);
+    *target = reg_get(c, i->rd, i->size);
+    return true;
 }
 
 static const struct insn *JMP_IND(struct cpu *c, const struct insn *i)
 {
     u64 rip;
-    TRY(c, i, indirect(c, i, &rip));
+    TRY(c, i, indirect(c, i, &rip) && target_ok(c, rip));
     return interp_goto(c, rip);
 }
 
@@ -71,18 +68,19 @@ INLINE u64 return_address(const struct cpu *c, const struct insn *i)
     return cut_rip(c->gpr[GPR_RIP].q + (u64)tail->delta, i->size);
 }
 
-/* 64-bit mode, on a stack page that hits. */
+/* The return address is pushed before the target is checked; a bad target leaves it below the stack's top. */
 static const struct insn *CALL_REL(struct cpu *c, const struct insn *i)
 {
     u64 sp = sp_add(c, c->gpr[RSP].q, -(i64)i->size), back = return_address(c, i);
     const struct link *l = (const struct link *)(i + 2);
+    TRY(c, i, stack_store(c, i, sp, &back, i->size));
     if (UNLIKELY(!l->linkable))
         TRY(c, i, target_ok(c, cut_rip(c->gpr[GPR_RIP].q + (u64)l->delta, i->size)));
-    TRY(c, i, stack_store(c, i, sp, &back, i->size));
     sp_set(c, sp);
     return follow(c, i + 2, i->size);
 }
 
+/* 64-bit mode, on a stack page that hits. */
 static const struct insn *CALL_REL_8p(struct cpu *c, const struct insn *i)
 {
     u64 sp = c->gpr[RSP].q - 8;
@@ -101,6 +99,7 @@ static const struct insn *CALL_IND(struct cpu *c, const struct insn *i)
     u64 rip, sp = sp_add(c, c->gpr[RSP].q, -(i64)i->size), back = return_address(c, i);
     TRY(c, i, indirect(c, i, &rip));
     TRY(c, i, stack_store(c, i, sp, &back, i->size));
+    TRY(c, i, target_ok(c, rip));
     sp_set(c, sp);
     return interp_goto(c, rip);
 }

@@ -94,21 +94,22 @@ static const struct insn *AAM(struct cpu *c, const struct insn *i)
 
 static const struct insn *AAD(struct cpu *c, const struct insn *i)
 {
-    u8 r = (u8)(c->gpr[RAX].b[0] + c->gpr[RAX].b[1] * (u8)i->imm);
-    c->gpr[RAX].w = r;
-    flags_decimal(c, false, false);
+    /* O, A and C, undefined, are those of the addition. */
+    c->gpr[RAX].w = (u16)alu_add(&c->fl, c->gpr[RAX].b[0], (u8)(c->gpr[RAX].b[1] * (u8)i->imm), 1);
     NEXT(c, i);
 }
 
 static const struct insn *BOUND(struct cpu *c, const struct insn *i)
 {
-    u64 bounds[2] = {0};
-    u8 raw[8];
-    TRY(c, i, op_load(c, i, raw, 2u * i->size));
-    bounds[0] = host_get(raw, i->size);
-    bounds[1] = host_get(raw + i->size, i->size);
+    u64 lin, bound = 0;
     i64 v = (i64)extend(reg_get(c, i->rd, i->size), i->size);
-    if (v < (i64)extend(bounds[0], i->size) || v > (i64)extend(bounds[1], i->size))
+    /* The lower bound is read and decides before the upper is looked at. */
+    TRY(c, i, op_load(c, i, &bound, i->size));
+    if (v < (i64)extend(bound, i->size))
+        TRY(c, i, cpu_raise(c, VEC_BR));
+    TRY(c, i, mem_address(c, i, 2u * i->size, false, &lin));
+    TRY(c, i, lin_load(c, i, (u32)(lin + i->size), &bound, i->size));
+    if (v > (i64)extend(bound, i->size))
         TRY(c, i, cpu_raise(c, VEC_BR));
     NEXT(c, i);
 }
@@ -117,23 +118,20 @@ static const struct insn *ARPL(struct cpu *c, const struct insn *i)
 {
     if (!cpu_protected(c) || cpu_v86(c))
         TRY(c, i, cpu_raise_ud(c));
+    /* Memory is read first, and written only where it changes: the faults are of that. */
     u64 lin = 0;
-    u8 tmp[8], *p = tmp;
-    if (i->form == FORM_MR) {
-        TRY(c, i, mem_address(c, i, 2, true, &lin));
-        TRY(c, i, rmw_begin(c, i, lin, 2, &p, tmp));
-    } else {
-        host_put(tmp, c->gpr[i->rd].w, 2);
-    }
-    u16 dst = (u16)host_get(p, 2), rpl = c->gpr[i->rs].w & 3;
+    u16 dst = 0, rpl = c->gpr[i->rs].w & 3;
+    if (i->form == FORM_MR)
+        TRY(c, i, mem_address(c, i, 2, false, &lin) && lin_load(c, i, lin, &dst, 2));
+    else
+        dst = c->gpr[i->rd].w;
     bool raise = (dst & 3) < rpl;
     if (raise)
         dst = (u16)((dst & ~3) | rpl);
-    host_put(p, dst, 2);
     if (i->form != FORM_MR)
         c->gpr[i->rd].w = dst;
-    else if (p == tmp)
-        rmw_end(c, lin, tmp, 2);
+    else if (raise)
+        TRY(c, i, mem_address(c, i, 2, true, &lin) && lin_store(c, i, lin, &dst, 2));
     flags_put_zf(&c->fl, raise);
     NEXT(c, i);
 }

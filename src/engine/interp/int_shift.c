@@ -3,10 +3,10 @@
 
 #include "engine/interp/int.h"
 
-#define SHIFT_SIZE(name, fn, size)                                                        \
+#define SHIFT_SIZE(name, fn, fn_imm, size)                                                \
     static const struct insn *name##_RI_##size(struct cpu *c, const struct insn *i)       \
     {                                                                                     \
-        reg_set(c, i->rd, fn(&c->fl, reg_get(c, i->rd, size), (u8)i->imm, size), size);   \
+        reg_set(c, i->rd, fn_imm(&c->fl, reg_get(c, i->rd, size), (u8)i->imm, size), size); \
         NEXT(c, i);                                                                       \
     }                                                                                     \
     static const struct insn *name##_RC_##size(struct cpu *c, const struct insn *i)       \
@@ -26,19 +26,19 @@
             rmw_end(c, lin, tmp, size);                                                   \
         NEXT(c, i);                                                                       \
     }
-#define SHIFT(name, fn)     \
-    SHIFT_SIZE(name, fn, 1) \
-    SHIFT_SIZE(name, fn, 2) \
-    SHIFT_SIZE(name, fn, 4) \
-    SHIFT_SIZE(name, fn, 8)
+#define SHIFT(name, fn, fn_imm)     \
+    SHIFT_SIZE(name, fn, fn_imm, 1) \
+    SHIFT_SIZE(name, fn, fn_imm, 2) \
+    SHIFT_SIZE(name, fn, fn_imm, 4) \
+    SHIFT_SIZE(name, fn, fn_imm, 8)
 
-SHIFT(SHL, alu_shl)
-SHIFT(SHR, alu_shr)
-SHIFT(SAR, alu_sar)
-SHIFT(ROL, alu_rol)
-SHIFT(ROR, alu_ror)
-SHIFT(RCL, alu_rcl)
-SHIFT(RCR, alu_rcr)
+SHIFT(SHL, alu_shl, alu_shl)
+SHIFT(SHR, alu_shr, alu_shr)
+SHIFT(SAR, alu_sar, alu_sar)
+SHIFT(ROL, alu_rol, alu_rol_imm)
+SHIFT(ROR, alu_ror, alu_ror_imm)
+SHIFT(RCL, alu_rcl, alu_rcl)
+SHIFT(RCR, alu_rcr, alu_rcr)
 
 #define SHIFT_ROW(name, s) {name##_RI_##s, name##_RC_##s, name##_M_##s}
 #define SHIFT_ROWS(name)   [OP_##name] = {SHIFT_ROW(name, 1), SHIFT_ROW(name, 2), SHIFT_ROW(name, 4), SHIFT_ROW(name, 8)}

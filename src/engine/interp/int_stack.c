@@ -87,9 +87,7 @@ static const struct insn *PUSHA(struct cpu *c, const struct insn *i)
     for (unsigned k = 0; k < 8; k++) /* EDI lowest, EAX highest */
         host_put(image + k * i->size, reg_get(c, 7 - k, i->size), i->size);
     sp = sp_add(c, sp, -8 * (i64)i->size);
-    /* Element by element, as the addresses may wrap in the stack's size; the whole is checked first. */
-    for (unsigned k = 8; k-- > 0;)
-        TRY(c, i, stack_probe(c, sp_add(c, sp, (i64)(k * i->size)), i->size));
+    /* A fault leaves what was pushed before it below the stack's top. */
     for (unsigned k = 8; k-- > 0;)
         TRY(c, i, stack_store(c, i, sp_add(c, sp, (i64)(k * i->size)), image + k * i->size, i->size));
     sp_set(c, sp);
@@ -98,12 +96,14 @@ static const struct insn *PUSHA(struct cpu *c, const struct insn *i)
 
 static const struct insn *POPA(struct cpu *c, const struct insn *i)
 {
-    u64 v[8] = {0}, sp = c->gpr[RSP].q;
-    for (unsigned k = 0; k < 8; k++)
-        TRY(c, i, stack_load(c, i, sp_add(c, sp, (i64)(k * i->size)), &v[k], i->size));
-    for (unsigned k = 0; k < 8; k++)
+    u64 sp = c->gpr[RSP].q;
+    /* A fault leaves the registers that were popped before it: with SP as it was, the instruction can be restarted. */
+    for (unsigned k = 0; k < 8; k++) {
+        u64 v = 0;
+        TRY(c, i, stack_load(c, i, sp_add(c, sp, (i64)(k * i->size)), &v, i->size));
         if (7 - k != RSP)
-            reg_set(c, 7 - k, v[k], i->size);
+            reg_set(c, 7 - k, v, i->size);
+    }
     sp_set(c, sp_add(c, sp, 8 * (i64)i->size));
     NEXT(c, i);
 }

@@ -3,12 +3,10 @@
 #include "engine/interp/operand.h"
 #include "engine/interp/state.h"
 
-/* Canonical form, or the wrap at 4 GiB under a flat limit. The in-line paths leave both to here: such an address never hits. */
+/* Canonical form: the in-line paths leave it to here, for such an address never hits. What wraps at 4 GiB under a flat limit does not fault. */
 static bool address_ok(struct cpu *c, const struct insn *i, u64 lin, unsigned len)
 {
-    bool ok = c->code_size == 8 ? cpu_canonical(lin) && cpu_canonical(lin + len - 1)
-                                : !c->flat || lin + len - 1 <= 0xffffffff;
-    if (LIKELY(ok))
+    if (LIKELY(c->code_size != 8 || (cpu_canonical(lin) && cpu_canonical(lin + len - 1))))
         return true;
     return cpu_raise_error(c, i->seg == SEG_SS ? VEC_SS : VEC_GP, 0);
 }

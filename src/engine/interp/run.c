@@ -280,7 +280,7 @@ static enum run_result interp_run(void *state, u64 limit, struct error *e)
         run_blocks(it, left < QUANTUM ? left : QUANTUM);
         if (it->why == WHY_FAULT)
             cpu_deliver_fault(c);
-        else if (it->why == WHY_BAIL || (it->why == WHY_BUDGET && left <= BLOCK_MAX))
+        else if (it->why == WHY_BAIL || (it->why == WHY_BUDGET && left <= BLOCK_MAX && c->icount < limit))
             step_one(it);
     }
 }

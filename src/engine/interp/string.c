@@ -51,7 +51,7 @@ static bool element(struct cpu *c, const struct insn *i)
     i64 by = stride(c, i);
     switch (i->op) {
     case OP_MOVS:
-        if (!source_linear(c, i, &from) || !dest_linear(c, i, true, &to) || !lin_load(c, i, from, &v, i->size) ||
+        if (!source_linear(c, i, &from) || !lin_load(c, i, from, &v, i->size) || !dest_linear(c, i, true, &to) ||
             !lin_store(c, i, to, &v, i->size))
             return false;
         advance(c, i, RSI, by);
@@ -70,8 +70,9 @@ static bool element(struct cpu *c, const struct insn *i)
         advance(c, i, RSI, by);
         return true;
     case OP_CMPS:
-        if (!source_linear(c, i, &from) || !lin_load(c, i, from, &v, i->size) || !dest_linear(c, i, false, &to) ||
-            !lin_load(c, i, to, &w, i->size))
+        /* Silicon reads the destination first. */
+        if (!dest_linear(c, i, false, &to) || !lin_load(c, i, to, &w, i->size) || !source_linear(c, i, &from) ||
+            !lin_load(c, i, from, &v, i->size))
             return false;
         alu_sub(&c->fl, v, w, i->size);
         advance(c, i, RSI, by);
@@ -176,15 +177,32 @@ static const struct insn *leave_inside(struct cpu *c, const struct insn *i)
     return interp_leave_rip(c, i);
 }
 
+/* A fault in the middle: the flags are those from before the instruction, or from before it was resumed (SDM vol. 2, REP). */
+static const struct insn *stop(struct cpu *c, const struct insn *i, const struct flags *before)
+{
+    c->fl = *before;
+    FAULT(c, i);
+}
+
 /* The block was charged one instruction: for the first iteration, or for the whole when the count is 0. At the loop's head the iteration
  * that comes is always paid for. */
 static const struct insn *REP(struct cpu *c, const struct insn *i)
 {
     u64 count = index_of(c, i, RCX);
+    const struct flags before = c->fl;
+    if (is_port(i))
+        TRY(c, i, io_check(c, c->gpr[RDX].w, i->size)); /* even for a count of 0 */
+    /* A 32-bit address size clears the upper halves even when no iteration is done. */
+    advance(c, i, RCX, 0);
+    if (i->op == OP_MOVS)
+        advance(c, i, RSI, 0);
+    if (i->op == OP_MOVS || i->op == OP_STOS)
+        advance(c, i, RDI, 0);
     while (count) {
         u64 allowed = 1 + (u64)c->budget, done = bulk(c, i, count < allowed ? count : allowed);
         if (!done) {
-            TRY(c, i, element(c, i));
+            if (!element(c, i))
+                return stop(c, i, &before);
             done = 1;
         }
         count -= done;
