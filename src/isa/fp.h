@@ -50,17 +50,18 @@ struct fp_env {
 #define FP_OPS(X)                                                                                            \
     X(addps)                                                                                                 \
     X(addpd)                                                                                                 \
-    X(addss) X(addsd) X(subps) X(subpd) X(subss) X(subsd) X(mulps) X(mulpd) X(mulss) X(mulsd) X(divps)       \
-        X(divpd) X(divss) X(divsd) X(sqrtps) X(sqrtpd) X(sqrtss) X(sqrtsd) X(haddps) X(haddpd) X(hsubps)     \
-            X(hsubpd) X(addsubps) X(addsubpd) X(cvtdq2ps) X(cvtps2dq) X(cvttps2dq) X(cvtdq2pd) X(cvtpd2dq)   \
+    X(addss)                                                                                                 \
+    X(addsd) X(subps) X(subpd) X(subss) X(subsd) X(mulps) X(mulpd) X(mulss) X(mulsd) X(divps) X(divpd)       \
+        X(divss) X(divsd) X(sqrtps) X(sqrtpd) X(sqrtss) X(sqrtsd) X(haddps) X(haddpd) X(hsubps) X(hsubpd)    \
+            X(addsubps) X(addsubpd) X(cvtdq2ps) X(cvtps2dq) X(cvttps2dq) X(cvtdq2pd) X(cvtpd2dq)             \
                 X(cvttpd2dq) X(cvtps2pd) X(cvtpd2ps) X(cvtss2sd) X(cvtsd2ss)
 /* Integer to the low lane, the rest from a; the low lane to an integer. */
 #define FP_FROM_INT(X) X(cvtsi2ss32, i32) X(cvtsi2ss64, i64) X(cvtsi2sd32, i32) X(cvtsi2sd64, i64)
 #define FP_TO_INT(X)                                                                                         \
     X(cvtss2si32, u32)                                                                                       \
     X(cvtss2si64, u64)                                                                                       \
-    X(cvtsd2si32, u32) X(cvtsd2si64, u64) X(cvttss2si32, u32) X(cvttss2si64, u64) X(cvttsd2si32, u32)        \
-        X(cvttsd2si64, u64)
+    X(cvtsd2si32, u32)                                                                                       \
+    X(cvtsd2si64, u64) X(cvttss2si32, u32) X(cvttss2si64, u64) X(cvttsd2si32, u32) X(cvttsd2si64, u64)
 
 #define FP_DECLARE(name)                                                                                     \
     void fps_##name(struct fp_env *e, union xmm *r, const union xmm *a, const union xmm *b);

@@ -43,12 +43,13 @@ INLINE u32 fph_leave(void)
 FPH_PACKED(addps)
 FPH_PACKED(addpd)
 FPH_4(addss)
-FPH_8(addsd) FPH_PACKED(subps) FPH_PACKED(subpd) FPH_4(subss) FPH_8(subsd) FPH_PACKED(mulps) FPH_PACKED(mulpd)
-    FPH_4(mulss) FPH_8(mulsd) FPH_PACKED(divps) FPH_PACKED(divpd) FPH_4(divss) FPH_8(divsd) FPH_PACKED(sqrtps)
-        FPH_PACKED(sqrtpd) FPH_4(sqrtss) FPH_8(sqrtsd) FPH_PACKED(haddps) FPH_PACKED(haddpd) FPH_PACKED(
-            hsubps) FPH_PACKED(hsubpd) FPH_PACKED(addsubps) FPH_PACKED(addsubpd) FPH_PACKED(cvtdq2ps)
-            FPH_PACKED(cvtps2dq) FPH_PACKED(cvttps2dq) FPH_8(cvtdq2pd) FPH_PACKED(cvtpd2dq)
-                FPH_PACKED(cvttpd2dq) FPH_8(cvtps2pd) FPH_PACKED(cvtpd2ps) FPH_4(cvtss2sd) FPH_8(cvtsd2ss)
+FPH_8(addsd)
+FPH_PACKED(subps) FPH_PACKED(subpd) FPH_4(subss) FPH_8(subsd) FPH_PACKED(mulps) FPH_PACKED(mulpd) FPH_4(mulss)
+    FPH_8(mulsd) FPH_PACKED(divps) FPH_PACKED(divpd) FPH_4(divss) FPH_8(divsd) FPH_PACKED(sqrtps) FPH_PACKED(
+        sqrtpd) FPH_4(sqrtss) FPH_8(sqrtsd) FPH_PACKED(haddps) FPH_PACKED(haddpd) FPH_PACKED(hsubps)
+        FPH_PACKED(hsubpd) FPH_PACKED(addsubps) FPH_PACKED(addsubpd) FPH_PACKED(cvtdq2ps) FPH_PACKED(cvtps2dq)
+            FPH_PACKED(cvttps2dq) FPH_8(cvtdq2pd) FPH_PACKED(cvtpd2dq) FPH_PACKED(cvttpd2dq) FPH_8(cvtps2pd)
+                FPH_PACKED(cvtpd2ps) FPH_4(cvtss2sd) FPH_8(cvtsd2ss)
 
 #define FPH_FROM_INT(name, insn, T)                                                                          \
     INLINE void fph_##name(union xmm *r, const union xmm *a, T i)                                            \
