@@ -1,6 +1,6 @@
 /* RSDP, RSDT, XSDT, FADT, FACS, MADT and DSDT (ACPI 6.5, chapter 5, in their 2.0 and 3.0 revisions, which
- * every system reads). The power management block is the PIIX4's, where QEMU's pc has it. No PCI, no HPET, no
- * sleep states but S5. */
+ * every system reads). The power management block is the PIIX4's, where QEMU's pc has it. No HPET, no sleep
+ * states but S5; PCI: acpi_pci.c. */
 #include "machine/acpi.h"
 
 #include <stdio.h>
@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "base/le.h"
 #include "machine/acpi_aml.h"
+#include "machine/acpi_pci.h"
 #include "machine/pc_map.h"
 
 #define HEADER 36u
@@ -102,7 +103,7 @@ static void dsdt_processor(struct aml *a, u32 index)
     aml_end(a, dev);
 }
 
-static u64 build_dsdt(struct acpi *a, u32 cpus)
+static u64 build_dsdt(struct acpi *a, const struct platform *p, u64 memory_base)
 {
     static const struct isa_device devices[] = {
         {"PS2K", "PNP0303", {PC_PORT_KBD_DATA, PC_PORT_KBD_CMD}, {1, 1}, PC_IRQ_KBD, false},
@@ -117,9 +118,18 @@ static u64 build_dsdt(struct acpi *a, u32 cpus)
         aml_int(&a->out, 0);
     aml_end(&a->out, s5);
     size_t sb = aml_scope(&a->out, "\\_SB_");
+    struct acpi_pci pci = {0};
+    if (p->pci) {
+        acpi_pci_links(&a->out);
+        pci = acpi_pci_begin(&a->out, memory_base);
+    }
     for (size_t i = 0; i < ARRAY_LEN(devices); i++)
         dsdt_isa(&a->out, &devices[i]);
-    for (u32 i = 0; i < cpus; i++)
+    if (p->pci)
+        acpi_pci_end(&a->out, pci);
+    for (unsigned i = 0; i < p->virtio_mmio; i++)
+        acpi_virtio_mmio(&a->out, i);
+    for (u32 i = 0; i < p->cpus; i++)
         dsdt_processor(&a->out, i);
     aml_end(&a->out, sb);
     return table_end(a, at);
@@ -180,26 +190,25 @@ static u64 build_fadt(struct acpi *a, u64 facs, u64 dsdt)
     return table_end(a, at);
 }
 
-/* The PIT's IRQ 0 comes in on pin 2, and the SCI is level-triggered, active high; NMI is LINT1 of every LAPIC
+/* The PIT's IRQ 0 comes in on pin 2, and the SCI and the PIRQs' interrupts are level-triggered, active high; NMI is LINT1 of every LAPIC
  * (5.2.12). */
-static u64 build_madt(struct acpi *a, u32 cpus)
+static u64 build_madt(struct acpi *a, const struct platform *p)
 {
     enum { PCAT_COMPAT = 1, ENABLED = 1, ALL = 0xff, LEVEL_HIGH = 0x0d };
     size_t at = table_begin(a, "APIC", 1, 16);
-    u8 head[8] = {0}, io[12] = {1, sizeof io}, pit[10] = {2, sizeof pit, 0, PC_IRQ_PIT},
-       sci[10] = {2, sizeof sci, 0, PC_IRQ_SCI};
+    u8 head[8] = {0}, io[12] = {1, sizeof io}, pit[10] = {2, sizeof pit, 0, PC_IRQ_PIT};
+    static const u8 level[] = {PC_IRQ_SCI, 5, PC_IRQ_PIRQ_AB, PC_IRQ_PIRQ_CD};
     st32(head, PC_LAPIC_BASE);
     st32(head + 4, PCAT_COMPAT);
     aml_bytes(&a->out, head, sizeof head);
-    for (u32 i = 0; i < cpus; i++)
+    for (u32 i = 0; i < p->cpus; i++)
         aml_bytes(&a->out, (u8[8]){0, 8, (u8)i, (u8)i, ENABLED}, 8);
     st32(io + 4, PC_IOAPIC_BASE);
     aml_bytes(&a->out, io, sizeof io);
     st32(pit + 4, PC_GSI_PIT);
     aml_bytes(&a->out, pit, sizeof pit);
-    st32(sci + 4, PC_IRQ_SCI);
-    st16(sci + 8, LEVEL_HIGH);
-    aml_bytes(&a->out, sci, sizeof sci);
+    for (size_t i = 0; i < (p->pci ? ARRAY_LEN(level) : 1); i++)
+        aml_bytes(&a->out, (u8[10]){2, 10, 0, level[i], level[i], 0, 0, 0, LEVEL_HIGH}, 10);
     aml_bytes(&a->out, (u8[6]){4, 6, ALL, 0, 0, 1}, 6);
     return table_end(a, at);
 }
@@ -216,12 +225,13 @@ static u64 build_root(struct acpi *a, const char *signature, unsigned width, con
     return table_end(a, at);
 }
 
-size_t acpi_build(u8 *buf, size_t cap, u64 base, u32 cpus, u8 rsdp[ACPI_RSDP_SIZE])
+size_t acpi_build(u8 *buf, size_t cap, u64 base, const struct platform *p, u64 memory_base,
+                  u8 rsdp[ACPI_RSDP_SIZE])
 {
     struct acpi a = {.out = {.buf = buf, .cap = cap}, .base = base};
     u64 facs = build_facs(&a);
-    u64 dsdt = build_dsdt(&a, cpus);
-    u64 tables[2] = {build_fadt(&a, facs, dsdt), build_madt(&a, cpus)};
+    u64 dsdt = build_dsdt(&a, p, memory_base);
+    u64 tables[2] = {build_fadt(&a, facs, dsdt), build_madt(&a, p)};
     u64 rsdt = build_root(&a, "RSDT", 4, tables, ARRAY_LEN(tables));
     u64 xsdt = build_root(&a, "XSDT", 8, tables, ARRAY_LEN(tables));
     memset(rsdp, 0, ACPI_RSDP_SIZE);

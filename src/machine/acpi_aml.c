@@ -16,6 +16,9 @@ enum {
     AML_SCOPE = 0x10,
     AML_BUFFER = 0x11,
     AML_PACKAGE = 0x12,
+    AML_METHOD = 0x14,
+    AML_DUAL_NAME = 0x2e,
+    AML_MULTI_NAME = 0x2f,
     AML_EXT = 0x5b,
     AML_EXT_DEVICE = 0x82,
 };
@@ -75,7 +78,7 @@ void aml_name(struct aml *a, const char *name)
     aml_bytes(a, name, strlen(name));
 }
 
-static size_t aml_begin(struct aml *a)
+size_t aml_begin(struct aml *a)
 {
     size_t mark = a->len;
     aml_bytes(a, (u8[PKG_LENGTH]){0}, PKG_LENGTH);
@@ -97,6 +100,27 @@ size_t aml_device(struct aml *a, const char *name)
     size_t mark = aml_begin(a);
     aml_bytes(a, name, strlen(name));
     return mark;
+}
+
+size_t aml_method(struct aml *a, const char *name, u8 args)
+{
+    enum { SERIALIZED = 0x08 };
+    aml_byte(a, AML_METHOD);
+    size_t mark = aml_begin(a);
+    aml_bytes(a, name, strlen(name));
+    aml_byte(a, args | SERIALIZED);
+    return mark;
+}
+
+void aml_path(struct aml *a, const char *path)
+{
+    if (*path == '\\')
+        aml_byte(a, (u8)*path++);
+    size_t segments = strlen(path) / 4;
+    aml_byte(a, segments == 2 ? AML_DUAL_NAME : AML_MULTI_NAME);
+    if (segments != 2)
+        aml_byte(a, (u8)segments);
+    aml_bytes(a, path, 4 * segments);
 }
 
 size_t aml_package(struct aml *a, u8 count)
@@ -125,8 +149,13 @@ void aml_end(struct aml *a, size_t mark)
 
 struct aml_crs aml_crs(struct aml *a)
 {
+    return aml_template(a, "_CRS");
+}
+
+struct aml_crs aml_template(struct aml *a, const char *name)
+{
     struct aml_crs crs;
-    aml_name(a, "_CRS");
+    aml_name(a, name);
     aml_byte(a, AML_BUFFER);
     crs.mark = aml_begin(a);
     aml_byte(a, AML_WORD);

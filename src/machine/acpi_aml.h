@@ -5,6 +5,9 @@
 
 #include "base/types.h"
 
+/* Opcodes that stand before operands written by the caller (table 20.4). */
+enum { AML_STORE = 0x70, AML_AND = 0x7b, AML_OR = 0x7d, AML_DWORD_FIELD = 0x8a, AML_IF = 0xa0, AML_RETURN = 0xa4 };
+
 struct aml {
     u8 *buf;
     size_t len, cap;
@@ -27,13 +30,21 @@ size_t aml_scope(struct aml *a, const char *name);
 size_t aml_device(struct aml *a, const char *name);
 /* Package of COUNT elements, which follow. */
 size_t aml_package(struct aml *a, u8 count);
+/* Method (NAME, ARGS, Serialized) {. */
+size_t aml_method(struct aml *a, const char *name, u8 args);
+/* Any other term that has a package length: written after its opcode. */
+size_t aml_begin(struct aml *a);
 void aml_end(struct aml *a, size_t mark);
+/* A name of two or more segments of 4 characters, written without dots; perhaps with a leading backslash. */
+void aml_path(struct aml *a, const char *path);
 
 /* `Name (_CRS, ResourceTemplate () {`: resources follow, then aml_crs_end. */
 struct aml_crs {
     size_t mark, size_at, start;
 };
 struct aml_crs aml_crs(struct aml *a);
+/* The same under another NAME. */
+struct aml_crs aml_template(struct aml *a, const char *name);
 void aml_crs_io(struct aml *a, u16 port, u8 len);
 void aml_crs_irq(struct aml *a, unsigned irq);
 void aml_crs_end(struct aml *a, struct aml_crs crs);

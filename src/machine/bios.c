@@ -8,6 +8,7 @@
 
 #include "base/le.h"
 #include "machine/acpi.h"
+#include "machine/bios_pci.h"
 #include "machine/mptable.h"
 #include "machine/pc_map.h"
 
@@ -129,12 +130,12 @@ static bool bios_data_area(struct mem *m)
     return mem_write(m, PC_BDA, bda, sizeof bda) && mem_write(m, PC_EBDA, ebda, sizeof ebda);
 }
 
-static bool bios_tables(struct mem *m, u32 cpus, u64 *rsdp)
+static bool bios_tables(struct mem *m, const struct platform *p, u64 *rsdp)
 {
     static const u8 nothing[0x100];
     u8 pointer[ACPI_RSDP_SIZE], mp[MP_TABLE_MAX], floating[MP_FLOATING_SIZE], acpi[0x4000];
-    size_t n = acpi_build(acpi, sizeof acpi, PC_ACPI_TABLES, cpus, pointer);
-    size_t mp_len = mptable_build(mp, PC_BIOS + OFF_MP_TABLE, cpus, floating);
+    size_t n = acpi_build(acpi, sizeof acpi, PC_ACPI_TABLES, p, bios_pci_memory(m), pointer);
+    size_t mp_len = mptable_build(mp, PC_BIOS + OFF_MP_TABLE, p->cpus, floating);
     *rsdp = PC_BIOS + OFF_RSDP;
     return n && mem_write(m, PC_ACPI_TABLES, acpi, n) && mem_write(m, PC_BIOS, nothing, sizeof nothing) &&
            mem_write(m, PC_BIOS + OFF_MP_FLOATING, floating, sizeof floating) &&
@@ -167,14 +168,16 @@ static const struct {
     {PC_PORT_PORT92, 0x02}, /* A20 open */
 };
 
-enum status bios_install(struct mem *m, u32 cpus, u64 *rsdp, struct error *e)
+enum status bios_install(struct mem *m, const struct platform *p, u64 *rsdp, struct error *e)
 {
-    if (m->low_size < PC_BIOS_END || !cpus || cpus > PC_MAX_CPUS)
+    if (m->low_size < PC_BIOS_END || !p->cpus || p->cpus > PC_MAX_CPUS)
         return error_set(e, STATUS_USAGE, "guest memory: the pc machine has 1M or more, and 1 to %d vCPUs",
                          PC_MAX_CPUS);
-    if (!bios_vectors(m) || !bios_reset_vector(m) || !bios_data_area(m) || !bios_tables(m, cpus, rsdp))
-        return error_set(e, STATUS_HOST, "firmware tables: no room for %u vCPUs", cpus);
+    if (!bios_vectors(m) || !bios_reset_vector(m) || !bios_data_area(m) || !bios_tables(m, p, rsdp))
+        return error_set(e, STATUS_HOST, "firmware tables: no room for %u vCPUs", p->cpus);
     for (size_t i = 0; i < ARRAY_LEN(port_writes); i++)
         bus_write(&m->pio, port_writes[i].port, 1, port_writes[i].value);
+    if (p->pci)
+        bios_pci_setup(m);
     return STATUS_OK;
 }

@@ -3,10 +3,11 @@
 #define MACHINE_BIOS_H
 
 #include "base/error.h"
+#include "machine/platform.h"
 #include "mem/mem.h"
 
 /* Writes the interrupt vectors and their handlers, the BIOS data area, the EBDA, the MP and ACPI tables into
- * M, and programs the chips on M's port bus. *RSDP becomes its address. */
-enum status bios_install(struct mem *m, u32 cpus, u64 *rsdp, struct error *e);
+ * M, the machine P, and programs the chips on M's port bus. *RSDP becomes its address. */
+enum status bios_install(struct mem *m, const struct platform *p, u64 *rsdp, struct error *e);
 
 #endif

@@ -85,7 +85,7 @@ enum status boot_load(struct mem *m, const struct boot_config *cfg, struct boot_
         return e->status;
     boot_space_init(&l.space, m);
     e820_build(&l.map, m);
-    enum status r = bios_install(m, cfg->cpus, &l.rsdp, e);
+    enum status r = bios_install(m, &cfg->platform, &l.rsdp, e);
     if (r == STATUS_OK)
         r = boot_load_kernel(&l, s, e);
     file_close(&l.kernel);

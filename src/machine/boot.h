@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "cpu/cpu.h"
+#include "machine/platform.h"
 #include "mem/mem.h"
 
 enum boot_kind { BOOT_LINUX, BOOT_PVH, BOOT_MULTIBOOT };
@@ -19,7 +20,7 @@ struct boot_config {
     const char *kernel;
     const char *initrd; /* null: none. Multiboot: a comma-separated list of `FILE ARGUMENTS` */
     const char *append; /* null: empty */
-    u32 cpus;           /* 1 .. PC_MAX_CPUS */
+    struct platform platform;
 };
 
 /* Where the vCPU starts. */

@@ -2,8 +2,8 @@
  * the chips know none.
  *
  * Built: both 8259As, IOAPIC, LAPICs, 8254, MC146818, COM1, 8042, ports 0x61, 0x80, 0x92, 0xcf9, PIIX4 power
- * management, fw_cfg; on demand isa-debug-exit and pc-testdev; FERR# to IRQ 13 with its latch at port 0xf0.
- * Not built: PCI, DMA controllers, the A20 gate (always open), SMM firmware (an SMI is answered by nobody, as
+ * management, fw_cfg; i440FX and PIIX3 on a PCI bus, but in the microvm; on demand isa-debug-exit and pc-testdev; FERR# to IRQ 13 with its latch at port 0xf0.
+ * Not built: DMA controllers, the A20 gate (always open), SMM firmware (an SMI is answered by nobody, as
  * by a BIOS whose handler just returns). */
 #include "machine/pc.h"
 
@@ -78,6 +78,11 @@ static const struct {
     {offsetof(struct pc, fw_cfg), &fw_cfg_ops},
     {offsetof(struct pc, pm), &piix4_pm_ops},
     {offsetof(struct pc, testdev), &pc_testdev_ops},
+    {offsetof(struct pc, host_bridge.function), &pci_function_ops},
+    {offsetof(struct pc, host_bridge), &i440fx_ops},
+    {offsetof(struct pc, south.isa), &pci_function_ops},
+    {offsetof(struct pc, south.power), &pci_function_ops},
+    {offsetof(struct pc, south), &piix3_ops},
     {0, &ferr_ops},
 };
 
@@ -89,8 +94,12 @@ static bool pc_device(struct pc *pc, size_t n, struct device *d)
         return true;
     }
     n -= pc->config.cpus;
-    if (n >= ARRAY_LEN(pc_devices))
-        return false;
+    if (n >= ARRAY_LEN(pc_devices)) {
+        n -= ARRAY_LEN(pc_devices);
+        if (n < pc->plugged_n)
+            *d = pc->plugged[n];
+        return n < pc->plugged_n;
+    }
     *d = (struct device){pc_devices[n].ops, (u8 *)pc + pc_devices[n].offset};
     return true;
 }
@@ -166,9 +175,15 @@ static enum status pc_place_all(struct pc *pc, struct error *e)
         {"ELCR", PC_PORT_ELCR, 2, &i8259_elcr_bus, &pc->pic},
         {"fw_cfg", PC_PORT_FW_CFG, 2, &fw_cfg_bus, &pc->fw_cfg},
         {"fw_cfg DMA", PC_PORT_FW_CFG + 4, 8, &fw_cfg_dma_bus, &pc->fw_cfg},
+        {"PIIX4 GPE0", PC_PORT_GPE0, PIIX4_GPE_LEN, &piix4_gpe_bus, &pc->pm},
+    };
+    const struct place pci[] = {
+        {"i440FX CONFADD", PC_PORT_PCI, 4, &i440fx_address_bus, &pc->host_bridge},
+        {"i440FX CONFDATA", PC_PORT_PCI + 4, 4, &i440fx_data_bus, &pc->host_bridge},
+    };
+    const struct place alone[] = {
         {"PIIX4 PM", PC_PORT_PM, PIIX4_PM_LEN, &piix4_pm_bus, &pc->pm},
         {"reset control", PC_PORT_RESET, 1, &cf9_bus, &pc->cf9},
-        {"PIIX4 GPE0", PC_PORT_GPE0, PIIX4_GPE_LEN, &piix4_gpe_bus, &pc->pm},
     };
     const struct place debug[] = {{"debug exit", PC_PORT_DEBUG_EXIT, 4, &debug_exit_bus, &pc->lines}};
     const struct place test[] = {
@@ -182,6 +197,7 @@ static enum status pc_place_all(struct pc *pc, struct error *e)
     };
     struct bus *pio = &pc->mem->pio, *mmio = &pc->mem->mmio;
     if (pc_place(pio, ports, ARRAY_LEN(ports), e) != STATUS_OK ||
+        pc_place(pio, pc->config.microvm ? alone : pci, 2, e) != STATUS_OK ||
         pc_place(mmio, memory, pc->config.testdev ? ARRAY_LEN(memory) : 1, e) != STATUS_OK ||
         (pc->config.debug_exit && pc_place(pio, debug, ARRAY_LEN(debug), e) != STATUS_OK) ||
         (pc->config.testdev && pc_place(pio, test, ARRAY_LEN(test), e) != STATUS_OK))
@@ -225,6 +241,60 @@ static enum status pc_set_fw_cfg(struct pc *pc, struct error *e)
     return error_set(e, STATUS_HOST, "fw_cfg: no room");
 }
 
+/* --- PCI */
+
+enum { SOURCE_CHIP, SOURCE_TEST, SOURCE_PIRQ, SOURCE_PLUGGED };
+
+static void pc_msi(void *opaque, u64 addr, u32 data)
+{
+    struct pc *pc = opaque;
+    if (addr >> 20 == PC_LAPIC_BASE >> 20)
+        apic_bus_msi(&pc->apic, addr, data);
+}
+
+static enum status pc_init_pci(struct pc *pc, struct error *e)
+{
+    struct irq_line lines[PIIX3_IRQS];
+    for (unsigned i = 0; i < PIIX3_IRQS; i++)
+        lines[i] = irq_router_line(&pc->router, i, SOURCE_PIRQ);
+    pci_bus_init(&pc->pci, pc->mem, (struct msi_wire){pc_msi, pc}, piix3_pirq, &pc->south);
+    i440fx_init(&pc->host_bridge, &pc->pci, &cf9_bus, &pc->cf9);
+    piix3_init(&pc->south, lines, &pc->pm);
+    if (pci_bus_add(&pc->pci, &pc->host_bridge.function, PC_PCI_HOST, 0, e) != STATUS_OK ||
+        pci_bus_add(&pc->pci, &pc->south.isa, PC_PCI_SOUTH, 0, e) != STATUS_OK)
+        return e->status;
+    return pci_bus_add(&pc->pci, &pc->south.power, PC_PCI_SOUTH, 3, e);
+}
+
+enum status pc_plug(struct pc *pc, const struct device_ops *ops, void *instance, struct error *e)
+{
+    if (pc->plugged_n == PC_MAX_PLUGGED)
+        return error_set(e, STATUS_USAGE, "devices: more than the machine takes");
+    pc->plugged[pc->plugged_n++] = (struct device){ops, instance};
+    return STATUS_OK;
+}
+
+enum status pc_plug_pci(struct pc *pc, struct pci_function *f, unsigned dev, unsigned fn, struct error *e)
+{
+    if (pci_bus_add(&pc->pci, f, dev, fn, e) != STATUS_OK)
+        return e->status;
+    return pc_plug(pc, &pci_function_ops, f, e);
+}
+
+unsigned pc_pci_free(const struct pc *pc)
+{
+    unsigned dev = PC_PCI_FREE;
+    for (unsigned i = 0; i < pc->pci.count; i++)
+        if (pc->pci.functions[i]->devfn >> 3 >= dev)
+            dev = (pc->pci.functions[i]->devfn >> 3) + 1u;
+    return dev;
+}
+
+struct irq_line pc_gsi(struct pc *pc, unsigned gsi)
+{
+    return irq_router_line(&pc->router, gsi, SOURCE_PLUGGED);
+}
+
 enum status pc_init(struct pc *pc, const struct pc_config *cfg, const struct pc_wires *w, struct error *e)
 {
     struct irq_router *r = &pc->router;
@@ -249,9 +319,11 @@ enum status pc_init(struct pc *pc, const struct pc_config *cfg, const struct pc_
     piix4_pm_init(&pc->pm, w->clock, irq_router_line(r, PC_IRQ_SCI, 0), &pc->lines);
     struct irq_line test[PC_TESTDEV_IRQS];
     for (unsigned i = 0; i < PC_TESTDEV_IRQS; i++)
-        test[i] = irq_router_line(r, i, 1);
+        test[i] = irq_router_line(r, i, SOURCE_TEST);
     pc_testdev_init(&pc->testdev, test);
     pc->ferr_irq = irq_router_line(r, PC_IRQ_FERR, 0);
+    if (pc_init_pci(pc, e) != STATUS_OK)
+        return e->status;
     pc_set_cmos(pc);
     if (pc_set_fw_cfg(pc, e) != STATUS_OK)
         return e->status;

@@ -1,4 +1,4 @@
-/* The PC: i440FX and PIIX3 as far as they are built, their chips and wires. See pc.c. All calls run under the
+/* The PC: i440FX and PIIX3, their chips and wires; and the microvm, the same chips without PCI. See pc.c. All calls run under the
  * VM's big lock. */
 #ifndef MACHINE_PC_H
 #define MACHINE_PC_H
@@ -8,6 +8,8 @@
 #include "dev/fw_cfg.h"
 #include "dev/i8042.h"
 #include "dev/i8254.h"
+#include "dev/pci/i440fx.h"
+#include "dev/pci/piix3.h"
 #include "dev/mc146818.h"
 #include "dev/pc_testdev.h"
 #include "dev/piix4_pm.h"
@@ -26,7 +28,10 @@ struct pc_config {
     u32 cpus;
     bool x2apic; /* CPUID offers it */
     bool debug_exit, testdev;
+    bool microvm; /* no PCI; virtio devices stand in memory */
 };
+
+#define PC_MAX_PLUGGED 64
 
 /* What the chips need from outside. */
 struct pc_wires {
@@ -57,6 +62,11 @@ struct pc {
     struct fw_cfg fw_cfg;
     struct piix4_pm pm;
     struct pc_testdev testdev;
+    struct pci_bus pci;
+    struct i440fx host_bridge;
+    struct piix3 south;
+    struct device plugged[PC_MAX_PLUGGED]; /* besides the chips that every PC has */
+    unsigned plugged_n;
     struct irq_line ferr_irq;
     bool ferr; /* IRQ 13 is pulled */
 };
@@ -65,6 +75,14 @@ struct pc {
 enum status pc_init(struct pc *pc, const struct pc_config *cfg, const struct pc_wires *wires,
                     struct error *e);
 void pc_destroy(struct pc *pc);
+/* Adds a device to those that are reset, saved and restored, in the order of these calls; before pc_reset. */
+enum status pc_plug(struct pc *pc, const struct device_ops *ops, void *instance, struct error *e);
+/* Hangs F on the PCI bus as function FN of device DEV, and plugs it. */
+enum status pc_plug_pci(struct pc *pc, struct pci_function *f, unsigned dev, unsigned fn, struct error *e);
+/* The first device number from PC_PCI_FREE on that nobody has; 32: none. */
+unsigned pc_pci_free(const struct pc *pc);
+/* A wire to interrupt GSI (0..23) for a device of its own. */
+struct irq_line pc_gsi(struct pc *pc, unsigned gsi);
 /* As RESET# does: CMOS memory and the clock's time stay. */
 void pc_reset(struct pc *pc);
 /* What a BIOS would have done to the interrupt controllers in the CPUs: virtual-wire mode. */

@@ -22,6 +22,7 @@
 #define PC_PORT_COM1       0x3f8
 #define PC_PORT_FW_CFG     0x510
 #define PC_PORT_PM         0x600 /* PIIX4 power management: PM1_EVT +0, PM1_CNT +4, PM_TMR +8 */
+#define PC_PORT_PCI        0xcf8 /* CONFADD, CONFDATA */
 #define PC_PORT_RESET      0xcf9
 #define PC_PORT_TESTIRQ    0x2000
 #define PC_PORT_GPE0       0xafe0
@@ -32,15 +33,29 @@
 #define PC_IRQ_COM1 4
 #define PC_IRQ_RTC  8
 #define PC_IRQ_SCI  9
+#define PC_IRQ_PIRQ_AB 10 /* where firmware routes PIRQA and PIRQB, PIRQC and PIRQD */
+#define PC_IRQ_PIRQ_CD 11
 #define PC_IRQ_AUX  12
 #define PC_IRQ_FERR 13
 #define PC_GSI_PIT  2
 #define PC_IRQS     16
+#define PC_GSI_VIRTIO_MMIO 16 /* of the first of them */
+
+/* Device numbers on the PCI bus. */
+#define PC_PCI_HOST  0
+#define PC_PCI_SOUTH 1 /* functions: 0 ISA bridge, 1 IDE, 3 power management */
+#define PC_PCI_VGA   2
+#define PC_PCI_FREE  3 /* the first for disks and the like */
+#define PC_PCI_PORTS 0xc000 /* where firmware begins to place windows */
+#define PC_PCI_MEMORY 0xe0000000u
 
 /* Physical memory. */
 #define PC_TESTDEV_MMIO 0xff000000u
 #define PC_IOAPIC_BASE  0xfec00000u
 #define PC_LAPIC_BASE   0xfee00000u
+#define PC_VIRTIO_MMIO     0xfeb00000u /* microvm: eight of them */
+#define PC_VIRTIO_MMIO_LEN 0x200u
+#define PC_VIRTIO_MMIOS    8
 
 /* What a BIOS leaves below 1 MiB. */
 #define PC_IVT         0x0u

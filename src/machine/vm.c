@@ -150,6 +150,11 @@ static i64 vm_wall_ns(void *opaque)
 
 /* --- making it */
 
+static bool vm_is_microvm(const struct vm *vm)
+{
+    return vm->config.machine && !strcmp(vm->config.machine, "microvm");
+}
+
 static enum status check_config(const struct trine_config *cfg, const struct engine_ops *engine,
                                 enum cpu_level *level, struct error *e)
 {
@@ -157,7 +162,7 @@ static enum status check_config(const struct trine_config *cfg, const struct eng
         const char *name;
         enum cpu_level level;
     } levels[] = {{"v1", CPU_LEVEL_V1}, {"v2", CPU_LEVEL_V2}, {"v3", CPU_LEVEL_V3}, {"host", CPU_LEVEL_HOST}};
-    if (cfg->machine && strcmp(cfg->machine, "pc"))
+    if (cfg->machine && strcmp(cfg->machine, "pc") && strcmp(cfg->machine, "microvm"))
         return error_set(e, STATUS_USAGE, "machine %s: not built in", cfg->machine);
     if (cfg->time != TRINE_TIME_REAL && cfg->time != TRINE_TIME_VIRTUAL)
         return error_set(e, STATUS_USAGE, "time: neither real nor virtual");
@@ -226,6 +231,7 @@ static enum status make_chips(struct vm *vm, struct error *e)
         .x2apic = vm->model->features >> FEAT_X2APIC & 1,
         .debug_exit = vm->config.debug_exit,
         .testdev = vm->config.testdev,
+        .microvm = vm_is_microvm(vm),
     };
     const struct pc_wires wires = {
         .mem = &vm->mem,
@@ -260,7 +266,10 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
                                .opaque = vm,
                                .min_period_ns = vm->is_virtual ? 0 : MIN_PERIOD_NS};
     vm->boot = (struct boot_config){
-        .kernel = cfg->kernel, .initrd = cfg->initrd, .append = cfg->append, .cpus = cfg->cpus};
+        .kernel = cfg->kernel,
+        .initrd = cfg->initrd,
+        .append = cfg->append,
+        .platform = {.cpus = cfg->cpus, .pci = !vm_is_microvm(vm)}};
     vm->exits = (struct exit_target){.mem = &vm->mem,
                                      .lock = vm_lock,
                                      .unlock = vm_unlock,

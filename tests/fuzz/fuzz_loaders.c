@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(text, 'x', sizeof text - 1);
     text[data[0] & 8 ? sizeof text - 1 : 20] = 0;
     const struct boot_config cfg = {
-        .kernel = path, .initrd = data[0] & 4 ? list : NULL, .append = text, .cpus = 1};
+        .kernel = path, .initrd = data[0] & 4 ? list : NULL, .append = text, .platform = {.cpus = 1, .pci = true}};
     enum status r = boot_load(&m, &cfg, &s, &e);
     /* An error names something; a success starts in memory. */
     if (r == STATUS_OK ? !mem_is_ram(&m, s.entry, 1) || !mem_is_ram(&m, s.info, 1) : !strstr(e.text, ": "))

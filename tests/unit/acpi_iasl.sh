@@ -11,6 +11,6 @@ iasl -d dsdt.aml facp.aml apic.aml >log 2>&1 || { cat log && exit 1; }
 if grep -iE 'error|warning|invalid|unknown|corrupt|incorrect checksum' log ./*.dsl; then exit 1; fi
 iasl -p again dsdt.dsl >log 2>&1 || { cat log && exit 1; }
 grep -q '0 Errors, 0 Warnings' log || { cat log && exit 1; }
-for word in _S5 PNP0303 PNP0B00 PNP0501 C000 C001; do
+for word in _S5 PNP0A03 PNP0C0F _PRT LNKD LNRO0005 PNP0303 PNP0B00 PNP0501 C000 C001; do
 	grep -q "$word" dsdt.dsl || { echo "the DSDT lacks $word" && exit 1; }
 done

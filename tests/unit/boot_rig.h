@@ -167,7 +167,7 @@ struct rig {
 static inline void rig_init(struct rig *r, u64 memory)
 {
     memset(r, 0, sizeof *r);
-    r->cfg.cpus = 1;
+    r->cfg.platform = (struct platform){.cpus = 1, .pci = true};
     CHECK(mem_init(&r->mem, memory, &r->e) == STATUS_OK);
 }
 
