@@ -41,7 +41,9 @@ fuzz:
 
 bench: build
 	@tools/guest/prepare
+	@tools/guest/userland || echo "the suite's rows of Debian's programs will be left out" >&2
 	@bench/run $(BENCH)
+	@bench/suite $(SUITE)
 
 format:
 	@tools/deps --check format
@@ -60,6 +62,7 @@ help:
 #: make check-boot, check-kvm-nested   the long tests of these names
 #: make asan         builds build-asan, with AddressSanitizer and UBSan; make check-asan also runs the tests on it
 #: make fuzz         fuzzes each target for FUZZ_SECONDS (60) with libFuzzer (needs clang)
-#: make bench        the same guest and script in Trine, QEMU and Bochs, those that are installed: a table and a JSON file (BENCH="OPTION...")
+#: make bench        the same guest and script in Trine, QEMU and Bochs, those that are installed: a table and a JSON file (BENCH="OPTION...");
+#:                   then the guest suite, natively too: bench/README.md (SUITE="OPTION...")
 #: make format       clang-format over the sources
 #: make clean        removes the build folders (the guest's cache is ~/.cache/trine)
