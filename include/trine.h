@@ -71,6 +71,7 @@ struct trine_config {
     const char *restore;            /* virtual time: start from this snapshot; then `kernel` may be null */
     const struct trine_save *saves; /* virtual time: counts never fall; borrowed until trine_destroy */
     unsigned saves_n;
+    const char *gdb;                /* wait for a debugger at this address: [HOST]:PORT or unix:PATH */
     bool reboot;
     bool quiet;
 };

@@ -198,6 +198,10 @@ static const struct option options[] = {
      .set = set_save},
     {"restore", "FILE", "--time virtual: start from a snapshot; --kernel is not needed then",
      AT(config.restore)},
+    {"gdb", "ADDR",
+     "wait for a debugger (GDB remote protocol) at [HOST]:PORT or unix:PATH;\n"
+     "without HOST: 127.0.0.1",
+     AT(config.gdb)},
     {"max-time", "SECONDS", "end the VM after so long on the host's clock (exit status 124)",
      .set = set_max_time},
     {"stats", "FILE", "a JSON report at the end", AT(stats)},
@@ -215,7 +219,6 @@ static const struct option options[] = {
     NEVER_BUILT("pv", "KIND", "none"),
     NEVER_BUILT("balloon", "SIZE", NULL),
     NEVER_BUILT("share", "GROUP", NULL),
-    NEVER_BUILT("gdb", "ADDR", NULL),
     NEVER_BUILT("trace", "CHANNELS", NULL),
     NEVER_BUILT("trace-file", "FILE", NULL),
 };

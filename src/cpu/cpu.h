@@ -205,6 +205,12 @@ struct cpu_wires {
     void *opaque;
 };
 
+/* A debugger's data point that was hit; kind 0: none (cpu/points.h). */
+struct point_hit {
+    u64 lin;
+    u8 kind;
+};
+
 struct cpu {
     union gpr_value gpr[GPR_COUNT];
     u64 rip;
@@ -258,6 +264,8 @@ struct cpu {
 
     u32 index;       /* vCPU number, initial APIC id */
     struct tlb *tlb; /* soft TLB of the software engines; a part of the machine, because guests can see it */
+    const struct debug_points *points; /* null: no debugger. An engine may then run on the interpreter alone */
+    struct point_hit point_hit;
     void *engine;    /* state of the engine that runs this vCPU now; nobody else looks inside */
     struct cpu_wires wires;
 

@@ -95,6 +95,8 @@ static void trap_add(struct cpu *c, u64 bits)
 void debug_check_data(struct cpu *c, u64 lin, unsigned len, bool write)
 {
     u64 bits = 0;
+    if (c->points)
+        points_check_data(c, lin, len, write);
     for (unsigned n = 0; n < 4; n++) {
         unsigned type = bp_type(c->dr7, n);
         if (bp_enabled(c->dr7, n) && (type == BP_ACCESS || (type == BP_WRITE && write)) &&

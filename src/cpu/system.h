@@ -5,6 +5,7 @@
 #ifndef CPU_SYSTEM_H
 #define CPU_SYSTEM_H
 
+#include "cpu/points.h"
 #include "cpu/access.h"
 
 /* --- descriptors and segment registers (SDM vol. 3, chapters 3 and 5): cpu/segment.c, cpu/descriptor.c */
@@ -98,7 +99,7 @@ void debug_check_io(struct cpu *c, u16 port, unsigned len);
 bool debug_check_fetch(struct cpu *c, u64 lin) MUST_CHECK;
 static inline bool debug_data_armed(const struct cpu *c)
 {
-    return c->dr7 & 0xff;
+    return c->dr7 & 0xff || (c->points && c->points->data_n);
 }
 
 /* --- CPUID: cpu/cpuid.c. The model is a table built once per VM. */

@@ -20,7 +20,7 @@ static void vcpu_halt(struct vcpu *v)
     struct vm *vm = v->vm;
     u64 start = host_ns();
     lock_take(&vm->lock);
-    while (!vm->ended && !(atomic_load(&v->cpu.attention) & ATTN_KICK) && !cpu_event_ready(&v->cpu))
+    while (!vm->ended && v->go != GDB_STEP && !(atomic_load(&v->cpu.attention) & ATTN_KICK) && !cpu_event_ready(&v->cpu))
         cond_sleep(&v->wake, &vm->lock);
     u64 ns = host_ns() - start;
     v->halted_ns += ns;
@@ -50,7 +50,8 @@ static bool vcpu_turn(struct vcpu *v)
 {
     struct vm *vm = v->vm;
     struct error e;
-    enum run_result r = vm->engine->run(v->engine, UINT64_MAX, &e);
+    enum run_result r =
+        v->go == GDB_STEP ? debugger_step(v, &e) : vm->engine->run(v->engine, UINT64_MAX, &e);
     if (r == RUN_HALT)
         vcpu_halt(v);
     lock_take(&vm->lock);
@@ -58,6 +59,7 @@ static bool vcpu_turn(struct vcpu *v)
     vcpu_kick_taken(v);
     if (vm->reset_wanted && !vm->ended)
         vcpu_park(v);
+    vcpu_rest(v);
     bool going = !vm->ended;
     lock_release(&vm->lock);
     return going;
@@ -68,6 +70,9 @@ static void *vcpu_main(void *arg)
     struct vcpu *v = arg;
     struct error e;
     if (vcpu_attach(v, &e) == STATUS_OK) {
+        lock_take(&v->vm->lock);
+        vcpu_rest(v);
+        lock_release(&v->vm->lock);
         while (vcpu_turn(v))
             ;
         return NULL;
@@ -86,7 +91,7 @@ static void *vcpu_main(void *arg)
 
 static u64 loop_sleep_until(const struct vm *vm)
 {
-    u64 next = clock_next(&vm->clock), end = vm_max_time(vm);
+    u64 next = vm->paused ? TIME_NEVER : clock_next(&vm->clock), end = vm_max_time(vm);
     u64 host = next > UINT64_MAX - vm->epoch_ns ? UINT64_MAX : next + vm->epoch_ns;
     return host < end ? host : end;
 }
@@ -94,9 +99,11 @@ static u64 loop_sleep_until(const struct vm *vm)
 /* One turn, lock held; it sleeps without. */
 static void loop_turn(struct vm *vm, u64 *refilled_ns)
 {
-    struct loop_fd fds[1 + CONSOLE_FDS] = {{.fd = vm->wake.fd, .in = true}};
-    clock_run(&vm->clock);
+    struct loop_fd fds[1 + CONSOLE_FDS + GDB_FDS] = {{.fd = vm->wake.fd, .in = true}};
+    if (!vm->paused)
+        clock_run(&vm->clock);
     console_prepare(&vm->console, fds + 1);
+    debugger_prepare(vm, fds + 1 + CONSOLE_FDS);
     vm->loop_deadline = clock_next(&vm->clock);
     u64 until = loop_sleep_until(vm);
     lock_release(&vm->lock);
@@ -107,6 +114,7 @@ static void loop_turn(struct vm *vm, u64 *refilled_ns)
     vm->loop_deadline = 0;
     if (console_serve(&vm->console, fds + 1))
         vm_end(vm, TRINE_END_STOPPED, "ended from the terminal");
+    debugger_serve(vm, fds + 1 + CONSOLE_FDS);
     if (atomic_load(&vm->stop_wanted))
         vm_end(vm, TRINE_END_STOPPED, "stopped");
     u64 now = host_ns();

@@ -18,6 +18,8 @@
 
 static bool runnable(const struct vcpu *v)
 {
+    if (v->go != GDB_GO)
+        return v->go == GDB_STEP;
     return v->cpu.activity == ACTIVITY_RUNNING || cpu_event_ready(&v->cpu);
 }
 
@@ -74,7 +76,8 @@ static void run_current(struct vm *vm, const struct turns *t)
         until = now + 1;
     vm->run_until = until;
     lock_release(&vm->lock);
-    enum run_result r = vm->engine->run(v->engine, v->cpu.icount + (until - now), &e);
+    enum run_result r = v->go == GDB_STEP ? debugger_step(v, &e)
+                                          : vm->engine->run(v->engine, v->cpu.icount + (until - now), &e);
     lock_take(&vm->lock);
     vm->run_until = 0;
     if (r == RUN_HALT)
@@ -83,10 +86,27 @@ static void run_current(struct vm *vm, const struct turns *t)
     vcpu_kick_taken(v);
 }
 
+/* The debugger's socket: a look while the guest runs, a wait while it is paused. */
+static void look_at_debugger(struct vm *vm)
+{
+    struct loop_fd fds[1 + GDB_FDS] = {{.fd = vm->wake.fd, .in = true}};
+    if (!vm->debugger)
+        return;
+    bool waits = debugger_waits(vm);
+    debugger_prepare(vm, fds + 1);
+    lock_release(&vm->lock);
+    loop_wait(fds, ARRAY_LEN(fds), waits ? vm_max_time(vm) : 0);
+    if (fds[0].ready)
+        wake_drain(&vm->wake);
+    lock_take(&vm->lock);
+    debugger_serve(vm, fds + 1);
+}
+
 /* What comes from outside: it may end the VM, and changes nothing else. */
 static void look_outside(struct vm *vm, struct turns *t)
 {
     console_flush(&vm->console);
+    look_at_debugger(vm);
     if (atomic_load(&vm->stop_wanted))
         vm_end(vm, TRINE_END_STOPPED, "stopped");
     if (host_ns() >= vm_max_time(vm))
@@ -137,7 +157,7 @@ void vm_run_virtual(struct vm *vm)
             vm_fail(vm, &e);
     for (look_outside(vm, t); !vm->ended; look_outside(vm, t)) {
         save_due(vm);
-        if (!vm->ended)
+        if (!vm->ended && !vm->paused)
             turn(vm, t);
     }
     lock_release(&vm->lock);

@@ -22,7 +22,7 @@ static u64 vm_now(void *opaque)
     const struct vm *vm = opaque;
     if (vm->is_virtual)
         return vm->base + vm->current->cpu.icount;
-    return vm->epoch_ns ? host_ns() - vm->epoch_ns : 0;
+    return vm->epoch_ns ? (vm->paused ? vm->paused_at : host_ns()) - vm->epoch_ns : 0;
 }
 
 /* A chip armed a timer before all others: whoever sleeps or runs towards a later one must know. */
@@ -213,6 +213,7 @@ static enum status make_vcpus(struct vm *vm, enum cpu_level level, struct error 
     for (u32 i = 0; i < n; i++) {
         struct vcpu *v = &vm->vcpus[i];
         v->vm = vm;
+        v->go = GDB_GO;
         v->cpu.index = i;
         v->cpu.tlb = tlb_create();
         if (!v->cpu.tlb)
@@ -282,7 +283,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     vm->log.mask = cfg->quiet ? 0 : 1u << LOG_OPERATOR | 1u << LOG_GUEST;
     if ((s = check_config(cfg, engine, &level, e)) != STATUS_OK ||
         (s = wake_init(&vm->wake, e)) != STATUS_OK || (s = lock_init(&vm->lock, e)) != STATUS_OK ||
-        (s = cond_init(&vm->unparked, e)) != STATUS_OK ||
+        (s = cond_init(&vm->unparked, e)) != STATUS_OK || (s = cond_init(&vm->resumed, e)) != STATUS_OK ||
         (s = mem_init(&vm->mem, cfg->memory, e)) != STATUS_OK ||
         (s = make_vcpus(vm, level, e)) != STATUS_OK ||
         (s = console_init(&vm->console, cfg, &vm->clock, &vm->wake, &vm->stop_wanted, e)) != STATUS_OK ||
@@ -294,6 +295,8 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     s = vm_reset(vm, e);
     if (s == STATUS_OK && cfg->restore)
         s = vm_restore(vm, cfg->restore, e);
+    if (s == STATUS_OK && cfg->gdb)
+        s = debugger_create(vm, cfg->gdb, e);
     lock_release(&vm->lock);
     return s;
 }
@@ -323,6 +326,7 @@ void vm_destroy(struct vm *vm)
         if (v->cpu.tlb)
             tlb_destroy(v->cpu.tlb);
     }
+    debugger_destroy(vm);
     console_destroy(&vm->console);
     pc_destroy(&vm->pc);
     if (vm->model)
@@ -384,6 +388,8 @@ void vm_kick_all(struct vm *vm)
 static void vm_ended(struct vm *vm)
 {
     vm->ended = true;
+    debugger_ended(vm);
+    cond_wake_all(&vm->resumed);
     vm_kick_all(vm);
     cond_wake_all(&vm->unparked);
     wake_post(&vm->wake);
@@ -426,17 +432,13 @@ static void vm_triple_fault(struct vm *vm, const struct vcpu *v)
 
 void vm_engine_returned(struct vm *vm, struct vcpu *v, enum run_result r, const struct error *e)
 {
-    struct error own;
+    debugger_returned(vm, v, r);
     switch (r) {
     case RUN_ATTENTION:
     case RUN_LIMIT:
     case RUN_HALT: break;
     case RUN_SHUTDOWN: vm_triple_fault(vm, v); break;
-    case RUN_DEBUG:
-        error_set(&own, STATUS_HOST, "engine %s: stopped for a debugger, and there is none",
-                  vm->engine->name);
-        vm_fail(vm, &own);
-        break;
+    case RUN_DEBUG: break;
     case RUN_ERROR: vm_fail(vm, e); break;
     }
 }
@@ -446,7 +448,7 @@ enum status vm_run(struct vm *vm, struct trine_result *r, struct error *e)
     if (vm->ran)
         return error_set(e, STATUS_USAGE, "virtual machine: it ran already");
     vm->ran = true;
-    vm->started_ns = vm->epoch_ns = host_ns();
+    vm->started_ns = vm->epoch_ns = vm->paused_at = host_ns();
     console_start(&vm->console, vm_max_time(vm));
     if (vm->is_virtual)
         vm_run_virtual(vm);

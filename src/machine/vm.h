@@ -15,6 +15,7 @@
 #include "host/wake.h"
 #include "machine/boot.h"
 #include "machine/console.h"
+#include "machine/debugger.h"
 #include "machine/pc.h"
 #include "machine/random.h"
 #include "mem/mem.h"
@@ -32,6 +33,8 @@ struct vcpu {
     struct thread thread;
     struct cond wake; /* an event, or the machine wants the thread */
     u64 halted_ns;    /* real time: waiting for an event */
+    bool at_rest;     /* stopped by a pause */
+    enum gdb_go go;   /* what a debugger lets it do; GDB_GO without one */
 };
 
 /* Virtual time: whose turn it is. */
@@ -71,6 +74,12 @@ struct vm {
     struct wake wake;
     _Atomic bool stop_wanted;
     bool reset_wanted;
+    bool paused;      /* no vCPU runs, or is about to; guest time stands still */
+    u64 paused_at;    /* real time: host's clock */
+    u32 resting;      /* vCPU threads that stopped for the pause */
+    struct cond resumed;
+    struct debugger *debugger; /* null: none */
+
     u32 parked; /* vCPU threads that wait for a reset */
     u64 resets;
     struct cond unparked;
@@ -103,6 +112,12 @@ void vm_fail(struct vm *vm, const struct error *e);
 /* Resets everything in place; RAM stays, and the boot loader runs again. No vCPU runs. */
 enum status vm_reset(struct vm *vm, struct error *e);
 void vm_kick_all(struct vm *vm);
+/* Stops all vCPUs, and guest time with them (pause.c); they have stopped when vm_at_rest says so. */
+void vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
+bool vm_at_rest(const struct vm *vm);
+/* A vCPU's own thread: stays here while the VM is paused and the vCPU may not run. */
+void vcpu_rest(struct vcpu *v);
 /* V's engine came back: ends the VM if R says so. E is set when R is RUN_ERROR. */
 void vm_engine_returned(struct vm *vm, struct vcpu *v, enum run_result r, const struct error *e);
 /* Host's clock: when --max-time ends it, or UINT64_MAX. */

@@ -58,7 +58,7 @@ for option in 'engine bochs:no such engine' 'engine bt:not built in' 'engine kvm
 	'rtc 2255-01-01:not a date*' \
 	'net user:not built in' 'display gtk:not built in' 'firmware f:not built in' 'disk f:not built in' 'cdrom f:not built in' \
 	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'qmp unix\:x:not built in' 'screenshot f:not built in' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
-	'bt-sensitive trap:not built in' 'pv kvm:not built in' 'balloon 1G:not built in' 'share x:not built in' 'gdb \:1234:not built in' \
+	'bt-sensitive trap:not built in' 'pv kvm:not built in' 'balloon 1G:not built in' 'share x:not built in' \
 	'trace cpu:not built in' 'trace-file f:not built in'; do
 	# OPTION VALUE:WHY, where a colon of the value has a backslash
 	why=$(printf %s "$option" | sed 's/\\:/;/g; s/^[^:]*://')
@@ -110,6 +110,13 @@ run 3 "$work/large: no room for its 67108864 bytes*" --initrd "$work/large" --me
 run 3 "$work/text: Address already in use" --serial "unix:$work/text"
 run 3 "$missing/s: No such file or directory" --serial "unix:$missing/s"
 run 2 "*: a socket's name has at most *" --serial "unix:$work/$(printf '%0120d' 0)"
+run 2 'gdb: 1234: none of *' --gdb 1234
+run 2 'gdb: localhost:: none of *' --gdb localhost:
+run 2 'gdb: :http:*' --gdb :http
+run 2 'gdb: unix:: a socket*' --gdb unix:
+run 3 "gdb: $missing/s: No such file or directory" --gdb "unix:$missing/s"
+run 3 "gdb: $work/text: Address already in use" --gdb "unix:$work/text"
+run 3 'gdb: 192.0.2.1:1: Cannot assign requested address' --gdb 192.0.2.1:1
 [ -f "$work/text" ] || fail "a file was taken for an old socket"
 
 # Debian's kernel in too little memory, and cut short.

@@ -15,8 +15,8 @@ irq: dev mem base
 dev: mem base
 host: dev base
 snap: machine engine dev irq cpu mem base
-machine: host snap engine dev irq cpu isa mem base
-mon: machine engine cpu isa mem base
+machine: mon host snap engine dev irq cpu isa mem base
+mon: host engine cpu isa mem base
 cli:
 '
 # The terminal is the command line'"'"'s own business and the host layer'"'"'s; everything else of it goes through trine.h.

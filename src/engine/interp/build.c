@@ -151,7 +151,7 @@ static void finish(struct cpu *c, struct interp *it, struct insn *i, enum decode
 }
 
 /* Fills tail and taken. */
-static void finish_links(struct block *b)
+static void finish_links(const struct cpu *c, struct block *b)
 {
     struct insn *last = &b->entry[b->count];
     struct link *tail = (struct link *)(last + 1), *taken = (struct link *)(last + 2);
@@ -162,7 +162,8 @@ static void finish_links(struct block *b)
     i64 delta = (i64)b->bytes + (last->form == FORM_REL ? last->imm : 0);
     *taken = (struct link){.fn = interp_stale, .delta = delta};
     taken->linkable = may && (i64)at + delta >= 0 && (i64)at + delta < (i64)PAGE_SIZE;
-    b->entry[0] = (struct insn){.fn = interp_enter, .imm = (i32)b->count};
+    bool point = UNLIKELY(c->points) && !(b->mode & MODE_SINGLE) && points_at_offset(c->points, at);
+    b->entry[0] = (struct insn){.fn = point ? interp_point : interp_enter, .imm = (i32)b->count};
 }
 
 /* Decodes from RIP into B. False: fault at the first instruction. */
@@ -171,6 +172,8 @@ static bool fill(struct interp *it, u64 rip, struct block *b, struct source *s)
     struct cpu *c = it->cpu;
     unsigned max = it->mode & MODE_SINGLE ? 1 : BLOCK_MAX, offset = 0;
     while (b->count < max) {
+        if (UNLIKELY(c->points) && b->count && points_at_offset(c->points, (s->gpa + offset) & ~PAGE_MASK))
+            break;
         struct insn *i = &b->entry[1 + b->count];
         memset(i, 0, sizeof *i);
         enum decode_status st = DECODE_MORE;
@@ -246,7 +249,7 @@ const struct insn *build_entry(struct interp *it, u64 rip)
     if (!fill(it, rip, b, &s))
         return NULL;
     b->page2 = s.page2;
-    finish_links(b);
+    finish_links(c, b);
     /* Code outside RAM or cut by a segment limit is decoded anew each time, in the free end of the arena. */
     if (s.bytes && !limited)
         block_commit(&it->cache, b, c);

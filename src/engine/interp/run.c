@@ -83,6 +83,12 @@ const struct insn *interp_budget_out(struct cpu *c, const struct insn *entry)
     return NULL;
 }
 
+/* The entry of a block at which a debugger may want to stop: whoever would follow a link to it looks again. */
+const struct insn *interp_point(struct cpu *c, const struct insn *entry)
+{
+    return enter_block(c, entry);
+}
+
 const struct insn *interp_lookup(struct cpu *c, u64 rip)
 {
     struct interp *it = interp_of(c);
@@ -98,6 +104,10 @@ const struct insn *interp_lookup(struct cpu *c, u64 rip)
     }
     if (entry->rd != BLOCK_FLEETING && it->key != KEY_NONE)
         *jump_slot(&it->cache, rip) = (struct jump_entry){.rip = rip, .key = it->key, .entry = entry};
+    if (UNLIKELY(entry->fn == interp_point) && points_stop_before(c, rip)) {
+        it->why = WHY_LEAVE;
+        return NULL;
+    }
     c->gpr[GPR_RIP].q = rip;
     return enter_block(c, entry);
 }
@@ -105,7 +115,7 @@ const struct insn *interp_lookup(struct cpu *c, u64 rip)
 const struct insn *interp_link_slow(struct cpu *c, struct link *l, u64 rip)
 {
     struct interp *it = interp_of(c);
-    if (!l->linkable || c->budget <= 0)
+    if (!l->linkable || c->budget <= 0 || UNLIKELY(c->points))
         return interp_goto(c, rip);
     c->rip = rip;
     u64 flushed = it->cache.flushed;
@@ -250,7 +260,17 @@ static void step_one(struct interp *it)
 
 static bool needs_step(const struct cpu *c, u32 attention)
 {
-    return c->rflags_sys & (RFLAGS_TF | RFLAGS_RF) || c->dr7 & 0xff || (attention && cpu_in_shadow(c));
+    return c->rflags_sys & (RFLAGS_TF | RFLAGS_RF) || debug_data_armed(c) || (attention && cpu_in_shadow(c));
+}
+
+/* Blocks end where a debugger may want to stop: those made under other points go. */
+static void meet_points(struct interp *it)
+{
+    u64 now = it->cpu->points ? it->cpu->points->generation : 0;
+    if (UNLIKELY(it->points_seen != now)) {
+        block_cache_flush(&it->cache, it->cpu->wires.mem);
+        it->points_seen = now;
+    }
 }
 
 static enum run_result interp_run(void *state, u64 limit, struct error *e)
@@ -258,6 +278,7 @@ static enum run_result interp_run(void *state, u64 limit, struct error *e)
     struct interp *it = state;
     struct cpu *c = it->cpu;
     (void)e;
+    meet_points(it);
     for (;;) {
         u32 attention = atomic_load_explicit(&c->attention, memory_order_acquire);
         if (UNLIKELY(attention)) {
@@ -270,6 +291,8 @@ static enum run_result interp_run(void *state, u64 limit, struct error *e)
         }
         if (UNLIKELY(c->activity != ACTIVITY_RUNNING))
             return c->activity == ACTIVITY_SHUTDOWN ? RUN_SHUTDOWN : RUN_HALT;
+        if (UNLIKELY(c->points) && (c->point_hit.kind || points_stop_before(c, c->rip)))
+            return RUN_DEBUG;
         if (c->icount >= limit)
             return RUN_LIMIT;
         if (UNLIKELY(needs_step(c, attention))) {

@@ -20,6 +20,7 @@ struct interp {
     enum why why;
     bool stepping; /* device accesses are allowed: nothing but the one instruction runs */
     bool bail;
+    u64 points_seen; /* generation of the debugger's points that the blocks respect */
     u16 last_op;   /* single step: the operation that was executed */
     struct block_cache cache;
 };
@@ -27,6 +28,7 @@ struct interp {
 INLINE struct interp *interp_of(const struct cpu *c) { return c->engine; }
 
 const struct insn *interp_enter(struct cpu *c, const struct insn *entry);      /* handler of entry records */
+const struct insn *interp_point(struct cpu *c, const struct insn *entry);      /* the same, where a debugger may stop */
 const struct insn *interp_budget_out(struct cpu *c, const struct insn *entry) COLD;
 const struct insn *interp_lookup(struct cpu *c, u64 rip) NOINLINE;
 const struct insn *interp_stale(struct cpu *c, const struct insn *i);          /* handler of records whose bytes changed */
