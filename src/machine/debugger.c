@@ -115,6 +115,7 @@ static void target_release(void *opaque)
     struct debugger *d = opaque;
     lock_take(&d->vm->lock);
     d->releasing = true;
+    d->stopping = false; /* from now on it would be the next client's */
     vm_pause(d->vm);
     lock_release(&d->vm->lock);
 }
@@ -191,10 +192,11 @@ static void all_stopped(struct debugger *d)
         d->points.fetch_n = d->points.data_n = 0;
         d->points.generation++;
         target_points_changed(d);
-        let_go(d, go, true);
-    } else if (d->stopping) {
-        gdb_stopped(d->gdb, d->cpu, d->signal, d->hit);
+        if (!d->stopping)
+            let_go(d, go, true);
     }
+    if (d->stopping)
+        gdb_stopped(d->gdb, d->cpu, d->signal, d->hit);
 }
 
 void debugger_serve(struct vm *vm, const struct loop_fd fds[GDB_FDS])

@@ -572,8 +572,8 @@ bool gdb_running(const struct gdb *g)
 
 void gdb_stopped(struct gdb *g, unsigned n, u8 signal, struct point_hit hit)
 {
-    bool told = g->running && g->client >= 0;
-    g->running = false;
+    bool told = g->running && g->client >= 0 && !g->arriving;
+    g->running = g->arriving = false;
     g->stop_cpu = g->cpu = n;
     g->stop_signal = signal;
     g->stop_hit = hit;

@@ -74,6 +74,7 @@ static void hang_up(struct gdb *g)
 {
     close(g->client);
     g->client = -1;
+    g->arriving = false;
 }
 
 void gdb_destroy(struct gdb *g)
@@ -94,8 +95,9 @@ void gdb_destroy(struct gdb *g)
 void gdb_prepare(struct gdb *g, struct loop_fd fds[GDB_FDS])
 {
     fds[0] = (struct loop_fd){.fd = g->listener, .in = true};
-    fds[1] = (struct loop_fd){
-        .fd = g->client, .in = g->client >= 0 && g->out_used <= sizeof g->out / 2, .out = g->out_used};
+    fds[1] = (struct loop_fd){.fd = g->client,
+                              .in = g->client >= 0 && !g->arriving && g->out_used <= sizeof g->out / 2,
+                              .out = g->out_used};
 }
 
 static void accept_client(struct gdb *g)
@@ -110,8 +112,9 @@ static void accept_client(struct gdb *g)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* fails on a Unix socket, which needs none */
     g->client = fd;
     gdb_session_start(g);
+    g->arriving = g->running; /* gdb expects a guest that stands */
     if (g->running)
-        g->target.interrupt(g->target.opaque); /* gdb expects a stopped target */
+        g->target.interrupt(g->target.opaque);
 }
 
 /* False: the client is gone. */

@@ -18,6 +18,7 @@ struct gdb {
     size_t reply_len;
     char *xml;
     size_t xml_len;
+    bool arriving; /* a new client waits until the guest has stopped: nothing is read from it before */
     bool no_ack, running, physical; /* physical: memory packets take guest-physical addresses */
     bool step_interrupts;
     unsigned cpu;    /* the vCPU of `g`, `m`, ... */

@@ -8,10 +8,11 @@ need_debian
 command -v gdb >/dev/null || { echo "gdb is not installed" && exit 77; }
 symbols='do_sys_openat2|jiffies|linux_banner'
 printf 'grep -E " (%s)$" /proc/kallsyms\npoweroff\n' "$symbols" |
-	debian --append "console=ttyS0 nokaslr" --max-time 120 --quiet | tr -d '\r' |
+	debian --append "console=ttyS0 nokaslr quiet" --max-time 120 --quiet >"$work/symbols.out" 2>&1
+tr -d '\r' <"$work/symbols.out" |
 	sed -n 's/^\([0-9a-f]\{16\}\) [A-Za-z] \([a-z_0-9]*\)$/.globl \2; .set \2, 0x\1/p' >"$work/symbols.s"
 cat "$work/symbols.s"
-[ "$(wc -l <"$work/symbols.s")" = 3 ] || fail "not the three symbols"
+[ "$(wc -l <"$work/symbols.s")" = 3 ] || { cat "$work/symbols.out" && fail "not the three symbols"; }
 gcc -c -o "$work/symbols.o" "$work/symbols.s" || fail "no symbol file"
 
 debian --append "console=ttyS0 nokaslr trine.script=smoke" --max-time 250 --gdb "unix:$work/gdb" --stats "$work/stats" \
@@ -34,7 +35,7 @@ delete
 watch *(unsigned long *)&jiffies
 set \$before = *(unsigned long *)&jiffies
 continue
-printf "watched %d\n", *(unsigned long *)&jiffies - \$before
+printf "watched %d\n", *(unsigned long *)&jiffies > \$before
 maintenance packet Qqemu.PhyMemMode:1
 maintenance packet m100000,4
 maintenance packet Qqemu.PhyMemMode:0

@@ -1,5 +1,5 @@
-/* The gdb stub on an arbitrary stream of bytes. A byte 0 frames what follows, up to the next 0, as a packet with a right checksum, so that
- * the fuzzer gets behind the framing; everything else goes in raw. */
+/* The gdb stub on an arbitrary stream of bytes. A byte 0 frames what follows, up to the next 0, as a packet
+ * with a right checksum, so that the fuzzer gets behind the framing; everything else goes in raw. */
 #include <stdlib.h>
 
 #include "../unit/gdb_rig.h"

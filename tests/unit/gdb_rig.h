@@ -1,5 +1,5 @@
-/* A guest that only a debugger sees: two vCPUs with paging off over 64 KiB, which stop at once when they are let go. For the stub's unit
- * test and its fuzzer. */
+/* A guest that only a debugger sees: two vCPUs with paging off over 64 KiB, which stop at once when they are
+ * let go. For the stub's unit test and its fuzzer. */
 #ifndef UNIT_GDB_RIG_H
 #define UNIT_GDB_RIG_H
 
@@ -97,9 +97,9 @@ static void gdb_rig_set_cr8(void *o, struct cpu *c, u8 v)
 static void gdb_rig_init(struct gdb_rig *r)
 {
     const struct gdb_target t = {
-        gdb_rig_cpus,   gdb_rig_cpu,            gdb_rig_changed, gdb_rig_read,      gdb_rig_write,
-        gdb_rig_points, gdb_rig_points_changed, gdb_rig_resume,  gdb_rig_interrupt, gdb_rig_release,
-        gdb_rig_kill,   r,
+        gdb_rig_cpus,      gdb_rig_cpu,     gdb_rig_changed,        gdb_rig_read,
+        gdb_rig_write,     gdb_rig_points,  gdb_rig_points_changed, gdb_rig_resume,
+        gdb_rig_interrupt, gdb_rig_release, gdb_rig_kill,           r,
     };
     memset(r, 0, sizeof *r);
     r->cpus = aligned_alloc(64, GDB_RIG_CPUS * sizeof *r->cpus);

@@ -6,7 +6,8 @@
 
 static struct gdb_rig rig;
 
-/* Sends one packet; returns the reply's body (the acknowledgement and the frame are checked), or "" for none. */
+/* Sends one packet; returns the reply's body (the acknowledgement and the frame are checked), or "" for none.
+ */
 static const char *ask(const char *body)
 {
     static u8 frame[GDB_FRAME_MAX], out[4 * GDB_FRAME_MAX];
@@ -32,8 +33,8 @@ static void test_registers(void)
     CHECK_STR(ask("p10"), "f0ff000000000000");
     CHECK_STR(ask("P3=0100000000000000"), "OK");
     CHECK_EQ(c->gpr[RDX].q, 1);
-    CHECK_STR(ask("P12=00f00000"), "OK"); /* CS, real mode: the base follows */
-    CHECK_EQ(c->seg[SEG_CS].base, 0xf0000);
+    CHECK_STR(ask("P12=00100000"), "OK"); /* CS, real mode: the base follows */
+    CHECK_EQ(c->seg[SEG_CS].base, 0x10000);
     c->cr0 |= CR0_PE;
     CHECK_STR(ask("P12=08000000"), "E16");
     c->cr0 &= ~(u64)CR0_PE;
@@ -63,7 +64,7 @@ static void test_x87(void)
     c->fpu.ftw = 0x80;
     memcpy(c->fpu.st[7], "\0\0\0\0\0\0\0\x80\xff\x3f", 10);
     CHECK_STR(ask("p18"), "0000000000000080ff3f"); /* st0: 1.0 */
-    CHECK_STR(ask("p22"), "ff3f0000"); /* ftag: register 7 valid, others empty */
+    CHECK_STR(ask("p22"), "ff3f0000");             /* ftag: register 7 valid, others empty */
     CHECK_STR(ask("P22=ffff0000"), "OK");
     CHECK_EQ(c->fpu.ftw, 0);
 }
@@ -81,7 +82,8 @@ static void test_memory(void)
     CHECK_EQ(rig.ram[0x101], 0xbb);
     CHECK_STR(ask("M100,2:aa"), "E16");
     CHECK_STR(ask("M100,ffffffffffffffff:aa"), "E16");
-    CHECK_STR(ask("X100,3:}#}"), "E16"); /* a cut escape */
+    CHECK_STR(ask("X100,3:}#$"), "OK"); /* what has to be escaped */
+    CHECK_EQ(rig.ram[0x102], '$');
     CHECK_STR(ask("X100,2:ab"), "OK");
     CHECK_EQ(rig.ram[0x100], 'a');
     CHECK_STR(ask("X100,0:"), "OK");
