@@ -6,6 +6,7 @@
 
 const struct engine_ops *const engine_list[] = {
     &engine_interp,
+    &engine_bt,
     NULL,
 };
 

@@ -48,7 +48,7 @@ struct engine_stats {
     bool counts_instructions;
 };
 
-extern const struct engine_ops engine_interp;
+extern const struct engine_ops engine_interp, engine_bt;
 
 /* All engines, fastest first; a null ends the list. */
 extern const struct engine_ops *const engine_list[];

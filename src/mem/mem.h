@@ -9,7 +9,9 @@
 
 /* Per-frame flags. */
 enum {
-    FRAME_CODE = 1 << 0,  /* decoded instructions are kept of it: a write must tell the decode cache */
+    FRAME_DECODED = 1 << 0,    /* the interpreter keeps decoded instructions of it */
+    FRAME_TRANSLATED = 1 << 3, /* the translator keeps translations of it */
+    FRAME_CODE = FRAME_DECODED | FRAME_TRANSLATED, /* either: a write must tell the engine */
     FRAME_WTAG = 1 << 2,  /* a soft TLB may hold a write tag for it */
     FRAME_DIRTY = 1 << 1, /* written since the dirty log was last read (when the log is on) */
 };

@@ -38,9 +38,9 @@ void block_cache_flush(struct block_cache *bc, struct mem *m)
 {
     for (unsigned k = 0; k < BLOCK_HASH; k++)
         for (struct block *b = bc->hash[k]; b; b = b->hash_next) {
-            m->frame_flags[b->gpa >> PAGE_SHIFT] &= (u8)~FRAME_CODE;
+            m->frame_flags[b->gpa >> PAGE_SHIFT] &= (u8)~FRAME_DECODED;
             if (b->page2 != BLOCK_NO_PAGE)
-                m->frame_flags[b->page2 >> PAGE_SHIFT] &= (u8)~FRAME_CODE;
+                m->frame_flags[b->page2 >> PAGE_SHIFT] &= (u8)~FRAME_DECODED;
             bc->flushed++;
         }
     memset(bc->hash, 0, sizeof bc->hash);
@@ -80,10 +80,9 @@ static void frame_add(struct block_cache *bc, struct block *b, struct frame_ref 
     *r = (struct frame_ref){.next = *head, .block = b, .frame = frame};
     *head = r;
     u8 *flags = &c->wires.mem->frame_flags[frame >> PAGE_SHIFT];
-    if (!(*flags & FRAME_CODE)) {
-        *flags |= FRAME_CODE;
+    if (!(*flags & FRAME_CODE))
         tlb_protect_frame(c, frame);
-    }
+    *flags |= FRAME_DECODED;
 }
 
 static bool crosses(const struct block *b)
@@ -157,5 +156,5 @@ void block_invalidate(struct block_cache *bc, struct mem *m, u64 gpa, u64 len, i
             left = true;
     }
     if (!left)
-        m->frame_flags[frame >> PAGE_SHIFT] &= (u8)~FRAME_CODE;
+        m->frame_flags[frame >> PAGE_SHIFT] &= (u8)~FRAME_DECODED;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "engine/interp/inner.h"
 #include "engine/interp/operand.h"
 #include "engine/interp/state.h"
 
@@ -51,7 +52,7 @@ static bool ends_block(const struct insn *i)
 }
 
 /* Bits of this CPU's ISA that an older one reads as another instruction: LZCNT and TZCNT are BSR and BSF with a REP prefix. */
-static bool offered(const struct cpu *c, struct insn *i)
+bool interp_offered(const struct cpu *c, struct insn *i)
 {
     int f = feature_of_op[i->op];
     if (f == FEAT_AVX && interp_needs_avx2(i))
@@ -139,7 +140,7 @@ static void finish(struct cpu *c, struct interp *it, struct insn *i, enum decode
         }
         i->disp = (i32)disp;
     }
-    if (!offered(c, i)) {
+    if (!interp_offered(c, i)) {
         i->fn = interp_raise_ud;
         return;
     }

@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "cpu/walk.h"
 #include "engine/engine.h"
+#include "engine/interp/inner.h"
 #include "engine/interp/operand.h"
 #include "engine/interp/state.h"
 
@@ -93,7 +94,7 @@ const struct insn *interp_lookup(struct cpu *c, u64 rip)
 {
     struct interp *it = interp_of(c);
     c->rip = rip;
-    if (c->budget <= 0) {
+    if (c->budget <= 0 || it->alone) {
         it->why = WHY_BUDGET;
         return NULL;
     }
@@ -258,7 +259,7 @@ static void step_one(struct interp *it)
     }
 }
 
-static bool needs_step(const struct cpu *c, u32 attention)
+bool interp_needs_step(const struct cpu *c, u32 attention)
 {
     return c->rflags_sys & (RFLAGS_TF | RFLAGS_RF) || debug_data_armed(c) || (attention && cpu_in_shadow(c));
 }
@@ -271,6 +272,27 @@ static void meet_points(struct interp *it)
         block_cache_flush(&it->cache, it->cpu->wires.mem);
         it->points_seen = now;
     }
+}
+
+void interp_one(void *state, u64 budget)
+{
+    struct interp *it = state;
+    struct cpu *c = it->cpu;
+    enter_mode(it, MODE_SINGLE, budget);
+    it->key = KEY_NONE;
+    const struct insn *entry = build_entry(it, c->rip);
+    if (entry) {
+        it->alone = true;
+        c->gpr[GPR_RIP].q = c->rip;
+        run_handlers(it, enter_block(c, entry));
+        it->alone = false;
+    } else {
+        it->why = WHY_FAULT;
+    }
+    if (it->why == WHY_FAULT)
+        cpu_deliver_fault(c);
+    else if (it->why == WHY_BAIL)
+        step_one(it);
 }
 
 static enum run_result interp_run(void *state, u64 limit, struct error *e)
@@ -295,7 +317,7 @@ static enum run_result interp_run(void *state, u64 limit, struct error *e)
             return RUN_DEBUG;
         if (c->icount >= limit)
             return RUN_LIMIT;
-        if (UNLIKELY(needs_step(c, attention))) {
+        if (UNLIKELY(interp_needs_step(c, attention))) {
             step_one(it);
             continue;
         }

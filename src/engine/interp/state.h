@@ -21,6 +21,7 @@ struct interp {
     bool stepping; /* device accesses are allowed: nothing but the one instruction runs */
     bool bail;
     u64 points_seen; /* generation of the debugger's points that the blocks respect */
+    bool alone; /* nothing after the one instruction, whatever the budget */
     u16 last_op;   /* single step: the operation that was executed */
     struct block_cache cache;
 };

@@ -1,0 +1,75 @@
+/* Address space of one vCPU's translations. The code cache is never writable and executable at one address: two
+ * mappings of one memfd. */
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "engine/bt/bt.h"
+
+#define TAG_BYTES (BT_LINKS * sizeof(u64))
+
+static void *room(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static bool map_code(struct bt *b, size_t data)
+{
+    b->fd = memfd_create("trine-code", MFD_CLOEXEC);
+    if (b->fd < 0 || ftruncate(b->fd, (off_t)BT_CODE_BYTES) < 0)
+        return false;
+    b->bytes = data + BT_CODE_BYTES;
+    void *p = mmap(NULL, b->bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    b->base = p;
+    if (mprotect(b->base, data, PROT_READ | PROT_WRITE) < 0)
+        return false;
+    b->code = mmap(b->base + data, BT_CODE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, b->fd, 0);
+    if (b->code == MAP_FAILED)
+        return false;
+    b->write = mmap(NULL, BT_CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
+    if (b->write == MAP_FAILED) {
+        b->write = NULL;
+        return false;
+    }
+    return true;
+}
+
+enum status bt_arena_init(struct bt *b, struct error *e)
+{
+    size_t data = BT_TAGS_AT + TAG_BYTES;
+    _Static_assert(sizeof(struct bt_scratch) <= BT_SCRATCH_BYTES, "the scratch page is one page");
+    b->fd = -1;
+    if (!map_code(b, data))
+        return error_errno(e, "bt: code cache");
+    b->scratch = (void *)b->base;
+    b->jumps = (void *)(b->base + BT_SCRATCH_BYTES);
+    b->tags = (void *)(b->base + BT_TAGS_AT);
+    b->blocks = room(BT_BLOCKS * sizeof *b->blocks);
+    b->links = room(BT_LINKS * sizeof *b->links);
+    b->sites = room(BT_SITES * sizeof *b->sites);
+    b->maps = room(BT_MAPS * sizeof *b->maps);
+    if (!b->blocks || !b->links || !b->sites || !b->maps)
+        return error_set(e, STATUS_HOST, "bt: out of memory");
+    return STATUS_OK;
+}
+
+void bt_arena_destroy(struct bt *b)
+{
+    if (b->blocks)
+        munmap(b->blocks, BT_BLOCKS * sizeof *b->blocks);
+    if (b->links)
+        munmap(b->links, BT_LINKS * sizeof *b->links);
+    if (b->sites)
+        munmap(b->sites, BT_SITES * sizeof *b->sites);
+    if (b->maps)
+        munmap(b->maps, BT_MAPS * sizeof *b->maps);
+    if (b->write)
+        munmap(b->write, BT_CODE_BYTES);
+    if (b->base)
+        munmap(b->base, b->bytes);
+    if (b->fd >= 0)
+        close(b->fd);
+}

@@ -1,0 +1,202 @@
+/* Inside the translator: one vCPU's translations, and what translated code can reach.
+ *
+ * One reservation of address space per vCPU, so that translated code reaches its data RIP-relative:
+ *
+ *     scratch | jump table | tags of cross-page links | code cache (RX; written through a second mapping, RW)
+ *
+ * Registers in translated code: guest RAX RCX RDX RBX RBP RSI RDI R8 R9 R12 R13 R14 stand in themselves, guest RSP in
+ * host R15, guest R10 R11 R15 in the scratch page; host R10 and R11 are free for glue, host RSP is the monitor's
+ * stack. The arithmetic flags stand in the host's flags or in scratch.flags; the translator knows which at each
+ * point (flags.c). Vector registers and MXCSR are the guest's own; x87 and MMX go by the interpreter. */
+#ifndef ENGINE_BT_BT_H
+#define ENGINE_BT_BT_H
+
+#include "cpu/access.h"
+#include "cpu/system.h"
+#include "cpu/tlb.h"
+#include "engine/engine.h"
+#include "isa/insn.h"
+
+enum {
+    HOST_T0 = 10, /* scratch registers of translated code */
+    HOST_T1 = 11,
+    HOST_GUEST_RSP = 15,
+};
+
+#define BT_JUMPS      (1u << 14)
+#define BT_LINKS      (1u << 20)
+#define BT_SITES      (1u << 22)
+#define BT_BLOCKS     (1u << 19)
+#define BT_BLOCK_MAX  64 /* instructions */
+#define BT_HASH       (1u << 16)
+#define BT_FRAME_HASH (1u << 14)
+#define BT_BLOCK_CODE    (BT_BLOCK_MAX * 512) /* bytes of host code; more than any block needs */
+#define BT_SCRATCH_BYTES 4096
+#define BT_TAGS_AT       (BT_SCRATCH_BYTES + BT_JUMPS * sizeof(struct bt_jump)) /* from the scratch page */
+#define BT_CODE_BYTES ((size_t)128 << 20)
+/* The last stretch before an instruction limit goes by the interpreter: a block may overshoot by its length. */
+#define BT_SLACK   (2 * BT_BLOCK_MAX)
+#define BT_QUANTUM 65536
+
+/* Mode bits of a block: what its translation depends on besides the bytes. */
+enum {
+    BT_MODE_SSE = 1 << 0,   /* SSE may run: CR0.EM = TS = 0, CR4.OSFXSR */
+    BT_MODE_AVX = 1 << 1,   /* AVX may run */
+    BT_MODE_FLAGS = 1 << 2, /* flags come in the host's flags, not in scratch.flags */
+    BT_MODE_USER = 1 << 3,  /* of look-up keys only: the right to fetch */
+    BT_MODE_BITS = 4,
+};
+
+struct bt_jump {
+    u64 rip;
+    void *code;
+    u64 key;  /* number of (TLB generation, mode) */
+    u64 page; /* rip's page | key */
+};
+
+struct bt_scratch {
+    u64 home[3]; /* guest R10, R11, R15 */
+    u64 rip_page;
+    u64 page_tag; /* rip_page | key: what a cross-page link compares */
+    u64 key;      /* 1..4095 */
+    i64 budget;
+    struct tlb_table *tlb;
+    u64 seg_base[6];
+    u64 flags; /* low byte OF, next byte as LAHF has it */
+    u64 spill[4];
+    u64 target; /* of an indirect branch */
+    struct bt_jump *jumps;
+    u64 info; /* site that left the cache */
+    u64 host_rsp;
+    u64 entry; /* where to enter the cache */
+    u8 *ymm;
+    u64 *gpr;
+    void *bt;
+    u32 mxcsr, mxcsr_host;
+    u64 fill_fn;
+};
+
+struct bt_block;
+struct tr;
+
+/* Sites with a meaning of their own. */
+enum { SITE_TARGET, /* an indirect branch missed: scratch.target */
+       SITE_FAULT,  /* the host's CPU refused an instruction: filled by the signal handler */
+       SITE_FIRST };
+
+enum bt_site_kind {
+    SITE_STEP,     /* the instruction is executed alone */
+    SITE_MEM,      /* a memory access that missed: likewise, when filling the soft TLB did not help */
+    SITE_BUDGET,   /* look around */
+    SITE_LINK,     /* a direct branch whose target is not linked yet */
+};
+
+/* A place where translated code leaves the cache. */
+struct bt_site {
+    u32 block;
+    u32 link;
+    u16 index; /* instructions of the block retired before this boundary */
+    u8 kind;
+    u8 charged; /* the block's count has been taken off the budget */
+    u8 size, acc; /* SITE_MEM */
+    u8 flags_host; /* SITE_LINK: the target's variant */
+};
+
+/* A direct branch out of a block. */
+struct bt_link {
+    u32 from, to; /* blocks; to: 0 not linked */
+    u32 next;     /* in to's list of those that lead to it */
+    u32 at;       /* code offset of the rel32 */
+    u32 stub;     /* code offset that it names when not linked */
+    i32 delta;    /* target, from the page's start */
+    bool cross;   /* leaves the page: checked by its tag */
+};
+
+struct bt_block {
+    u64 gpa;
+    u32 mode;
+    u32 hash_next, frame_next; /* block numbers, 0 ends */
+    u32 code, code_len;        /* offsets in the cache */
+    u32 stale;                 /* what its first instruction becomes when it is dropped: a jump there */
+    u32 links_in;              /* first link that leads here */
+    u32 link_first;
+    u16 link_count;
+    u16 bytes, count;
+    bool dead;
+    u32 map; /* first entry of the instruction map */
+};
+
+/* Host offset (from the block's code) at which each guest instruction's translation begins. */
+struct bt_map {
+    u32 host;
+    u16 guest;      /* offset in the block */
+    u8 flags_mem;   /* scratch.flags is valid there */
+    u8 charged;
+};
+#define BT_MAPS (1u << 22)
+
+struct bt {
+    struct cpu *cpu;
+    void *inner; /* the interpreter's state */
+    u8 *base;    /* of the reservation */
+    size_t bytes;
+    struct bt_scratch *scratch;
+    struct bt_jump *jumps;
+    u64 *tags; /* by link number */
+    u8 *code;  /* RX */
+    u8 *write; /* the same bytes, RW */
+    int fd;
+    size_t used, stubs_end;
+    struct bt_block *blocks;
+    u32 blocks_n;
+    struct bt_link *links;
+    u32 links_n;
+    struct bt_site *sites;
+    u32 sites_n;
+    struct bt_map *maps;
+    u32 maps_n;
+    u32 hash[BT_HASH], frames[BT_FRAME_HASH];
+    u32 mode;
+    u64 icount_end;
+    struct tr *tr;
+    u32 keys_n;
+    struct {
+        u64 what;
+        u32 key;
+    } key_cache[256];
+    /* offsets of stubs */
+    u32 stub_enter, stub_exit, stub_indirect, stub_fill;
+    u64 translated, flushed, dropped;
+    u64 steps;
+    u64 steps_of[OP_COUNT];
+};
+
+/* arena.c: address space, reserve and commit */
+enum status bt_arena_init(struct bt *b, struct error *e);
+void bt_arena_destroy(struct bt *b);
+
+/* stubs.c: the world switch */
+void bt_make_stubs(struct bt *b);
+
+/* cache.c: blocks by (gpa, mode), links between them, invalidation */
+u32 bt_block_find(const struct bt *b, u64 gpa, u32 mode);
+/* Room for one more block; flushes everything when there is none. */
+void bt_cache_make_room(struct bt *b);
+void bt_block_commit(struct bt *b, u32 n);
+void bt_link_set(struct bt *b, u32 link, u32 to);
+void bt_cache_invalidate(struct bt *b, u64 gpa, u64 len);
+void bt_cache_flush(struct bt *b);
+/* The block whose code holds host address PC, and the instruction there; 0: none. */
+u32 bt_block_at(const struct bt *b, u64 pc, u32 *index);
+
+/* translate.c. Returns the block's number. BYTES: up to the page's end. */
+u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes);
+
+/* signal.c: faults of translated code itself */
+void bt_signal_init(void);
+/* The translator whose code this thread runs from now on; null: none. */
+void bt_signal_enter(struct bt *b);
+
+bool bt_fill(struct bt *b, u64 lin, u32 site);
+
+#endif

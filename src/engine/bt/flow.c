@@ -1,0 +1,285 @@
+/* Control flow and the stack: near branches, PUSH, POP, LEAVE. Inside a page branches jump directly; across pages a link
+ * compares its tag with the page that the code runs at; indirect ones go by the jump table. */
+#include "base/bits.h"
+#include "engine/bt/tr.h"
+
+static void leave_at(struct tr *t, u32 site)
+{
+    e_mov_imm32(&t->e, HOST_T0, site);
+    e_jmp(&t->e, t->b->stub_exit);
+}
+
+u32 link_new(struct tr *t, i32 delta, bool cross)
+{
+    struct bt *b = t->b;
+    u32 n = b->links_n++;
+    b->links[n] = (struct bt_link){.from = t->n, .delta = delta, .cross = cross};
+    b->tags[n] = 0;
+    if (!t->t->link_count++)
+        t->t->link_first = n;
+    return n;
+}
+
+static bool leaves_page(i32 delta)
+{
+    return delta < 0 || delta >= (i32)PAGE_SIZE;
+}
+
+/* Flags are in memory. */
+void flow_cross(struct tr *t, u32 link, i32 delta)
+{
+    struct emit *e = &t->e;
+    e_load(e, HOST_T0, SCRATCH(page_tag));
+    e_op(e, true, 0x3b, HOST_T0, in_scratch(BT_TAGS_AT + 8ul * link), 0);
+    u32 miss = e_jcc(e, CC_NE);
+    i32 pages = (i32)((u32)delta & ~(u32)(PAGE_SIZE - 1));
+    e_alu_imm(e, true, ALU_ADD, HOST_T0, pages);
+    e_store(e, SCRATCH(page_tag), HOST_T0);
+    e_alu_imm(e, true, ALU_AND, HOST_T0, -4096);
+    e_store(e, SCRATCH(rip_page), HOST_T0);
+    e8(e, 0xe9);
+    t->b->links[link].at = e_off(e);
+    e32(e, 0);
+    u32 stub = e_off(e);
+    e_patch(t->b, miss, stub);
+    t->b->links[link].stub = stub;
+    u32 site = site_new(t, SITE_LINK, t->index);
+    t->b->sites[site].link = link;
+    leave_at(t, site);
+    e_patch(t->b, t->b->links[link].at, stub);
+}
+
+/* A jump inside the page, linked later. AT: the rel32 of a branch already emitted, or 0: a JMP here. */
+static void near_link(struct tr *t, u32 at, i32 delta)
+{
+    struct emit *e = &t->e;
+    u32 link = link_new(t, delta, false);
+    if (!at) {
+        e8(e, 0xe9);
+        at = e_off(e);
+        e32(e, 0);
+    }
+    t->b->links[link].at = at;
+    struct late *l = late_new(t, LATE_LINK, at);
+    l->link = link;
+    l->site = site_new(t, SITE_LINK, t->index);
+    t->b->sites[l->site].link = link;
+    t->b->sites[l->site].flags_host = !t->mem;
+}
+
+void flow_exit(struct tr *t, i32 delta)
+{
+    if (leaves_page(delta)) {
+        flags_clobber(t);
+        flow_cross(t, link_new(t, delta, true), delta);
+    } else {
+        near_link(t, 0, delta);
+    }
+}
+
+/* The branch whose rel32 is at AT goes to DELTA. */
+static void taken(struct tr *t, u32 at, i32 delta)
+{
+    if (leaves_page(delta)) {
+        struct late *l = late_new(t, LATE_CROSS, at);
+        l->link = link_new(t, delta, true);
+        l->delta = delta;
+    } else {
+        near_link(t, at, delta);
+    }
+}
+
+static i32 next_of(const struct tr *t, const struct dec *d)
+{
+    return t->page_off + d->off + d->i.len;
+}
+
+/* The target in HOST_T0 must be canonical; else the interpreter executes the branch and finds its fault. HOST_T1 goes. */
+static void check_canonical(struct tr *t)
+{
+    struct emit *e = &t->e;
+    e_mov(e, HOST_T1, HOST_T0);
+    e_op(e, true, 0xc1, 4, reg_opnd(HOST_T1), 1);
+    e8(e, 16);
+    e_op(e, true, 0xc1, 7, reg_opnd(HOST_T1), 1);
+    e8(e, 16);
+    e_op(e, true, 0x3b, HOST_T1, reg_opnd(HOST_T0), 0);
+    struct late *l = late_new(t, LATE_SITE, e_jcc(e, CC_NE));
+    l->site = site_new(t, SITE_STEP, t->index);
+}
+
+static struct opnd stack(struct tr *t, i32 disp, unsigned acc, int *spare)
+{
+    struct ea ea = {.base = RSP, .index = GPR_ZERO, .disp = disp};
+    return mem_access(t, &ea, 8, acc, true, spare);
+}
+
+static void move_rsp(struct tr *t, i32 by)
+{
+    e_lea(&t->e, HOST_GUEST_RSP, mem_opnd(HOST_GUEST_RSP, by));
+}
+
+static void push_return(struct tr *t, const struct dec *d)
+{
+    int spare;
+    struct opnd m = stack(t, -8, ACC_WRITE, &spare);
+    e_load(&t->e, spare, SCRATCH(rip_page));
+    e_lea(&t->e, spare, mem_opnd(spare, next_of(t, d)));
+    e_store(&t->e, m, spare);
+    move_rsp(t, -8);
+}
+
+/* The operand of an indirect branch, or of PUSH r/m, into HOST_T0. */
+static void load_operand(struct tr *t, const struct dec *d)
+{
+    struct emit *e = &t->e;
+    if (d->i.form == FORM_R) {
+        int h = host_reg(d->i.rd);
+        if (h == NO_REG)
+            e_load(e, HOST_T0, home(d->i.rd));
+        else
+            e_mov(e, HOST_T0, h);
+        return;
+    }
+    struct ea ea = ea_of(d, t->page_off);
+    int spare;
+    struct opnd m = mem_access(t, &ea, 8, ACC_READ, false, &spare);
+    e_load(e, HOST_T0, m);
+}
+
+static void jmp_indirect(struct tr *t, const struct dec *d)
+{
+    flags_clobber(t);
+    load_operand(t, d);
+    check_canonical(t);
+    if (d->i.op == OP_CALL) {
+        e_store(&t->e, SCRATCH(target), HOST_T0);
+        push_return(t, d);
+        e_load(&t->e, HOST_T0, SCRATCH(target));
+    }
+    e_jmp(&t->e, t->b->stub_indirect);
+}
+
+static void ret(struct tr *t, const struct dec *d)
+{
+    int spare;
+    struct opnd m = stack(t, 0, ACC_READ, &spare);
+    e_load(&t->e, HOST_T0, m);
+    check_canonical(t);
+    move_rsp(t, 8 + (d->i.form == FORM_I ? (u16)d->i.imm : 0));
+    e_jmp(&t->e, t->b->stub_indirect);
+}
+
+static void jrcxz(struct tr *t, const struct dec *d)
+{
+    struct emit *e = &t->e;
+    if (d->i.op == OP_JECXZ)
+        e8(e, 0x67);
+    e8(e, 0xe3), e8(e, 5); /* over the next JMP */
+    i32 next = next_of(t, d);
+    if (leaves_page(next)) { /* its way out is long: through a jump too */
+        e8(e, 0xe9);
+        u32 at = e_off(e);
+        e32(e, 0);
+        taken(t, at, next);
+    } else {
+        near_link(t, 0, next);
+    }
+    flow_exit(t, next + d->i.imm);
+}
+
+/* LOOP: RCX - 1, jump when it is not zero. */
+static void loop(struct tr *t, const struct dec *d)
+{
+    struct emit *e = &t->e;
+    e_lea(e, RCX, mem_opnd(RCX, -1));
+    e8(e, 0xe3), e8(e, 5);
+    i32 to = next_of(t, d) + d->i.imm;
+    e8(e, 0xe9);
+    u32 at = e_off(e);
+    e32(e, 0);
+    taken(t, at, to);
+    flow_exit(t, next_of(t, d));
+}
+
+void flow_emit(struct tr *t, struct dec *d)
+{
+    i32 next = next_of(t, d);
+    switch (d->kind) {
+    case K_JCC:
+        flags_to_host(t, true);
+        t->index++; /* its exits are behind it */
+        taken(t, e_jcc(&t->e, d->i.rv & 15), next + d->i.imm);
+        flow_exit(t, next);
+        return;
+    case K_JRCXZ:
+        t->index++;
+        jrcxz(t, d);
+        return;
+    case K_LOOP:
+        t->index++;
+        loop(t, d);
+        return;
+    case K_RET:
+        ret(t, d);
+        t->index++;
+        return;
+    default:
+        if (d->i.form != FORM_REL) {
+            jmp_indirect(t, d);
+            t->index++;
+            return;
+        }
+        if (d->kind == K_CALL)
+            push_return(t, d);
+        t->index++;
+        flow_exit(t, next + d->i.imm);
+    }
+}
+
+void flow_push(struct tr *t, struct dec *d)
+{
+    struct emit *e = &t->e;
+    int spare;
+    if (d->i.form == FORM_I) {
+        struct opnd m = stack(t, -8, ACC_WRITE, &spare);
+        e_op(e, true, 0xc7, 0, m, 4);
+        e32(e, (u32)d->i.imm);
+    } else if (d->i.form == FORM_R) {
+        struct opnd m = stack(t, -8, ACC_WRITE, &spare);
+        int h = host_reg(d->i.rd);
+        if (h == NO_REG)
+            e_load(e, h = spare, home(d->i.rd));
+        e_store(e, m, h);
+    } else {
+        load_operand(t, d);
+        e_store(e, SCRATCH(spill[2]), HOST_T0);
+        struct opnd m = stack(t, -8, ACC_WRITE, &spare);
+        e_load(e, spare, SCRATCH(spill[2]));
+        e_store(e, m, spare);
+    }
+    move_rsp(t, -8);
+}
+
+void flow_pop(struct tr *t, struct dec *d)
+{
+    struct emit *e = &t->e;
+    int spare, h = host_reg(d->i.rd);
+    struct opnd m = stack(t, 0, ACC_READ, &spare);
+    e_load(e, h == NO_REG ? spare : h, m);
+    if (h == NO_REG)
+        e_store(e, home(d->i.rd), spare);
+    if (d->i.rd != RSP)
+        move_rsp(t, 8);
+}
+
+void flow_leave(struct tr *t, struct dec *d)
+{
+    struct ea ea = {.base = RBP, .index = GPR_ZERO};
+    int spare;
+    (void)d;
+    struct opnd m = mem_access(t, &ea, 8, ACC_READ, true, &spare);
+    e_load(&t->e, spare, m);
+    e_lea(&t->e, HOST_GUEST_RSP, mem_opnd(RBP, 8));
+    e_mov(&t->e, RBP, spare);
+}

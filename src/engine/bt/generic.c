@@ -1,0 +1,200 @@
+/* Instructions that run as they are, with their registers and their memory operand rewritten. */
+#include "engine/bt/tr.h"
+
+#define OPERANDS(d, o)                                                                                       \
+    for (const ZydisDecodedOperand *o = (d)->ops; o < (d)->ops + (d)->z.operand_count; o++)
+
+static bool gpr_of(const ZydisDecodedOperand *o, unsigned *g, bool *high)
+{
+    ZydisRegister r = o->reg.value;
+    if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
+        return false;
+    ZydisRegisterClass c = ZydisRegisterGetClass(r);
+    *high = false;
+    if (c == ZYDIS_REGCLASS_GPR8) {
+        *high = r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH;
+        *g = *high                    ? (unsigned)(r - ZYDIS_REGISTER_AH)
+             : r < ZYDIS_REGISTER_AH ? (unsigned)(r - ZYDIS_REGISTER_AL)
+                                     : (unsigned)(r - ZYDIS_REGISTER_SPL + 4);
+        return true;
+    }
+    if (c != ZYDIS_REGCLASS_GPR16 && c != ZYDIS_REGCLASS_GPR32 && c != ZYDIS_REGCLASS_GPR64)
+        return false;
+    *g = (unsigned)ZydisRegisterGetId(r);
+    return true;
+}
+
+/* Named in the encoding, so that another register can be put there. */
+static bool encoded(const ZydisDecodedOperand *o)
+{
+    return o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG || o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ||
+           o->encoding == ZYDIS_OPERAND_ENCODING_NDSNDD || o->encoding == ZYDIS_OPERAND_ENCODING_OPCODE;
+}
+
+/* The guest registers without a host register among the encoded operands. */
+static unsigned homeless(const struct dec *d, u8 list[3])
+{
+    unsigned n = 0, g;
+    bool high;
+    OPERANDS(d, o)
+    {
+        if (!gpr_of(o, &g, &high) || !encoded(o) || host_reg(g) != NO_REG)
+            continue;
+        bool known = false;
+        for (unsigned k = 0; k < n; k++)
+            known |= list[k] == g;
+        if (!known && n < 3)
+            list[n++] = (u8)g;
+    }
+    return n;
+}
+
+static const ZydisDecodedOperand *memory_of(const struct dec *d)
+{
+    OPERANDS(d, o)
+    {
+        if (o->type == ZYDIS_OPERAND_TYPE_MEMORY && o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
+            return o;
+    }
+    return NULL;
+}
+
+bool generic_can(const struct dec *d)
+{
+    u8 list[3];
+    unsigned n = homeless(d, list), g, memories = 0;
+    bool high, any_high = false, other = false;
+    OPERANDS(d, o)
+    {
+        memories += o->type == ZYDIS_OPERAND_TYPE_MEMORY;
+        if (o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+            (o->visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT || o->mem.type != ZYDIS_MEMOP_TYPE_MEM))
+            return false;
+        if (!gpr_of(o, &g, &high))
+            continue;
+        if (!encoded(o) && host_reg(g) != (int)g)
+            return false;
+        any_high |= high && encoded(o);
+        other |= host_reg(g) != (int)g;
+    }
+    if (memories > 1 || n > (memories ? 1u : 2u) || (memories && !d->i.msize))
+        return false;
+    return !any_high || (!memories && !other);
+}
+
+/* Which host register stands for guest G; the homeless ones have got scratch registers. */
+static int stand_in(unsigned g, const u8 *list, unsigned n, const int *scratch)
+{
+    for (unsigned k = 0; k < n; k++)
+        if (list[k] == g)
+            return scratch[k];
+    return host_reg(g);
+}
+
+struct fields {
+    int reg, rm, vvvv, opcode; /* host registers, or NO_REG: as in the guest's bytes */
+};
+
+static void prefixes(struct emit *e, const struct dec *d)
+{
+    for (unsigned k = 0; k < d->kept_n; k++)
+        e8(e, d->kept[k]);
+}
+
+/* Emits D with F's registers and, where M is given, that memory operand. */
+static void encode(struct emit *e, const struct dec *d, const struct fields *f, const struct opnd *m)
+{
+    bool vex = d->vex[0] != 0, modrm = d->z.attributes & ZYDIS_ATTRIB_HAS_MODRM;
+    unsigned r = vex ? !(d->vex[0] & 0x80) : d->rex >> 2 & 1, b = vex ? !(d->vex[0] & 0x20) : d->rex & 1;
+    int reg = f->reg != NO_REG ? f->reg : (int)((d->modrm >> 3 & 7) | r << 3);
+    int rm = f->rm != NO_REG ? f->rm : f->opcode != NO_REG ? f->opcode : (int)((d->modrm & 7) | b << 3);
+    if (!modrm && f->opcode == NO_REG)
+        rm = (int)(b << 3), reg = (int)(r << 3);
+    struct opnd o = m ? *m : reg_opnd(rm);
+    unsigned bits = rex_for(reg, &o);
+    if (vex) {
+        unsigned second = d->vex[1];
+        if (f->vvvv != NO_REG)
+            second = (second & 0x87) | (~(unsigned)f->vvvv & 15) << 3;
+        e8(e, 0xc4);
+        e8(e, (d->vex[0] & 0x1f) | (bits & 4 ? 0 : 0x80u) | (bits & 2 ? 0 : 0x40u) | (bits & 1 ? 0 : 0x20u));
+        e8(e, second);
+    } else {
+        prefixes(e, d);
+        if (d->rex || bits)
+            e8(e, 0x40 | (d->rex & 8u) | bits);
+    }
+    for (unsigned k = 0; k < d->opcode_n; k++) {
+        u8 c = d->opcode[k];
+        if (k + 1u == d->opcode_n && f->opcode != NO_REG)
+            c = (u8)((c & ~7u) | (unsigned)(f->opcode & 7));
+        e8(e, c);
+    }
+    if (modrm)
+        e_modrm(e, reg, &o, d->imm_n);
+    for (unsigned k = 0; k < d->imm_n; k++)
+        e8(e, d->bytes[d->imm_at + k]);
+}
+
+static struct fields fields_of(const struct dec *d, const u8 *list, unsigned n, const int *scratch)
+{
+    struct fields f = {NO_REG, NO_REG, NO_REG, NO_REG};
+    unsigned g;
+    bool high;
+    OPERANDS(d, o)
+    {
+        if (!gpr_of(o, &g, &high) || !encoded(o) || high)
+            continue;
+        int h = stand_in(g, list, n, scratch);
+        if (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG)
+            f.reg = h;
+        else if (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
+            f.rm = h;
+        else if (o->encoding == ZYDIS_OPERAND_ENCODING_NDSNDD)
+            f.vvvv = h;
+        else
+            f.opcode = h;
+    }
+    return f;
+}
+
+static bool writes(const struct dec *d, unsigned want)
+{
+    unsigned g;
+    bool high;
+    OPERANDS(d, o)
+    {
+        if (gpr_of(o, &g, &high) && g == want && o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+            return true;
+    }
+    return false;
+}
+
+void generic_emit(struct tr *t, struct dec *d)
+{
+    u8 list[3];
+    int scratch[3] = {HOST_T0, HOST_T1, HOST_T1}, spare;
+    unsigned n = homeless(d, list);
+    const ZydisDecodedOperand *mo = memory_of(d);
+    struct opnd m = mem_opnd(0, 0);
+    if (mo) {
+        struct ea ea = ea_of(d, t->page_off);
+        m = mem_access(t, &ea, d->i.msize, mo->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? ACC_WRITE : ACC_READ, n > 0, &spare);
+        scratch[0] = spare;
+    }
+    bool needs = d->reads_flags || (d->touches_flags && !d->full);
+    if (needs)
+        flags_to_host(t, !mo);
+    for (unsigned k = 0; k < n; k++)
+        e_load(&t->e, scratch[k], home(list[k]));
+    struct bt_map *map = &t->b->maps[t->t->map + t->index];
+    map->flags_mem = t->mem;
+    map->charged = t->charged;
+    struct fields f = fields_of(d, list, n, scratch);
+    encode(&t->e, d, &f, mo ? &m : NULL);
+    for (unsigned k = 0; k < n; k++)
+        if (writes(d, list[k]))
+            e_store(&t->e, home(list[k]), scratch[k]);
+    if (d->touches_flags)
+        flags_written(t);
+}

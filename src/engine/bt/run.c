@@ -1,0 +1,349 @@
+/* The dispatcher: enters translated code, serves what leaves it, and hands to the interpreter what is not translated: other
+ * modes than 64-bit, single steps, and the last stretch before an instruction limit. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/bt/bt.h"
+#include "engine/bt/tr.h"
+#include "engine/interp/inner.h"
+
+/* How long code of other modes runs before it is looked at again, in instructions. */
+#define FOREIGN_SLICE 4096
+
+static u32 mode_of(const struct cpu *c)
+{
+    bool ts = c->cr0 & CR0_TS;
+    bool sse = !ts && !(c->cr0 & CR0_EM) && c->cr4 & CR4_OSFXSR;
+    bool avx = !ts && c->cr4 & CR4_OSXSAVE && (c->xcr0 & 6) == 6;
+    return (sse ? BT_MODE_SSE : 0) | (avx ? BT_MODE_AVX : 0) | (c->cpl == 3 ? BT_MODE_USER : 0);
+}
+
+/* A small number for (TLB generation, mode), so that it fits under a page's address. When they are used up, all that was
+ * looked up under them is forgotten. */
+static u32 key_of(struct bt *b, u64 what)
+{
+    unsigned k = (unsigned)(what * 0x9e3779b97f4a7c15ull >> 56);
+    if (b->key_cache[k].what == what)
+        return b->key_cache[k].key;
+    if (b->keys_n == PAGE_SIZE) {
+        memset(b->key_cache, 0, sizeof b->key_cache);
+        memset(b->jumps, 0, BT_JUMPS * sizeof *b->jumps);
+        memset(b->tags, 0, b->links_n * sizeof *b->tags);
+        b->keys_n = 1;
+    }
+    b->key_cache[k].what = what;
+    return b->key_cache[k].key = b->keys_n++;
+}
+
+static void set_page(struct bt *b, u64 rip)
+{
+    b->scratch->rip_page = rip & PAGE_MASK;
+    b->scratch->page_tag = (rip & PAGE_MASK) | b->scratch->key;
+}
+
+/* struct cpu to the scratch page, and back. */
+static void load_state(struct bt *b, u64 budget)
+{
+    struct cpu *c = b->cpu;
+    struct bt_scratch *s = b->scratch;
+    b->mode = mode_of(c);
+    s->key = key_of(b, c->tlb->generation << BT_MODE_BITS | b->mode);
+    s->home[0] = c->gpr[R10].q, s->home[1] = c->gpr[R11].q, s->home[2] = c->gpr[R15].q;
+    s->budget = (i64)budget;
+    b->icount_end = c->icount + budget;
+    s->tlb = c->tlb->current;
+    for (unsigned k = 0; k < 6; k++)
+        s->seg_base[k] = c->seg[k].base;
+    u32 f = flags_value(&c->fl);
+    s->flags = (u64)(f & 0xff) << 8 | (f >> 11 & 1);
+    s->mxcsr = c->fpu.mxcsr;
+}
+
+static void store_state(struct bt *b)
+{
+    struct cpu *c = b->cpu;
+    const struct bt_scratch *s = b->scratch;
+    c->gpr[R10].q = s->home[0], c->gpr[R11].q = s->home[1], c->gpr[R15].q = s->home[2];
+    c->icount = b->icount_end - (u64)s->budget;
+    flags_load(&c->fl, (s->flags >> 8 & 0xff) | (s->flags & 1) << 11);
+    c->fpu.mxcsr = s->mxcsr;
+}
+
+/* The block for RIP in the variant of FLAGS, translated if need be. 0: fault recorded, or (*FOREIGN) it does not lie in RAM. */
+static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
+{
+    struct cpu *c = b->cpu;
+    struct place p;
+    *foreign = false;
+    if (!cpu_canonical(rip)) {
+        cpu_raise_gp(c, 0);
+        return 0;
+    }
+    if (!lin_translate(c, rip, ACC_FETCH, &p))
+        return 0;
+    if (!p.hva) {
+        *foreign = true;
+        return 0;
+    }
+    u32 mode = (b->mode & (BT_MODE_SSE | BT_MODE_AVX)) | flags;
+    u32 n = bt_block_find(b, p.gpa, mode);
+    return n ? n : bt_translate(b, p.gpa, mode, p.hva);
+}
+
+static void remember(struct bt *b, u64 rip, u32 n)
+{
+    b->jumps[rip & (BT_JUMPS - 1)] = (struct bt_jump){.rip = rip,
+                                                      .code = b->code + b->blocks[n].code,
+                                                      .key = b->scratch->key,
+                                                      .page = (rip & PAGE_MASK) | b->scratch->key};
+}
+
+static void enter(struct bt *b, u32 n)
+{
+    union {
+        void *p;
+        void (*fn)(void);
+    } stub = {.p = b->code + b->stub_enter};
+    b->scratch->entry = (u64)(uintptr_t)(b->code + b->blocks[n].code);
+    bt_signal_enter(b);
+    stub.fn();
+    bt_signal_enter(NULL);
+}
+
+/* After a direct branch that is not linked: the target's RIP; links it if it can be. */
+static u64 follow_link(struct bt *b, const struct bt_site *s)
+{
+    struct bt_scratch *x = b->scratch;
+    u32 number = s->link, flushed_at = (u32)b->flushed;
+    const struct bt_link l = b->links[number];
+    bool foreign, dead = b->blocks[l.from].dead;
+    u64 from = x->rip_page, rip = from + (u64)(i64)l.delta;
+    if (dead)
+        return rip;
+    u32 n = find(b, rip, !l.cross && s->flags_host ? BT_MODE_FLAGS : 0, &foreign);
+    if (!n || b->flushed != flushed_at) /* the caller finds out; or the link may be gone */
+        return rip;
+    bt_link_set(b, number, n);
+    if (l.cross)
+        b->tags[number] = from | x->key;
+    return rip;
+}
+
+/* The boundary of a site: RIP and count. */
+static void settle(struct bt *b, const struct bt_site *s)
+{
+    const struct bt_block *t = &b->blocks[s->block];
+    u16 off = s->index < t->count ? b->maps[t->map + s->index].guest : t->bytes;
+    if (s->kind == SITE_STEP && s->index == t->count)
+        off = b->maps[t->map + s->index].guest;
+    b->scratch->budget += s->charged ? (i64)t->count - s->index : -(i64)s->index;
+    b->cpu->rip = b->scratch->rip_page + (t->gpa & ~PAGE_MASK) + off;
+}
+
+/* Executes the instruction at c->rip by the interpreter; REP as far as the budget goes. */
+static void one(struct bt *b)
+{
+    i64 left = b->scratch->budget;
+    store_state(b);
+    b->steps++;
+    interp_one(b->inner, left > 0 ? (u64)left : 1);
+}
+
+/* Runs from c->rip until something must be looked at. */
+static void run_code(struct bt *b, u64 budget)
+{
+    struct cpu *c = b->cpu;
+    struct bt_scratch *x = b->scratch;
+    u64 rip = c->rip;
+    load_state(b, budget);
+    for (;;) {
+        bool foreign;
+        u32 n = find(b, rip, 0, &foreign);
+        c->rip = rip;
+        if (!n) {
+            if (foreign) {
+                one(b);
+            } else {
+                store_state(b);
+                cpu_deliver_fault(c);
+            }
+            return;
+        }
+        set_page(b, rip);
+        remember(b, rip, n);
+        enter(b, n);
+        if (x->info == SITE_TARGET) {
+            rip = x->target;
+            continue;
+        }
+        const struct bt_site s = b->sites[x->info];
+        if (s.kind == SITE_LINK) {
+            rip = follow_link(b, &s);
+            continue;
+        }
+        settle(b, &s);
+        if (s.kind == SITE_BUDGET)
+            store_state(b);
+        else
+            one(b);
+        return;
+    }
+}
+
+bool bt_fill(struct bt *b, u64 lin, u32 site)
+{
+    struct cpu *c = b->cpu;
+    struct bt_site s = b->sites[site];
+    struct place p;
+    u64 flushed = b->flushed;
+    b->scratch->info = site;
+    if (c->view == TLB_VIEW_NONE || (lin & ~PAGE_MASK) + s.size > PAGE_SIZE || !cpu_canonical(lin))
+        return false;
+    if (!lin_translate(c, lin, s.acc, &p) || b->flushed != flushed)
+        return false;
+    const struct tlb_entry *e = tlb_slot(c->tlb->current, lin);
+    return (s.acc & ACC_WRITE ? e->write : e->read) == (lin & PAGE_MASK);
+}
+
+static enum run_result bt_run(void *state, u64 limit, struct error *e)
+{
+    struct bt *b = state;
+    struct cpu *c = b->cpu;
+    for (;;) {
+        u32 attention = atomic_load_explicit(&c->attention, memory_order_acquire);
+        if (UNLIKELY(attention)) {
+            if (cpu_take_event(c))
+                continue;
+            if (attention & ATTN_KICK) {
+                atomic_fetch_and(&c->attention, ~(u32)ATTN_KICK);
+                return RUN_ATTENTION;
+            }
+        }
+        if (UNLIKELY(c->activity != ACTIVITY_RUNNING))
+            return c->activity == ACTIVITY_SHUTDOWN ? RUN_SHUTDOWN : RUN_HALT;
+        if (c->icount >= limit)
+            return RUN_LIMIT;
+        if (UNLIKELY(interp_needs_step(c, attention))) {
+            engine_interp.step(b->inner, e);
+            continue;
+        }
+        u64 left = limit - c->icount;
+        if (c->code_size != 8 || left <= BT_SLACK) {
+            u64 slice = c->code_size != 8 && left > FOREIGN_SLICE ? FOREIGN_SLICE : left;
+            enum run_result r = engine_interp.run(b->inner, c->icount + slice, e);
+            if (r != RUN_LIMIT || c->icount >= limit)
+                return r;
+            continue;
+        }
+        /* The budget pays for any one block, and what a block runs past it stays below the limit. */
+        left -= BT_BLOCK_MAX;
+        run_code(b, left < BT_QUANTUM ? left : BT_QUANTUM);
+    }
+}
+
+static enum run_result bt_step(void *state, struct error *e)
+{
+    return engine_interp.step(((struct bt *)state)->inner, e);
+}
+
+static void bt_flush_code(void *state, u64 gpa, u64 len)
+{
+    struct bt *b = state;
+    u64 end = gpa + len;
+    engine_interp.flush_code(b->inner, gpa, len);
+    while (gpa < end) {
+        u64 n = PAGE_SIZE - (gpa & ~PAGE_MASK);
+        n = n < end - gpa ? n : end - gpa;
+        bt_cache_invalidate(b, gpa, n);
+        gpa += n;
+    }
+}
+
+static void bt_detach(void *state)
+{
+    struct bt *b = state;
+    if (b->stubs_end)
+        bt_cache_flush(b);
+    if (b->inner)
+        engine_interp.detach(b->inner);
+    bt_arena_destroy(b);
+    free(b->tr);
+    free(b);
+}
+
+static void init_scratch(struct bt *b)
+{
+    struct bt_scratch *s = b->scratch;
+    s->jumps = b->jumps;
+    s->ymm = &b->cpu->fpu.ymm[0][0];
+    s->gpr = &b->cpu->gpr[0].q;
+    s->bt = b;
+    s->mxcsr_host = 0x1f80;
+    s->fill_fn = (u64)(uintptr_t)bt_fill;
+}
+
+static enum status bt_attach(struct cpu *c, void **state, struct error *e)
+{
+    struct bt *b = calloc(1, sizeof *b);
+    if (!b)
+        return error_set(e, STATUS_HOST, "bt: out of memory");
+    b->cpu = c;
+    b->fd = -1;
+    b->keys_n = 1;
+    b->tr = malloc(sizeof *b->tr);
+    enum status s = b->tr ? bt_arena_init(b, e) : error_set(e, STATUS_HOST, "bt: out of memory");
+    if (s == STATUS_OK)
+        s = engine_interp.attach(c, &b->inner, e);
+    if (s != STATUS_OK) {
+        bt_detach(b);
+        return s;
+    }
+    bt_make_stubs(b);
+    init_scratch(b);
+    b->blocks_n = b->links_n = 1;
+    b->sites_n = SITE_FIRST;
+    bt_signal_init();
+    *state = b;
+    return STATUS_OK;
+}
+
+static bool bt_probe(char *why, size_t size)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx"))
+        return true;
+    snprintf(why, size, "it needs a CPU with AVX");
+#else
+    snprintf(why, size, "it translates for x86-64 hosts alone");
+#endif
+    return false;
+}
+
+static void bt_nothing(void *state)
+{
+    (void)state;
+}
+
+static struct engine_stats bt_stats(void *state)
+{
+    const struct bt *b = state;
+    return (struct engine_stats){.blocks_translated = b->translated, .blocks_flushed = b->flushed, .counts_instructions = true};
+}
+
+const struct engine_ops engine_bt = {
+    .name = "bt",
+    .probe = bt_probe,
+    .virtual_time = true,
+    .max_cpus = 1,
+    .attach = bt_attach,
+    .detach = bt_detach,
+    .run = bt_run,
+    .step = bt_step,
+    .kick = bt_nothing,
+    .pull = bt_nothing,
+    .push = bt_nothing,
+    .flush_code = bt_flush_code,
+    .stats = bt_stats,
+};

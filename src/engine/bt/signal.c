@@ -1,0 +1,67 @@
+/* Faults that the host's CPU raises in translated code: divide errors, unmasked SIMD exceptions, misaligned vector
+ * operands, instructions that this host lacks. The handler only says where: translated code is left before that
+ * instruction, and the interpreter executes it and finds the guest's exception. */
+#include <pthread.h>
+#include <signal.h>
+#include <ucontext.h>
+
+#include "base/bits.h"
+#include "engine/bt/bt.h"
+
+/* The handler is the process's; what it looks at is the thread's. */
+static _Thread_local struct bt *volatile running;
+static struct sigaction before[NSIG];
+static const int caught[] = {SIGFPE, SIGSEGV, SIGILL, SIGBUS};
+
+void bt_signal_enter(struct bt *b)
+{
+    running = b;
+}
+
+static u64 flags_image(u64 rflags)
+{
+    return (rflags & 0xff) << 8 | (rflags >> 11 & 1);
+}
+
+static bool take(struct bt *b, ucontext_t *u)
+{
+    greg_t *r = u->uc_mcontext.gregs;
+    u32 index, n = b ? bt_block_at(b, (u64)r[REG_RIP], &index) : 0;
+    if (!n)
+        return false;
+    const struct bt_map *m = &b->maps[b->blocks[n].map + index];
+    if (!m->flags_mem)
+        b->scratch->flags = flags_image((u64)r[REG_EFL]);
+    b->sites[SITE_FAULT] =
+        (struct bt_site){.block = n, .index = (u16)index, .kind = SITE_STEP, .charged = m->charged};
+    r[REG_R10] = SITE_FAULT;
+    r[REG_RIP] = (greg_t)(uintptr_t)(b->code + b->stub_exit);
+    return true;
+}
+
+static void handler(int sig, siginfo_t *info, void *context)
+{
+    if (take(running, context))
+        return;
+    const struct sigaction *old = &before[sig];
+    if (old->sa_flags & SA_SIGINFO) {
+        old->sa_sigaction(sig, info, context);
+    } else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN) {
+        old->sa_handler(sig);
+    } else { /* not ours: the instruction faults again, and ends the process as it would have */
+        signal(sig, SIG_DFL);
+    }
+}
+
+static void install(void)
+{
+    struct sigaction a = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    for (unsigned k = 0; k < ARRAY_LEN(caught); k++)
+        sigaction(caught[k], &a, &before[caught[k]]);
+}
+
+void bt_signal_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install);
+}

@@ -1,0 +1,148 @@
+/* The world switch and the other pieces of code that all translations share. Out of the cache is a full switch: guest
+ * registers to struct cpu, the monitor's back. The one nested call is that which fills the soft TLB. */
+#include "engine/bt/emit.h"
+
+/* Guest registers that stand in a host register, by host number; the rest stands in scratch.home. */
+static int guest_of_host(int host)
+{
+    if (host == HOST_GUEST_RSP)
+        return RSP;
+    return host == RSP || host == HOST_T0 || host == HOST_T1 ? NO_REG : host;
+}
+
+static void push(struct emit *e, int r)
+{
+    if (r >= 8)
+        e8(e, 0x41);
+    e8(e, 0x50 | (r & 7));
+}
+
+static void pop(struct emit *e, int r)
+{
+    if (r >= 8)
+        e8(e, 0x41);
+    e8(e, 0x58 | (r & 7));
+}
+
+/* VMOVUPS between ymm0..15 and BASE + DISP. */
+static void vectors(struct emit *e, bool load, int base, i32 disp)
+{
+    for (int k = 0; k < 16; k++) {
+        struct opnd o = mem_opnd(base, disp + 32 * k);
+        e8(e, 0xc4); /* VEX.256.0F */
+        e8(e, (k >= 8 ? 0u : 0x80) | 0x40 | (base >= 8 ? 0u : 0x20) | 1);
+        e8(e, 0x7c);
+        e8(e, load ? 0x10 : 0x11);
+        e_modrm(e, k, &o, 0);
+    }
+}
+
+static const u8 saved[] = {RBX, RBP, R12, R13, R14, R15}; /* the C caller's */
+
+/* void enter(void): scratch.entry says where to. */
+static void make_enter(struct emit *e)
+{
+    e->b->stub_enter = e_off(e);
+    for (unsigned k = 0; k < ARRAY_LEN(saved); k++)
+        push(e, saved[k]);
+    e_alu_imm(e, true, ALU_SUB, RSP, 8);
+    e_store(e, SCRATCH(host_rsp), RSP);
+    e_load(e, HOST_T1, SCRATCH(ymm));
+    vectors(e, true, HOST_T1, 0);
+    e_op(e, false, 0x0fae, 2, SCRATCH(mxcsr), 0); /* LDMXCSR */
+    e_load(e, HOST_T1, SCRATCH(gpr));
+    for (int h = 0; h < 16; h++)
+        if (guest_of_host(h) != NO_REG)
+            e_load(e, h, mem_opnd(HOST_T1, 8 * guest_of_host(h)));
+    e_op(e, false, 0xff, 4, SCRATCH(entry), 0);
+}
+
+/* HOST_T0: the site that leaves. */
+static void make_exit(struct emit *e)
+{
+    e->b->stub_exit = e_off(e);
+    e_store(e, SCRATCH(info), HOST_T0);
+    e_load(e, HOST_T1, SCRATCH(gpr));
+    for (int h = 0; h < 16; h++)
+        if (guest_of_host(h) != NO_REG)
+            e_store(e, mem_opnd(HOST_T1, 8 * guest_of_host(h)), h);
+    e_load(e, HOST_T1, SCRATCH(ymm));
+    vectors(e, false, HOST_T1, 0);
+    e8(e, 0xc5), e8(e, 0xf8), e8(e, 0x77); /* VZEROUPPER */
+    e_op(e, false, 0x0fae, 3, SCRATCH(mxcsr), 0); /* STMXCSR */
+    e_op(e, false, 0x0fae, 2, SCRATCH(mxcsr_host), 0);
+    e_load(e, RSP, SCRATCH(host_rsp));
+    e_alu_imm(e, true, ALU_ADD, RSP, 8);
+    for (unsigned k = ARRAY_LEN(saved); k--;)
+        pop(e, saved[k]);
+    e8(e, 0xc3);
+}
+
+static const u8 volatile_regs[] = {RAX, RCX, RDX, RSI, RDI, R8, R9};
+
+/* Called with the linear address in HOST_T0 and the site in HOST_T1: bt_fill, then back to try again, or out. Host RSP is
+ * 16-aligned in translated code. */
+static void make_fill(struct emit *e)
+{
+    e->b->stub_fill = e_off(e);
+    for (unsigned k = 0; k < ARRAY_LEN(volatile_regs); k++)
+        push(e, volatile_regs[k]);
+    e_alu_imm(e, true, ALU_SUB, RSP, 16 * 32 + 16);
+    e_store(e, mem_opnd(RSP, 16 * 32), HOST_T1);
+    vectors(e, false, RSP, 0);
+    e8(e, 0xc5), e8(e, 0xf8), e8(e, 0x77);
+    e_load(e, RDI, SCRATCH(bt));
+    e_mov(e, RSI, HOST_T0);
+    e_op(e, false, 0x8b, RDX, reg_opnd(HOST_T1), 0);
+    e_op(e, false, 0xff, 2, SCRATCH(fill_fn), 0);
+    vectors(e, true, RSP, 0);
+    e_load(e, HOST_T0, mem_opnd(RSP, 16 * 32));
+    e_op(e, false, 0x0fb6, HOST_T1, reg_opnd(RAX), 0); /* MOVZX r11d, al */
+    e_alu_imm(e, true, ALU_ADD, RSP, 16 * 32 + 16);
+    for (unsigned k = ARRAY_LEN(volatile_regs); k--;)
+        pop(e, volatile_regs[k]);
+    e_op(e, false, 0x85, HOST_T1, reg_opnd(HOST_T1), 0);
+    e8(e, 0x74), e8(e, 1); /* JZ over RET */
+    e8(e, 0xc3);
+    e_alu_imm(e, true, ALU_ADD, RSP, 8);
+    e_jmp(e, e->b->stub_exit);
+}
+
+/* The target's RIP, canonical, in HOST_T0; flags in scratch.flags. */
+static void make_indirect(struct emit *e)
+{
+    u32 miss[2];
+    e->b->stub_indirect = e_off(e);
+    e_op(e, false, 0x8b, HOST_T1, reg_opnd(HOST_T0), 0);
+    _Static_assert(sizeof(struct bt_jump) == 32, "index by shift");
+    e_alu_imm(e, false, ALU_AND, HOST_T1, BT_JUMPS - 1);
+    e_op(e, false, 0xc1, 4, reg_opnd(HOST_T1), 1); /* SHL */
+    e8(e, 5);
+    e_op(e, true, 0x03, HOST_T1, SCRATCH(jumps), 0);
+    e_op(e, true, 0x3b, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, rip)), 0);
+    miss[0] = e_jcc(e, CC_NE);
+    e_store(e, SCRATCH(target), HOST_T0);
+    e_load(e, HOST_T0, SCRATCH(key));
+    e_op(e, true, 0x3b, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, key)), 0);
+    miss[1] = e_jcc(e, CC_NE);
+    e_load(e, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, page)));
+    e_store(e, SCRATCH(page_tag), HOST_T0);
+    e_alu_imm(e, true, ALU_AND, HOST_T0, -4096);
+    e_store(e, SCRATCH(rip_page), HOST_T0);
+    e_op(e, false, 0xff, 4, mem_opnd(HOST_T1, offsetof(struct bt_jump, code)), 0);
+    e_patch(e->b, miss[0], e_off(e));
+    e_store(e, SCRATCH(target), HOST_T0);
+    e_patch(e->b, miss[1], e_off(e));
+    e8(e, 0x45), e8(e, 0x31), e8(e, 0xd2); /* XOR r10d, r10d: site 0 means scratch.target */
+    e_jmp(e, e->b->stub_exit);
+}
+
+void bt_make_stubs(struct bt *b)
+{
+    struct emit e = {.b = b, .p = b->write, .limit = b->write + 16384};
+    make_exit(&e);
+    make_enter(&e);
+    make_fill(&e);
+    make_indirect(&e);
+    b->stubs_end = b->used = (e_off(&e) + 63u) & ~63u;
+}

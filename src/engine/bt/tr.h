@@ -1,0 +1,123 @@
+/* One block in translation. */
+#ifndef ENGINE_BT_TR_H
+#define ENGINE_BT_TR_H
+
+#include <Zydis/Decoder.h>
+
+#include "engine/bt/emit.h"
+
+/* One decoded guest instruction, with its encoding taken apart. */
+struct dec {
+    struct insn i;
+    ZydisDecodedInstruction z;
+    ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+    const u8 *bytes;
+    u8 kept[8], kept_n; /* prefixes that stay: 66 F0 F2 F3 */
+    u8 rex;             /* 0: none */
+    u8 vex[2];          /* as C4 has them; vex[0] 0: none */
+    u8 opcode[3], opcode_n;
+    u8 modrm;
+    u8 imm_at, imm_n;
+    u8 kind; /* enum kind */
+    bool reads_flags, touches_flags, full;
+    u16 off; /* in the block */
+};
+
+enum kind {
+    K_STEP, /* not translated */
+    K_GENERIC,
+    K_NOP,
+    K_LEA,
+    K_PUSH,
+    K_POP,
+    K_LEAVE,
+    K_JCC,
+    K_JMP,
+    K_CALL,
+    K_RET,
+    K_JRCXZ,
+    K_LOOP,
+};
+
+/* An effective address in guest terms. */
+struct ea {
+    u8 base, index; /* enum gpr */
+    u8 scale;
+    u8 seg; /* SEG_FS, SEG_GS, or 0: base 0 */
+    bool a32;
+    i64 disp; /* RIP-relative: from the page's start */
+};
+
+enum late_kind { LATE_FILL, LATE_BUDGET, LATE_SITE, LATE_LINK, LATE_CROSS };
+/* What is emitted behind the block's own code. */
+struct late {
+    u8 kind;
+    bool host, mem; /* flags there */
+    u32 at;         /* rel32 that leads here; 0: none */
+    u32 back;       /* LATE_FILL: where to try again */
+    struct ea ea;
+    u32 site, link;
+    i32 delta;
+    u16 again; /* LATE_BUDGET: instruction to execute first; 0xffff: none */
+};
+#define LATE_MAX (6 * BT_BLOCK_MAX)
+
+struct tr {
+    struct emit e;
+    struct bt *b;
+    struct bt_block *t;
+    u32 n;
+    bool host, mem; /* flags are valid in the host's flags; in scratch.flags */
+    bool charged;
+    u32 charge_at; /* the count's byte */
+    u16 index;
+    u16 page_off; /* of the block */
+    struct dec d[BT_BLOCK_MAX];
+    struct late late[LATE_MAX];
+    u32 late_n;
+};
+
+/* Host register of a guest GPR, or NO_REG: in scratch.home. */
+INLINE int host_reg(unsigned g)
+{
+    return g == RSP ? HOST_GUEST_RSP : g == R10 || g == R11 || g == R15 ? NO_REG : (int)g;
+}
+INLINE struct opnd home(unsigned g)
+{
+    unsigned k = g == R10 ? 0 : g == R11 ? 1 : 2;
+    return in_scratch(offsetof(struct bt_scratch, home) + 8 * k);
+}
+
+/* decode.c: false: the block ends before this instruction */
+bool bt_decode(struct bt *b, struct dec *d, const u8 *bytes, unsigned left, u32 mode);
+
+/* flags.c */
+void flags_to_mem(struct tr *t);                 /* makes the copy in memory valid */
+void flags_clobber(struct tr *t);                /* the host's flags are about to go */
+void flags_to_host(struct tr *t, bool scratch);  /* SCRATCH: HOST_T0 is free */
+void flags_written(struct tr *t);                /* by a guest instruction, in the host's flags */
+
+/* mem.c: glue for one access. The operand to use, and which scratch register is free then (WANT: one must be). */
+struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, bool want, int *spare);
+struct ea ea_of(const struct dec *d, u16 page_off);
+struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed);
+
+/* generic.c */
+bool generic_can(const struct dec *d);
+void generic_emit(struct tr *t, struct dec *d);
+
+/* translate.c */
+u32 site_new(struct tr *t, enum bt_site_kind kind, unsigned index);
+struct late *late_new(struct tr *t, enum late_kind kind, u32 at);
+
+/* flow.c */
+void flow_emit(struct tr *t, struct dec *d);
+void flow_push(struct tr *t, struct dec *d);
+void flow_pop(struct tr *t, struct dec *d);
+void flow_leave(struct tr *t, struct dec *d);
+/* Ends a path of the block: on at DELTA from the page's start. */
+void flow_exit(struct tr *t, i32 delta);
+void flow_cross(struct tr *t, u32 link, i32 delta);
+u32 link_new(struct tr *t, i32 delta, bool cross);
+
+#endif

@@ -1,0 +1,201 @@
+/* One block: from a guest-physical address to the first branch, to what is not translated, or to the page's end. */
+#include <stdlib.h>
+
+#include "engine/bt/tr.h"
+
+u32 site_new(struct tr *t, enum bt_site_kind kind, unsigned index)
+{
+    u32 n = t->b->sites_n++;
+    t->b->sites[n] = (struct bt_site){.block = t->n, .index = (u16)index, .kind = (u8)kind, .charged = t->charged};
+    return n;
+}
+
+struct late *late_new(struct tr *t, enum late_kind kind, u32 at)
+{
+    struct late *l = &t->late[t->late_n < LATE_MAX - 1 ? t->late_n++ : t->late_n];
+    *l = (struct late){.kind = (u8)kind, .host = t->host, .mem = t->mem, .at = at, .again = 0xffff};
+    return l;
+}
+
+/* Takes the block's instructions off the budget; the host's flags are free. */
+static void charge(struct tr *t, u16 again)
+{
+    struct emit *e = &t->e;
+    e_op(e, true, 0x83, ALU_SUB, SCRATCH(budget), 1);
+    t->charge_at = e_off(e);
+    e8(e, 0);
+    t->charged = true;
+    struct late *l = late_new(t, LATE_BUDGET, e_jcc(e, CC_S));
+    l->again = again;
+    l->site = site_new(t, SITE_BUDGET, t->index + (again != 0xffff));
+}
+
+/* The cheapest place to charge: where the flags are in memory alone, or just before they are all written. */
+static void try_charge(struct tr *t, const struct dec *d, bool must)
+{
+    if (t->charged)
+        return;
+    if (must)
+        flags_clobber(t);
+    if (t->mem && !t->host)
+        charge(t, 0xffff);
+    else if (d->kind == K_GENERIC && d->full && !d->reads_flags && (d->i.form == FORM_RR || d->i.form == FORM_RI || d->i.form == FORM_R))
+        charge(t, t->index);
+}
+
+static bool touches_memory(const struct dec *d)
+{
+    switch (d->kind) {
+    case K_PUSH: case K_POP: case K_LEAVE: case K_CALL: case K_RET: return true;
+    case K_GENERIC: return d->i.msize && d->i.form != FORM_RR && d->i.form != FORM_RRI && d->i.form != FORM_R;
+    default: return false;
+    }
+}
+
+static void emit_lea(struct tr *t, struct dec *d)
+{
+    struct emit *e = &t->e;
+    struct ea ea = ea_of(d, t->page_off);
+    bool collapsed;
+    ea.seg = 0;
+    struct opnd o = ea_prepare(t, &ea, &collapsed);
+    int h = host_reg(d->i.rd);
+    if (d->i.size == 2) {
+        e_lea(e, HOST_T0, o);
+        e8(e, 0x66);
+        if (h == NO_REG)
+            e_op(e, false, 0x89, HOST_T0, home(d->i.rd), 0);
+        else
+            e_op(e, false, 0x89, HOST_T0, reg_opnd(h), 0);
+        return;
+    }
+    e_op(e, d->i.size == 8, 0x8d, h == NO_REG ? HOST_T0 : h, o, 0);
+    if (h == NO_REG)
+        e_store(e, home(d->i.rd), HOST_T0);
+}
+
+static void emit_one(struct tr *t, struct dec *d)
+{
+    switch (d->kind) {
+    case K_NOP: break;
+    case K_LEA: emit_lea(t, d); break;
+    case K_PUSH: flow_push(t, d); break;
+    case K_POP: flow_pop(t, d); break;
+    case K_LEAVE: flow_leave(t, d); break;
+    default: generic_emit(t, d);
+    }
+}
+
+static void leave_at(struct tr *t, u32 site)
+{
+    e_mov_imm32(&t->e, HOST_T0, site);
+    e_jmp(&t->e, t->b->stub_exit);
+}
+
+static void emit_late(struct tr *t, const struct late *l)
+{
+    struct emit *e = &t->e;
+    bool collapsed;
+    u32 here = e_off(e);
+    t->host = l->host, t->mem = l->mem;
+    if (l->at)
+        e_patch(t->b, l->at, here);
+    switch (l->kind) {
+    case LATE_FILL:
+        e_lea(e, HOST_T0, ea_prepare(t, &l->ea, &collapsed));
+        e_mov_imm32(e, HOST_T1, l->site);
+        e_call(e, t->b->stub_fill);
+        e_jmp(e, l->back);
+        return;
+    case LATE_BUDGET:
+        if (l->again != 0xffff) {
+            u16 index = t->index;
+            t->index = l->again;
+            emit_one(t, &t->d[l->again]);
+            t->index = index;
+        }
+        break;
+    case LATE_LINK: t->b->links[l->link].stub = here; break;
+    case LATE_CROSS:
+        flags_clobber(t);
+        flow_cross(t, l->link, l->delta);
+        return;
+    default: break;
+    }
+    flags_to_mem(t);
+    leave_at(t, l->site);
+}
+
+/* Goes through the instructions; false: the block ended by itself. */
+static bool body(struct tr *t, const u8 *bytes, u32 mode)
+{
+    unsigned left = (unsigned)PAGE_SIZE - t->page_off;
+    u16 off = 0;
+    while (t->index < BT_BLOCK_MAX) {
+        struct dec *d = &t->d[t->index];
+        if (!bt_decode(t->b, d, bytes + off, left - off, mode))
+            d->kind = K_STEP, d->i.len = (u8)(left - off < 15 ? left - off : 15);
+        d->off = off;
+        struct bt_map *map = &t->b->maps[t->t->map + t->index];
+        *map = (struct bt_map){.host = e_off(&t->e) - t->t->code, .guest = off, .flags_mem = t->mem, .charged = t->charged};
+        if (d->kind == K_STEP) {
+            flags_to_mem(t);
+            t->t->bytes = (u16)(off + d->i.len);
+            t->t->count = t->index;
+            leave_at(t, site_new(t, SITE_STEP, t->index));
+            return false;
+        }
+        off = (u16)(off + d->i.len);
+        t->t->bytes = off;
+        bool flow = d->kind >= K_JCC;
+        try_charge(t, d, flow || touches_memory(d));
+        map->charged = t->charged;
+        if (flow) {
+            flow_emit(t, d);
+            t->t->count = t->index;
+            return false;
+        }
+        emit_one(t, d);
+        t->index++;
+        if (t->page_off + off >= (i32)PAGE_SIZE)
+            break;
+    }
+    t->t->count = t->index;
+    return true;
+}
+
+u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes)
+{
+    bt_cache_make_room(b);
+    struct tr *t = b->tr;
+    u32 n = b->blocks_n++;
+    struct bt_block *k = &b->blocks[n];
+    *k = (struct bt_block){.gpa = gpa, .mode = mode, .code = (u32)b->used, .map = b->maps_n};
+    t->e = (struct emit){.b = b, .p = b->write + b->used, .limit = b->write + b->used + BT_BLOCK_CODE};
+    t->b = b, t->t = k, t->n = n;
+    t->host = mode & BT_MODE_FLAGS, t->mem = !t->host;
+    t->charged = false, t->charge_at = 0, t->index = 0, t->late_n = 0;
+    t->page_off = (u16)(gpa & (PAGE_SIZE - 1));
+    if (body(t, bytes, mode)) {
+        if (!t->charged) {
+            flags_clobber(t);
+            charge(t, 0xffff);
+        }
+        flow_exit(t, t->page_off + k->bytes);
+    }
+    for (u32 l = 0; l < t->late_n; l++)
+        emit_late(t, &t->late[l]);
+    if (t->charge_at)
+        b->write[t->charge_at] = (u8)k->count;
+    while (e_off(&t->e) - k->code < 5)
+        e8(&t->e, 0x90);
+    k->stale = e_off(&t->e);
+    t->host = mode & BT_MODE_FLAGS, t->mem = !t->host, t->charged = false;
+    flags_to_mem(t);
+    leave_at(t, site_new(t, SITE_BUDGET, 0));
+    k->code_len = e_off(&t->e) - k->code;
+    b->used = (e_off(&t->e) + 15u) & ~15u;
+    b->maps_n += k->count + 1u;
+    bt_block_commit(b, n);
+    return n;
+}
