@@ -42,7 +42,7 @@ static const char *choose(const char *value, const char *const *built, const cha
 
 static const char *set_engine(struct run_options *o, const char *value)
 {
-    static const char *const later[] = {"bt", "kvm", "jit", NULL};
+    static const char *const later[] = {"kvm", "jit", NULL};
     const char *name;
     char why[512];
     bool usable;
@@ -161,7 +161,7 @@ static const char *set_rtc(struct run_options *o, const char *value)
 #define NEVER_BUILT(n, a, v) {.name = (n), .arg = (a), .neutral = (v)}
 
 static const struct option options[] = {
-    {"engine", "auto|interp", "what executes the guest; auto (default): the fastest usable here",
+    {"engine", "auto|interp|bt", "what executes the guest; auto (default): the fastest usable here",
      .set = set_engine},
     {"machine", "pc", "the machine; default pc", .set = set_machine},
     {"cpus", "1", "number of vCPUs", .set = set_cpus},

@@ -228,6 +228,8 @@ static enum run_result bt_run(void *state, u64 limit, struct error *e)
             engine_interp.step(b->inner, e);
             continue;
         }
+        if (UNLIKELY(c->points)) /* a debugger's points are the interpreter's */
+            return engine_interp.run(b->inner, limit, e);
         u64 left = limit - c->icount;
         if (c->code_size != 8 || left <= BT_SLACK) {
             u64 slice = c->code_size != 8 && left > FOREIGN_SLICE ? FOREIGN_SLICE : left;
