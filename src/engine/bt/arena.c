@@ -1,5 +1,5 @@
-/* Address space of one vCPU's translations. The code cache is never writable and executable at one address: two
- * mappings of one memfd. */
+/* Address space of one vCPU's translations. The code cache is never writable and executable at one address:
+ * two mappings of one memfd. */
 #include <sys/mman.h>
 #include <unistd.h>
 

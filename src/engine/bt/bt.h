@@ -4,10 +4,11 @@
  *
  *     scratch | jump table | tags of cross-page links | code cache (RX; written through a second mapping, RW)
  *
- * Registers in translated code: guest RAX RCX RDX RBX RBP RSI RDI R8 R9 R12 R13 R14 stand in themselves, guest RSP in
- * host R15, guest R10 R11 R15 in the scratch page; host R10 and R11 are free for glue, host RSP is the monitor's
- * stack. The arithmetic flags stand in the host's flags or in scratch.flags; the translator knows which at each
- * point (flags.c). Vector registers and MXCSR are the guest's own; x87 and MMX go by the interpreter. */
+ * Registers in translated code: guest RAX RCX RDX RBX RBP RSI RDI R8 R9 R12 R13 R14 stand in themselves,
+ * guest RSP in host R15, guest R10 R11 R15 in the scratch page; host R10 and R11 are free for glue, host RSP
+ * is the monitor's stack. The arithmetic flags stand in the host's flags or in scratch.flags; the translator
+ * knows which at each point (flags.c). Vector registers and MXCSR are the guest's own; x87 and MMX go by the
+ * interpreter. */
 #ifndef ENGINE_BT_BT_H
 #define ENGINE_BT_BT_H
 
@@ -23,18 +24,19 @@ enum {
     HOST_GUEST_RSP = 15,
 };
 
-#define BT_JUMPS      (1u << 14)
-#define BT_LINKS      (1u << 20)
-#define BT_SITES      (1u << 22)
-#define BT_BLOCKS     (1u << 19)
-#define BT_BLOCK_MAX  64 /* instructions */
-#define BT_HASH       (1u << 16)
-#define BT_FRAME_HASH (1u << 14)
+#define BT_JUMPS         (1u << 14)
+#define BT_LINKS         (1u << 20)
+#define BT_SITES         (1u << 22)
+#define BT_BLOCKS        (1u << 19)
+#define BT_BLOCK_MAX     64 /* instructions */
+#define BT_HASH          (1u << 16)
+#define BT_FRAME_HASH    (1u << 14)
 #define BT_BLOCK_CODE    (BT_BLOCK_MAX * 512) /* bytes of host code; more than any block needs */
 #define BT_SCRATCH_BYTES 4096
 #define BT_TAGS_AT       (BT_SCRATCH_BYTES + BT_JUMPS * sizeof(struct bt_jump)) /* from the scratch page */
-#define BT_CODE_BYTES ((size_t)128 << 20)
-/* The last stretch before an instruction limit goes by the interpreter: a block may overshoot by its length. */
+#define BT_CODE_BYTES    ((size_t)128 << 20)
+/* The last stretch before an instruction limit goes by the interpreter: a block may overshoot by its length.
+ */
 #define BT_SLACK   (2 * BT_BLOCK_MAX)
 #define BT_QUANTUM 65536
 
@@ -80,15 +82,17 @@ struct bt_block;
 struct tr;
 
 /* Sites with a meaning of their own. */
-enum { SITE_TARGET, /* an indirect branch missed: scratch.target */
-       SITE_FAULT,  /* the host's CPU refused an instruction: filled by the signal handler */
-       SITE_FIRST };
+enum {
+    SITE_TARGET, /* an indirect branch missed: scratch.target */
+    SITE_FAULT,  /* the host's CPU refused an instruction: filled by the signal handler */
+    SITE_FIRST
+};
 
 enum bt_site_kind {
-    SITE_STEP,     /* the instruction is executed alone */
-    SITE_MEM,      /* a memory access that missed: likewise, when filling the soft TLB did not help */
-    SITE_BUDGET,   /* look around */
-    SITE_LINK,     /* a direct branch whose target is not linked yet */
+    SITE_STEP,   /* the instruction is executed alone */
+    SITE_MEM,    /* a memory access that missed: likewise, when filling the soft TLB did not help */
+    SITE_BUDGET, /* look around */
+    SITE_LINK,   /* a direct branch whose target is not linked yet */
 };
 
 /* A place where translated code leaves the cache. */
@@ -97,8 +101,8 @@ struct bt_site {
     u32 link;
     u16 index; /* instructions of the block retired before this boundary */
     u8 kind;
-    u8 charged; /* the block's count has been taken off the budget */
-    u8 size, acc; /* SITE_MEM */
+    u8 charged;    /* the block's count has been taken off the budget */
+    u8 size, acc;  /* SITE_MEM */
     u8 flags_host; /* SITE_LINK: the target's variant */
 };
 
@@ -129,8 +133,8 @@ struct bt_block {
 /* Host offset (from the block's code) at which each guest instruction's translation begins. */
 struct bt_map {
     u32 host;
-    u16 guest;      /* offset in the block */
-    u8 flags_mem;   /* scratch.flags is valid there */
+    u16 guest;    /* offset in the block */
+    u8 flags_mem; /* scratch.flags is valid there */
     u8 charged;
 };
 #define BT_MAPS (1u << 22)

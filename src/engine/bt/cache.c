@@ -1,5 +1,6 @@
-/* Translations by (gpa, mode), the links between them, and what happens when their bytes change. A dropped block's code
- * stays where it is until the whole cache is flushed, for it may be running; nothing leads to it any more. */
+/* Translations by (gpa, mode), the links between them, and what happens when their bytes change. A dropped
+ * block's code stays where it is until the whole cache is flushed, for it may be running; nothing leads to it
+ * any more. */
 #include <string.h>
 
 #include "base/bits.h"
@@ -44,7 +45,8 @@ void bt_cache_flush(struct bt *b)
 void bt_cache_make_room(struct bt *b)
 {
     if (BT_CODE_BYTES - b->used < BLOCK_CODE_MAX || BT_BLOCKS - b->blocks_n < 2 ||
-        BT_LINKS - b->links_n < 4 || BT_SITES - b->sites_n < 4 * BT_BLOCK_MAX || BT_MAPS - b->maps_n < 2 * BT_BLOCK_MAX)
+        BT_LINKS - b->links_n < 4 || BT_SITES - b->sites_n < 4 * BT_BLOCK_MAX ||
+        BT_MAPS - b->maps_n < 2 * BT_BLOCK_MAX)
         bt_cache_flush(b);
 }
 

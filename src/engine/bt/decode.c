@@ -1,5 +1,5 @@
-/* From guest bytes to a record that the translator can re-encode, and the choice of what to do with it: the bt column of
- * isa/ops.def, refined by operand form. 64-bit code. */
+/* From guest bytes to a record that the translator can re-encode, and the choice of what to do with it: the
+ * bt column of isa/ops.def, refined by operand form. 64-bit code. */
 #include "engine/bt/tr.h"
 #include "engine/interp/inner.h"
 
@@ -16,11 +16,12 @@ static const struct {
 
 static bool is_prefix(u8 c)
 {
-    return c == 0x66 || c == 0x67 || c == 0xf0 || c == 0xf2 || c == 0xf3 || c == 0x2e || c == 0x36 || c == 0x3e ||
-           c == 0x26 || c == 0x64 || c == 0x65;
+    return c == 0x66 || c == 0x67 || c == 0xf0 || c == 0xf2 || c == 0xf3 || c == 0x2e || c == 0x36 ||
+           c == 0x3e || c == 0x26 || c == 0x64 || c == 0x65;
 }
 
-/* Prefixes, opcode, ModRM, and where the immediate is. A REX that does not stand last has no effect (SDM vol. 2, 2.2.1). */
+/* Prefixes, opcode, ModRM, and where the immediate is. A REX that does not stand last has no effect (SDM vol.
+ * 2, 2.2.1). */
 static void take_apart(struct dec *d)
 {
     const u8 *p = d->bytes;
@@ -81,20 +82,39 @@ static bool shift_full(const struct dec *d)
 static bool writes_all(const struct dec *d)
 {
     switch (d->i.op) {
-    case OP_ADD: case OP_SUB: case OP_CMP: case OP_NEG: case OP_AND: case OP_OR: case OP_XOR: case OP_TEST:
-    case OP_XADD: case OP_CMPXCHG: case OP_POPCNT: case OP_ADC: case OP_SBB:
-    case OP_COMISS: case OP_COMISD: case OP_UCOMISS: case OP_UCOMISD: case OP_PTEST:
-    case OP_VCOMISS: case OP_VCOMISD: case OP_VUCOMISS: case OP_VUCOMISD: case OP_VPTEST:
-        return true;
-    case OP_SHL: case OP_SHR: case OP_SAR:
-        return shift_full(d);
-    default:
-        return false;
+    case OP_ADD:
+    case OP_SUB:
+    case OP_CMP:
+    case OP_NEG:
+    case OP_AND:
+    case OP_OR:
+    case OP_XOR:
+    case OP_TEST:
+    case OP_XADD:
+    case OP_CMPXCHG:
+    case OP_POPCNT:
+    case OP_ADC:
+    case OP_SBB:
+    case OP_COMISS:
+    case OP_COMISD:
+    case OP_UCOMISS:
+    case OP_UCOMISD:
+    case OP_PTEST:
+    case OP_VCOMISS:
+    case OP_VCOMISD:
+    case OP_VUCOMISS:
+    case OP_VUCOMISD:
+    case OP_VPTEST: return true;
+    case OP_SHL:
+    case OP_SHR:
+    case OP_SAR: return shift_full(d);
+    default: return false;
     }
 }
 
 #define ARITH                                                                                                \
-    (ZYDIS_CPUFLAG_CF | ZYDIS_CPUFLAG_PF | ZYDIS_CPUFLAG_AF | ZYDIS_CPUFLAG_ZF | ZYDIS_CPUFLAG_SF | ZYDIS_CPUFLAG_OF)
+    (ZYDIS_CPUFLAG_CF | ZYDIS_CPUFLAG_PF | ZYDIS_CPUFLAG_AF | ZYDIS_CPUFLAG_ZF | ZYDIS_CPUFLAG_SF |          \
+     ZYDIS_CPUFLAG_OF)
 
 static void flags_of(struct dec *d)
 {
@@ -107,8 +127,8 @@ static void flags_of(struct dec *d)
 /* Approximations and selections that the interpreter does by tables of its own. */
 static bool estimates(u16 op)
 {
-    return op == OP_RCPPS || op == OP_RCPSS || op == OP_RSQRTPS || op == OP_RSQRTSS || op == OP_VRCPPS || op == OP_VRCPSS ||
-           op == OP_VRSQRTPS || op == OP_VRSQRTSS;
+    return op == OP_RCPPS || op == OP_RCPSS || op == OP_RSQRTPS || op == OP_RSQRTSS || op == OP_VRCPPS ||
+           op == OP_VRCPSS || op == OP_VRSQRTPS || op == OP_VRSQRTSS;
 }
 
 static bool has_mmx(const struct dec *d)
@@ -141,14 +161,26 @@ static u8 kind_flow(const struct dec *d)
 static u8 kind_int(const struct dec *d)
 {
     switch (d->i.op) {
-    case OP_NOP: case OP_ENDBR32: case OP_ENDBR64: case OP_PREFETCH: case OP_PREFETCHNTA: case OP_PREFETCHT0:
-    case OP_PREFETCHT1: case OP_PREFETCHT2: case OP_PREFETCHW: case OP_PREFETCHWT1:
-        return K_NOP;
+    case OP_NOP:
+    case OP_ENDBR32:
+    case OP_ENDBR64:
+    case OP_PREFETCH:
+    case OP_PREFETCHNTA:
+    case OP_PREFETCHT0:
+    case OP_PREFETCHT1:
+    case OP_PREFETCHT2:
+    case OP_PREFETCHW:
+    case OP_PREFETCHWT1: return K_NOP;
     case OP_LEA: return K_LEA;
     case OP_PUSH: return d->i.size == 8 ? K_PUSH : K_STEP;
     case OP_POP: return d->i.size == 8 && d->i.form == FORM_R ? K_POP : K_STEP;
-    case OP_BT: case OP_BTS: case OP_BTR: case OP_BTC: return d->i.form == FORM_MR ? K_STEP : K_GENERIC;
-    case OP_XLAT: case OP_CLD: case OP_STD: return K_STEP;
+    case OP_BT:
+    case OP_BTS:
+    case OP_BTR:
+    case OP_BTC: return d->i.form == FORM_MR ? K_STEP : K_GENERIC;
+    case OP_XLAT:
+    case OP_CLD:
+    case OP_STD: return K_STEP;
     default: return K_GENERIC;
     }
 }

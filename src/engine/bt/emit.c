@@ -34,7 +34,8 @@ void e_modrm(struct emit *e, int reg, const struct opnd *o, unsigned imm)
         modrm_byte(e, mod, reg, o->base);
     } else {
         modrm_byte(e, mod, reg, 4);
-        e8(e, (unsigned)o->scale << 6 | (o->index == NO_REG ? 4u : (unsigned)(o->index & 7)) << 3 | (unsigned)(o->base & 7));
+        e8(e, (unsigned)o->scale << 6 | (o->index == NO_REG ? 4u : (unsigned)(o->index & 7)) << 3 |
+                  (unsigned)(o->base & 7));
     }
     if (mod == 1)
         e8(e, (u8)o->disp);

@@ -1,5 +1,5 @@
-/* A small assembler: what the translator's own glue needs (SDM vol. 2, chapter 2). Writes through the RW mapping;
- * RIP-relative displacements are those of the RX one. */
+/* A small assembler: what the translator's own glue needs (SDM vol. 2, chapter 2). Writes through the RW
+ * mapping; RIP-relative displacements are those of the RX one. */
 #ifndef ENGINE_BT_EMIT_H
 #define ENGINE_BT_EMIT_H
 
@@ -9,8 +9,8 @@
 
 enum { NO_REG = -1, IN_SCRATCH = -2, IS_REG = -3 };
 
-/* The r/m operand: [base + index << scale + disp]; base IN_SCRATCH: the scratch page at offset disp; IS_REG: register
- * number in index. */
+/* The r/m operand: [base + index << scale + disp]; base IN_SCRATCH: the scratch page at offset disp; IS_REG:
+ * register number in index. */
 struct opnd {
     i8 base, index;
     u8 scale;
@@ -51,8 +51,14 @@ static inline void e32(struct emit *e, u32 v)
 }
 
 /* The host address (RX) of the next byte. */
-INLINE u64 e_pc(const struct emit *e) { return (u64)(uintptr_t)e->b->code + (u64)(e->p - e->b->write); }
-INLINE u32 e_off(const struct emit *e) { return (u32)(e->p - e->b->write); }
+INLINE u64 e_pc(const struct emit *e)
+{
+    return (u64)(uintptr_t)e->b->code + (u64)(e->p - e->b->write);
+}
+INLINE u32 e_off(const struct emit *e)
+{
+    return (u32)(e->p - e->b->write);
+}
 
 /* REX bits (without 40h) for REG in ModRM.reg and O. */
 static inline unsigned rex_for(int reg, const struct opnd *o)
@@ -78,12 +84,30 @@ static inline void e_op(struct emit *e, bool w, unsigned opcode, int reg, struct
     e_modrm(e, reg, &o, imm);
 }
 
-static inline void e_load(struct emit *e, int r, struct opnd o) { e_op(e, true, 0x8b, r, o, 0); }
-static inline void e_load32(struct emit *e, int r, struct opnd o) { e_op(e, false, 0x8b, r, o, 0); }
-static inline void e_store(struct emit *e, struct opnd o, int r) { e_op(e, true, 0x89, r, o, 0); }
-static inline void e_mov(struct emit *e, int to, int from) { e_op(e, true, 0x8b, to, reg_opnd(from), 0); }
-static inline void e_lea(struct emit *e, int r, struct opnd o) { e_op(e, true, 0x8d, r, o, 0); }
-static inline void e_lea32(struct emit *e, int r, struct opnd o) { e_op(e, false, 0x8d, r, o, 0); }
+static inline void e_load(struct emit *e, int r, struct opnd o)
+{
+    e_op(e, true, 0x8b, r, o, 0);
+}
+static inline void e_load32(struct emit *e, int r, struct opnd o)
+{
+    e_op(e, false, 0x8b, r, o, 0);
+}
+static inline void e_store(struct emit *e, struct opnd o, int r)
+{
+    e_op(e, true, 0x89, r, o, 0);
+}
+static inline void e_mov(struct emit *e, int to, int from)
+{
+    e_op(e, true, 0x8b, to, reg_opnd(from), 0);
+}
+static inline void e_lea(struct emit *e, int r, struct opnd o)
+{
+    e_op(e, true, 0x8d, r, o, 0);
+}
+static inline void e_lea32(struct emit *e, int r, struct opnd o)
+{
+    e_op(e, false, 0x8d, r, o, 0);
+}
 /* add or and or sub or xor or cmp r, imm32 by its number /n */
 static inline void e_alu_imm(struct emit *e, bool w, unsigned n, int r, i32 imm)
 {
@@ -103,7 +127,10 @@ static inline void e_mov_imm32(struct emit *e, int r, u32 imm)
     e32(e, imm);
 }
 /* JMP, CALL rel32 to a code offset. */
-static inline void e_rel32(struct emit *e, u32 to) { e32(e, to - (e_off(e) + 4)); }
+static inline void e_rel32(struct emit *e, u32 to)
+{
+    e32(e, to - (e_off(e) + 4));
+}
 static inline void e_jmp(struct emit *e, u32 to)
 {
     e8(e, 0xe9);

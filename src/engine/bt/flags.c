@@ -1,6 +1,6 @@
-/* Where the guest's arithmetic flags are. Glue needs the host's flags; before it takes them they are saved once, by LAHF and
- * SETO, until the next guest instruction writes them. Nothing is ever given up as dead: a fault or an interrupt may
- * push them. */
+/* Where the guest's arithmetic flags are. Glue needs the host's flags; before it takes them they are saved
+ * once, by LAHF and SETO, until the next guest instruction writes them. Nothing is ever given up as dead: a
+ * fault or an interrupt may push them. */
 #include "engine/bt/tr.h"
 
 void flags_to_mem(struct tr *t)
@@ -9,7 +9,7 @@ void flags_to_mem(struct tr *t)
     if (t->mem)
         return;
     e_mov(e, HOST_T0, RAX);
-    e8(e, 0x9f);                              /* LAHF */
+    e8(e, 0x9f);                                 /* LAHF */
     e_op(e, false, 0x0f90, 0, reg_opnd(RAX), 0); /* SETO al */
     e8(e, 0x66);
     e_op(e, false, 0x89, RAX, SCRATCH(flags), 0);

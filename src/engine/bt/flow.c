@@ -1,5 +1,5 @@
-/* Control flow and the stack: near branches, PUSH, POP, LEAVE. Inside a page branches jump directly; across pages a link
- * compares its tag with the page that the code runs at; indirect ones go by the jump table. */
+/* Control flow and the stack: near branches, PUSH, POP, LEAVE. Inside a page branches jump directly; across
+ * pages a link compares its tag with the page that the code runs at; indirect ones go by the jump table. */
 #include "base/bits.h"
 #include "engine/bt/tr.h"
 
@@ -94,7 +94,8 @@ static i32 next_of(const struct tr *t, const struct dec *d)
     return t->page_off + d->off + d->i.len;
 }
 
-/* The target in HOST_T0 must be canonical; else the interpreter executes the branch and finds its fault. HOST_T1 goes. */
+/* The target in HOST_T0 must be canonical; else the interpreter executes the branch and finds its fault.
+ * HOST_T1 goes. */
 static void check_canonical(struct tr *t)
 {
     struct emit *e = &t->e;

@@ -1,8 +1,7 @@
 /* Instructions that run as they are, with their registers and their memory operand rewritten. */
 #include "engine/bt/tr.h"
 
-#define OPERANDS(d, o)                                                                                       \
-    for (const ZydisDecodedOperand *o = (d)->ops; o < (d)->ops + (d)->z.operand_count; o++)
+#define OPERANDS(d, o) for (const ZydisDecodedOperand *o = (d)->ops; o < (d)->ops + (d)->z.operand_count; o++)
 
 static bool gpr_of(const ZydisDecodedOperand *o, unsigned *g, bool *high)
 {
@@ -13,7 +12,7 @@ static bool gpr_of(const ZydisDecodedOperand *o, unsigned *g, bool *high)
     *high = false;
     if (c == ZYDIS_REGCLASS_GPR8) {
         *high = r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH;
-        *g = *high                    ? (unsigned)(r - ZYDIS_REGISTER_AH)
+        *g = *high                   ? (unsigned)(r - ZYDIS_REGISTER_AH)
              : r < ZYDIS_REGISTER_AH ? (unsigned)(r - ZYDIS_REGISTER_AL)
                                      : (unsigned)(r - ZYDIS_REGISTER_SPL + 4);
         return true;
@@ -27,8 +26,9 @@ static bool gpr_of(const ZydisDecodedOperand *o, unsigned *g, bool *high)
 /* Named in the encoding, so that another register can be put there. */
 static bool encoded(const ZydisDecodedOperand *o)
 {
-    return o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG || o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ||
-           o->encoding == ZYDIS_OPERAND_ENCODING_NDSNDD || o->encoding == ZYDIS_OPERAND_ENCODING_OPCODE;
+    return o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG ||
+           o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM || o->encoding == ZYDIS_OPERAND_ENCODING_NDSNDD ||
+           o->encoding == ZYDIS_OPERAND_ENCODING_OPCODE;
 }
 
 /* The guest registers without a host register among the encoded operands. */
@@ -179,7 +179,8 @@ void generic_emit(struct tr *t, struct dec *d)
     struct opnd m = mem_opnd(0, 0);
     if (mo) {
         struct ea ea = ea_of(d, t->page_off);
-        m = mem_access(t, &ea, d->i.msize, mo->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? ACC_WRITE : ACC_READ, n > 0, &spare);
+        m = mem_access(t, &ea, d->i.msize,
+                       mo->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? ACC_WRITE : ACC_READ, n > 0, &spare);
         scratch[0] = spare;
     }
     bool needs = d->reads_flags || (d->touches_flags && !d->full);

@@ -1,10 +1,15 @@
-/* How a memory operand reaches memory: the soft TLB's hit test in line, over the same struct tlb as the interpreter's. The one
- * exchangeable part (memory rung 1). 13 instructions at most around an access; a miss calls stub_fill and tries again. */
+/* How a memory operand reaches memory: the soft TLB's hit test in line, over the same struct tlb as the
+ * interpreter's. The one exchangeable part (memory rung 1). 13 instructions at most around an access; a miss
+ * calls stub_fill and tries again. */
 #include "engine/bt/tr.h"
 
 struct ea ea_of(const struct dec *d, u16 page_off)
 {
-    struct ea a = {.base = d->i.base, .index = d->i.index, .scale = d->i.scale, .disp = d->i.disp, .a32 = d->i.asize == 4};
+    struct ea a = {.base = d->i.base,
+                   .index = d->i.index,
+                   .scale = d->i.scale,
+                   .disp = d->i.disp,
+                   .a32 = d->i.asize == 4};
     if (d->i.seg == SEG_FS || d->i.seg == SEG_GS)
         a.seg = d->i.seg;
     if (a.base == GPR_RIP)
@@ -16,7 +21,8 @@ static void add_segment(struct tr *t, const struct ea *ea, struct opnd *o, bool 
 {
     struct emit *e = &t->e;
     struct opnd seg = in_scratch(offsetof(struct bt_scratch, seg_base) + 8u * ea->seg);
-    if (ea->a32 || used || (o->base != NO_REG && o->index != NO_REG) || (o->base == NO_REG && o->index != NO_REG)) {
+    if (ea->a32 || used || (o->base != NO_REG && o->index != NO_REG) ||
+        (o->base == NO_REG && o->index != NO_REG)) {
         e_op(e, !ea->a32, 0x8d, HOST_T0, *o, 0);
         e_op(e, true, 0x03, HOST_T0, seg, 0);
         *o = mem_opnd(HOST_T0, 0);
@@ -28,8 +34,8 @@ static void add_segment(struct tr *t, const struct ea *ea, struct opnd *o, bool 
     o->base = HOST_T0;
 }
 
-/* The address as an operand of host registers; HOST_T0 may be among them. COLLAPSED: HOST_T1 was needed too, so that this
- * cannot be repeated while it is in use. Without a segment no flags are touched. */
+/* The address as an operand of host registers; HOST_T0 may be among them. COLLAPSED: HOST_T1 was needed too,
+ * so that this cannot be repeated while it is in use. Without a segment no flags are touched. */
 struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed)
 {
     struct emit *e = &t->e;
@@ -72,7 +78,8 @@ struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed)
 static u32 hit_test(struct tr *t, struct opnd o, unsigned size, unsigned acc)
 {
     struct emit *e = &t->e;
-    _Static_assert(sizeof(struct tlb_entry) == 32 && offsetof(struct tlb_table, entry) == 0, "entry by shift");
+    _Static_assert(sizeof(struct tlb_entry) == 32 && offsetof(struct tlb_table, entry) == 0,
+                   "entry by shift");
     e_lea32(e, HOST_T1, o);
     e_op(e, false, 0xc1, 5, reg_opnd(HOST_T1), 1); /* SHR */
     e8(e, PAGE_SHIFT - 5);
@@ -82,7 +89,9 @@ static u32 hit_test(struct tr *t, struct opnd o, unsigned size, unsigned acc)
     e_lea(e, HOST_T0, o);
     e_alu_imm(e, true, ALU_AND, HOST_T0, -4096);
     e_op(e, true, 0x3b, HOST_T0,
-         mem_opnd(HOST_T1, acc & ACC_WRITE ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read)), 0);
+         mem_opnd(HOST_T1,
+                  acc & ACC_WRITE ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read)),
+         0);
     return e_jcc(e, CC_NE);
 }
 

@@ -1,5 +1,5 @@
-/* The dispatcher: enters translated code, serves what leaves it, and hands to the interpreter what is not translated: other
- * modes than 64-bit, single steps, and the last stretch before an instruction limit. */
+/* The dispatcher: enters translated code, serves what leaves it, and hands to the interpreter what is not
+ * translated: other modes than 64-bit, single steps, and the last stretch before an instruction limit. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +19,8 @@ static u32 mode_of(const struct cpu *c)
     return (sse ? BT_MODE_SSE : 0) | (avx ? BT_MODE_AVX : 0) | (c->cpl == 3 ? BT_MODE_USER : 0);
 }
 
-/* A small number for (TLB generation, mode), so that it fits under a page's address. When they are used up, all that was
- * looked up under them is forgotten. */
+/* A small number for (TLB generation, mode), so that it fits under a page's address. When they are used up,
+ * all that was looked up under them is forgotten. */
 static u32 key_of(struct bt *b, u64 what)
 {
     unsigned k = (unsigned)(what * 0x9e3779b97f4a7c15ull >> 56);
@@ -70,7 +70,8 @@ static void store_state(struct bt *b)
     c->fpu.mxcsr = s->mxcsr;
 }
 
-/* The block for RIP in the variant of FLAGS, translated if need be. 0: fault recorded, or (*FOREIGN) it does not lie in RAM. */
+/* The block for RIP in the variant of FLAGS, translated if need be. 0: fault recorded, or (*FOREIGN) it does
+ * not lie in RAM. */
 static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
 {
     struct cpu *c = b->cpu;
@@ -331,7 +332,8 @@ static void bt_nothing(void *state)
 static struct engine_stats bt_stats(void *state)
 {
     const struct bt *b = state;
-    return (struct engine_stats){.blocks_translated = b->translated, .blocks_flushed = b->flushed, .counts_instructions = true};
+    return (struct engine_stats){
+        .blocks_translated = b->translated, .blocks_flushed = b->flushed, .counts_instructions = true};
 }
 
 const struct engine_ops engine_bt = {

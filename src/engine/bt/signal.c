@@ -1,6 +1,6 @@
-/* Faults that the host's CPU raises in translated code: divide errors, unmasked SIMD exceptions, misaligned vector
- * operands, instructions that this host lacks. The handler only says where: translated code is left before that
- * instruction, and the interpreter executes it and finds the guest's exception. */
+/* Faults that the host's CPU raises in translated code: divide errors, unmasked SIMD exceptions, misaligned
+ * vector operands, instructions that this host lacks. The handler only says where: translated code is left
+ * before that instruction, and the interpreter executes it and finds the guest's exception. */
 #include <pthread.h>
 #include <signal.h>
 #include <ucontext.h>

@@ -1,5 +1,6 @@
-/* The world switch and the other pieces of code that all translations share. Out of the cache is a full switch: guest
- * registers to struct cpu, the monitor's back. The one nested call is that which fills the soft TLB. */
+/* The world switch and the other pieces of code that all translations share. Out of the cache is a full
+ * switch: guest registers to struct cpu, the monitor's back. The one nested call is that which fills the soft
+ * TLB. */
 #include "engine/bt/emit.h"
 
 /* Guest registers that stand in a host register, by host number; the rest stands in scratch.home. */
@@ -68,7 +69,7 @@ static void make_exit(struct emit *e)
             e_store(e, mem_opnd(HOST_T1, 8 * guest_of_host(h)), h);
     e_load(e, HOST_T1, SCRATCH(ymm));
     vectors(e, false, HOST_T1, 0);
-    e8(e, 0xc5), e8(e, 0xf8), e8(e, 0x77); /* VZEROUPPER */
+    e8(e, 0xc5), e8(e, 0xf8), e8(e, 0x77);        /* VZEROUPPER */
     e_op(e, false, 0x0fae, 3, SCRATCH(mxcsr), 0); /* STMXCSR */
     e_op(e, false, 0x0fae, 2, SCRATCH(mxcsr_host), 0);
     e_load(e, RSP, SCRATCH(host_rsp));
@@ -80,8 +81,8 @@ static void make_exit(struct emit *e)
 
 static const u8 volatile_regs[] = {RAX, RCX, RDX, RSI, RDI, R8, R9};
 
-/* Called with the linear address in HOST_T0 and the site in HOST_T1: bt_fill, then back to try again, or out. Host RSP is
- * 16-aligned in translated code. */
+/* Called with the linear address in HOST_T0 and the site in HOST_T1: bt_fill, then back to try again, or out.
+ * Host RSP is 16-aligned in translated code. */
 static void make_fill(struct emit *e)
 {
     e->b->stub_fill = e_off(e);

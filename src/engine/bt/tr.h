@@ -92,12 +92,13 @@ INLINE struct opnd home(unsigned g)
 bool bt_decode(struct bt *b, struct dec *d, const u8 *bytes, unsigned left, u32 mode);
 
 /* flags.c */
-void flags_to_mem(struct tr *t);                 /* makes the copy in memory valid */
-void flags_clobber(struct tr *t);                /* the host's flags are about to go */
-void flags_to_host(struct tr *t, bool scratch);  /* SCRATCH: HOST_T0 is free */
-void flags_written(struct tr *t);                /* by a guest instruction, in the host's flags */
+void flags_to_mem(struct tr *t);                /* makes the copy in memory valid */
+void flags_clobber(struct tr *t);               /* the host's flags are about to go */
+void flags_to_host(struct tr *t, bool scratch); /* SCRATCH: HOST_T0 is free */
+void flags_written(struct tr *t);               /* by a guest instruction, in the host's flags */
 
-/* mem.c: glue for one access. The operand to use, and which scratch register is free then (WANT: one must be). */
+/* mem.c: glue for one access. The operand to use, and which scratch register is free then (WANT: one must
+ * be). */
 struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, bool want, int *spare);
 struct ea ea_of(const struct dec *d, u16 page_off);
 struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed);

@@ -1,4 +1,5 @@
-/* One block: from a guest-physical address to the first branch, to what is not translated, or to the page's end. */
+/* One block: from a guest-physical address to the first branch, to what is not translated, or to the page's
+ * end. */
 #include <stdlib.h>
 
 #include "engine/bt/tr.h"
@@ -6,7 +7,8 @@
 u32 site_new(struct tr *t, enum bt_site_kind kind, unsigned index)
 {
     u32 n = t->b->sites_n++;
-    t->b->sites[n] = (struct bt_site){.block = t->n, .index = (u16)index, .kind = (u8)kind, .charged = t->charged};
+    t->b->sites[n] =
+        (struct bt_site){.block = t->n, .index = (u16)index, .kind = (u8)kind, .charged = t->charged};
     return n;
 }
 
@@ -39,14 +41,19 @@ static void try_charge(struct tr *t, const struct dec *d, bool must)
         flags_clobber(t);
     if (t->mem && !t->host)
         charge(t, 0xffff);
-    else if (d->kind == K_GENERIC && d->full && !d->reads_flags && (d->i.form == FORM_RR || d->i.form == FORM_RI || d->i.form == FORM_R))
+    else if (d->kind == K_GENERIC && d->full && !d->reads_flags &&
+             (d->i.form == FORM_RR || d->i.form == FORM_RI || d->i.form == FORM_R))
         charge(t, t->index);
 }
 
 static bool touches_memory(const struct dec *d)
 {
     switch (d->kind) {
-    case K_PUSH: case K_POP: case K_LEAVE: case K_CALL: case K_RET: return true;
+    case K_PUSH:
+    case K_POP:
+    case K_LEAVE:
+    case K_CALL:
+    case K_RET: return true;
     case K_GENERIC: return d->i.msize && d->i.form != FORM_RR && d->i.form != FORM_RRI && d->i.form != FORM_R;
     default: return false;
     }
@@ -137,7 +144,8 @@ static bool body(struct tr *t, const u8 *bytes, u32 mode)
             d->kind = K_STEP, d->i.len = (u8)(left - off < 15 ? left - off : 15);
         d->off = off;
         struct bt_map *map = &t->b->maps[t->t->map + t->index];
-        *map = (struct bt_map){.host = e_off(&t->e) - t->t->code, .guest = off, .flags_mem = t->mem, .charged = t->charged};
+        *map = (struct bt_map){
+            .host = e_off(&t->e) - t->t->code, .guest = off, .flags_mem = t->mem, .charged = t->charged};
         if (d->kind == K_STEP) {
             flags_to_mem(t);
             t->t->bytes = (u16)(off + d->i.len);

@@ -1,12 +1,12 @@
-/* The interpreter as another software engine's fallback: "execute exactly one instruction". The engine attaches
- * engine_interp to the same struct cpu; cpu->engine stays the interpreter's. */
+/* The interpreter as another software engine's fallback: "execute exactly one instruction". The engine
+ * attaches engine_interp to the same struct cpu; cpu->engine stays the interpreter's. */
 #ifndef ENGINE_INTERP_INNER_H
 #define ENGINE_INTERP_INNER_H
 
 #include "isa/insn.h"
 
-/* Executes the one instruction at c->rip, or delivers its fault; of a REP instruction as many iterations as BUDGET
- * (1 or more) allows. Neither debug breakpoints nor TF: for those there is engine_interp.step. */
+/* Executes the one instruction at c->rip, or delivers its fault; of a REP instruction as many iterations as
+ * BUDGET (1 or more) allows. Neither debug breakpoints nor TF: for those there is engine_interp.step. */
 void interp_one(void *state, u64 budget);
 /* TF, RF, breakpoints or an interrupt shadow: only single steps are exact now. */
 bool interp_needs_step(const struct cpu *c, u32 attention);
