@@ -48,7 +48,7 @@ run 2 '--memory 1023K: less than 1M' --memory=1023K
 run 2 '--memory 32769G: more than the processor can address*' --memory 32769G
 run 2 '--memory 1048577: not a multiple of 4K' --memory 1048577
 run 2 '--memory 1G,prealloc: not built in' --memory 1G,prealloc
-for option in 'engine bochs:no such engine' 'engine bt:not built in' 'engine kvm:not built in' \
+for option in 'engine bochs:no such engine' 'engine kvm:not built in' \
 	'machine q35:no such machine' 'machine microvm:not built in' 'cpu 486:no such processor*' 'cpu host:not built in' \
 	'cpus 0:not a number*' 'cpus two:not a number*' 'cpus 2:not built in' \
 	'serial com1:none of *' 'serial file\::no path given' 'serial stdiox:none of *' \
