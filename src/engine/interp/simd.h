@@ -126,49 +126,13 @@ INLINE void simd_put_gpr(struct cpu *c, const struct insn *i, u64 v)
     c->gpr[i->rd].q = v;
 }
 
-/* Memory operands. Flat plain segments need no segmentation: what is not canonical misses the TLB and faults
- * in the slow path. */
-INLINE MUST_CHECK bool simd_linear(struct cpu *c, const struct insn *i, unsigned len, bool write, u64 *lin)
-{
-    if (LIKELY(c->flat && i->flags & INSN_SEG_PLAIN)) {
-        *lin = ea(c, i);
-        return true;
-    }
-    return mem_linear(c, i, len, write, lin);
-}
-
-INLINE MUST_CHECK bool simd_load(struct cpu *c, const struct insn *i, void *buf, unsigned len)
-{
-    u64 lin;
-    return simd_linear(c, i, len, false, &lin) && lin_load(c, i, lin, buf, len);
-}
-
-INLINE MUST_CHECK bool simd_store(struct cpu *c, const struct insn *i, const void *buf, unsigned len)
-{
-    u64 lin;
-    return simd_linear(c, i, len, true, &lin) && lin_store(c, i, lin, buf, len);
-}
-
+/* Memory operands of LEN bytes (1 to 32), with all that an access needs. Out of line, for handlers whose hot
+ * twin is the plain one. */
+bool simd_load(struct cpu *c, const struct insn *i, void *buf, unsigned len) NOINLINE MUST_CHECK;
+bool simd_store(struct cpu *c, const struct insn *i, const void *buf, unsigned len) NOINLINE MUST_CHECK;
 /* With the alignment to LEN bytes that legacy SSE operands and VMOVA*, VMOVNT* need. */
-INLINE MUST_CHECK bool simd_load_aligned(struct cpu *c, const struct insn *i, void *buf, unsigned len)
-{
-    u64 lin;
-    if (!simd_linear(c, i, len, false, &lin))
-        return false;
-    if (UNLIKELY(lin & (len - 1)))
-        return simd_misaligned(c);
-    return lin_load(c, i, lin, buf, len);
-}
-
-INLINE MUST_CHECK bool simd_store_aligned(struct cpu *c, const struct insn *i, const void *buf, unsigned len)
-{
-    u64 lin;
-    if (!simd_linear(c, i, len, true, &lin))
-        return false;
-    if (UNLIKELY(lin & (len - 1)))
-        return simd_misaligned(c);
-    return lin_store(c, i, lin, buf, len);
-}
+bool simd_load_aligned(struct cpu *c, const struct insn *i, void *buf, unsigned len) NOINLINE MUST_CHECK;
+bool simd_store_aligned(struct cpu *c, const struct insn *i, const void *buf, unsigned len) NOINLINE MUST_CHECK;
 
 /* A legacy SSE source: 16 bytes are aligned, shorter ones need not be. */
 INLINE MUST_CHECK bool sse_source(struct cpu *c, const struct insn *i, union xmm *m, unsigned len)

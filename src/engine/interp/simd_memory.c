@@ -1,0 +1,44 @@
+/* Memory operands of vector instructions, the general way. Flat plain segments need no segmentation: what is
+ * not canonical misses the soft TLB and faults in the slow path. */
+#include "engine/interp/simd.h"
+
+static bool simd_linear(struct cpu *c, const struct insn *i, unsigned len, bool write, u64 *lin)
+{
+    if (LIKELY(c->flat && i->flags & INSN_SEG_PLAIN)) {
+        *lin = ea(c, i);
+        return true;
+    }
+    return mem_linear(c, i, len, write, lin);
+}
+
+bool simd_load(struct cpu *c, const struct insn *i, void *buf, unsigned len)
+{
+    u64 lin;
+    return simd_linear(c, i, len, false, &lin) && lin_load(c, i, lin, buf, len);
+}
+
+bool simd_store(struct cpu *c, const struct insn *i, const void *buf, unsigned len)
+{
+    u64 lin;
+    return simd_linear(c, i, len, true, &lin) && lin_store(c, i, lin, buf, len);
+}
+
+bool simd_load_aligned(struct cpu *c, const struct insn *i, void *buf, unsigned len)
+{
+    u64 lin;
+    if (!simd_linear(c, i, len, false, &lin))
+        return false;
+    if (UNLIKELY(lin & (len - 1)))
+        return simd_misaligned(c);
+    return lin_load(c, i, lin, buf, len);
+}
+
+bool simd_store_aligned(struct cpu *c, const struct insn *i, const void *buf, unsigned len)
+{
+    u64 lin;
+    if (!simd_linear(c, i, len, true, &lin))
+        return false;
+    if (UNLIKELY(lin & (len - 1)))
+        return simd_misaligned(c);
+    return lin_store(c, i, lin, buf, len);
+}
