@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/le.h"
 #include "cpu/exit.h"
+#include "cpu/smm.h"
 #include "cpu/system.h"
 #include "cpu/tlb.h"
 #include "cpu/walk.h"
@@ -26,7 +27,7 @@ bool lin_translate(struct cpu *c, u64 lin, unsigned acc, struct place *p)
         return false;
     tlb_fill(c, lin, acc, &w);
     p->gpa = w.gpa;
-    p->hva = mem_is_ram(m, w.gpa, 1) ? m->base + w.gpa : NULL;
+    p->hva = cpu_ram(c, w.gpa, 1, acc);
     return true;
 }
 
@@ -66,7 +67,7 @@ static void place_write(struct cpu *c, const struct place *p, const u8 *buf, uns
         mmio_write(c, p->gpa, buf, len);
         return;
     }
-    if (!mem_is_writable(m, p->gpa, len))
+    if (!mem_is_writable(m, p->gpa, len) && !mem_is_smram(m, p->gpa, len))
         return; /* ROM ignores writes */
     if (m->frame_flags[p->gpa >> PAGE_SHIFT] & FRAME_CODE && m->code_write)
         m->code_write(m->code_opaque, p->gpa, len);

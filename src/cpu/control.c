@@ -7,8 +7,6 @@
 #include "cpu/tlb.h"
 #include "cpu/walk.h"
 
-#define CR0_ALL                                                                                              \
-    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 #define CR3_PCID    0xfffull
 #define CR3_NOFLUSH BIT(63)
 

@@ -116,9 +116,9 @@ static void common_reset(struct cpu *c)
     memset(c->dr, 0, sizeof c->dr);
     c->dr6 = 0xffff0ff0;
     c->dr7 = 0x400;
-    c->nmi_blocked = c->smm = c->shadow_ss = false;
+    c->nmi_blocked = c->smm = c->smm_nmi_blocked = c->shadow_ss = false;
     c->shadow_at = c->rep_at = UINT64_MAX;
-    c->pending_db = 0;
+    c->pending_db = c->smm_pending_db = 0;
     memset(&c->fault, 0, sizeof c->fault);
     atomic_fetch_and(&c->attention, ~(u32)(ATTN_NMI | ATTN_SMI | ATTN_INIT | ATTN_SIPI | ATTN_TRAP));
     c->activity = c->index ? ACTIVITY_WAIT_SIPI : ACTIVITY_RUNNING;

@@ -138,6 +138,7 @@ enum {
     CR0_NW = 1u << 29,
     CR0_CD = 1u << 30,
     CR0_PG = 1u << 31,
+    CR0_ALL = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG,
     CR4_VME = 1u << 0,
     CR4_PVI = 1u << 1,
     CR4_TSD = 1u << 2,
@@ -248,6 +249,8 @@ struct cpu {
     u8 activity; /* enum cpu_activity */
     bool nmi_blocked;
     bool smm;
+    bool smm_nmi_blocked; /* nmi_blocked and pending_db as RSM brings them back: not in the saved state */
+    u64 smm_pending_db;
     u64 shadow_at;  /* STI and MOV SS: no interrupt at the boundary where `icount` equals this; UINT64_MAX:
                        none */
     bool shadow_ss; /* that shadow came from MOV SS or POP SS: debug traps wait too */

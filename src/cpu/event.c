@@ -1,9 +1,10 @@
 /* Events: what is taken at an instruction boundary and in which order, delivery of exceptions, double and
  * triple faults, software interrupts. SDM vol. 3, 6.9 and table 6-2 (priority), 6.15 and tables 6-4, 6-5
  * (double fault), 6.8.3 (interrupt shadow), 18.2.3 (DR6), 18.3.1.1 (RF), 9.4.4 (INIT and SIPI). Not modelled:
- * SMM (SMIs are dropped), machine checks. */
+ * machine checks. */
 #include "cpu/exit.h"
 #include "cpu/segment.h"
+#include "cpu/smm.h"
 
 /* Silicon can nest benign faults for ever (an #AC whose delivery raises #AC); Trine shuts the vCPU down
  * instead. */
@@ -16,7 +17,7 @@ static void state_settle(struct cpu *c)
     c->activity = ACTIVITY_RUNNING;
 }
 
-static COLD void cpu_shutdown(struct cpu *c)
+void cpu_shutdown(struct cpu *c)
 {
     struct exit x = {.kind = EXIT_SHUTDOWN};
     c->shadow_at = UINT64_MAX;
@@ -105,12 +106,15 @@ static void event_deliver(struct cpu *c, u8 vector)
 
 /* --- instruction boundaries */
 
-enum event { EVENT_NONE, EVENT_INIT, EVENT_SIPI, EVENT_TRAP, EVENT_NMI, EVENT_INTR };
+enum event { EVENT_NONE, EVENT_SMI, EVENT_INIT, EVENT_SIPI, EVENT_TRAP, EVENT_NMI, EVENT_INTR };
 
 static enum event event_next(const struct cpu *c)
 {
     u32 a = atomic_load_explicit(&c->attention, memory_order_acquire);
-    if (UNLIKELY(a & ATTN_INIT))
+    /* In SMM both wait for RSM; SMIs also for the SIPI, and at a shadow's end. */
+    if (UNLIKELY(a & ATTN_SMI && !c->smm && c->activity < ACTIVITY_WAIT_SIPI && !cpu_in_shadow(c)))
+        return EVENT_SMI;
+    if (UNLIKELY(a & ATTN_INIT && !c->smm))
         return EVENT_INIT;
     if (c->activity >= ACTIVITY_WAIT_SIPI)
         return a & ATTN_SIPI && c->activity == ACTIVITY_WAIT_SIPI ? EVENT_SIPI : EVENT_NONE;
@@ -169,7 +173,7 @@ static bool take_intr(struct cpu *c)
 /* Drops what waits but will never be taken, so that nobody is called to attention for it. */
 static void attention_prune(struct cpu *c)
 {
-    u32 drop = ATTN_SMI;
+    u32 drop = 0;
     if (c->activity != ACTIVITY_WAIT_SIPI)
         drop |= ATTN_SIPI;
     if (!c->pending_db)
@@ -184,6 +188,10 @@ bool cpu_take_event(struct cpu *c)
 {
     attention_prune(c);
     switch (event_next(c)) {
+    case EVENT_SMI:
+        attention_clear(c, ATTN_SMI);
+        smm_enter(c);
+        return true;
     case EVENT_INIT: cpu_init_signal(c); return true;
     case EVENT_SIPI: start_up(c); return true;
     case EVENT_TRAP: take_trap(c); return true;
@@ -241,9 +249,4 @@ bool op_into(struct cpu *c, u64 next)
 bool op_int1(struct cpu *c, u64 next)
 {
     return software(c, (struct interrupt){.vector = VEC_DB, .ext = 1, .rip = next});
-}
-
-bool op_rsm(struct cpu *c)
-{
-    return cpu_raise_ud(c); /* outside SMM, which nothing enters yet */
 }

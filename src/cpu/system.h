@@ -44,6 +44,8 @@ bool op_rsm(struct cpu *c) MUST_CHECK;
  * 3, 6.15). Triple: activity becomes ACTIVITY_SHUTDOWN. Clears the interrupt shadow. For faults sets RF in
  * the pushed image. */
 void cpu_deliver_fault(struct cpu *c);
+/* Nothing but a reset (or INIT) helps any more. */
+void cpu_shutdown(struct cpu *c) COLD;
 /* At an instruction boundary: takes the highest of what is pending (SDM vol. 3, table 6-2: debug traps, SMI,
  * NMI, INTR) if it can be taken now. True when something was delivered (RIP changed). c->icount and c->rip
  * are exact. */

@@ -5,6 +5,7 @@
 
 #include "base/bits.h"
 #include "base/le.h"
+#include "cpu/smm.h"
 #include "cpu/system.h"
 #include "cpu/tlb.h"
 
@@ -31,20 +32,21 @@ struct path {
     unsigned width; /* 4 or 8 bytes an entry */
 };
 
-static u64 pte_load(const struct mem *m, u64 gpa, unsigned width)
+static u64 pte_load(const struct cpu *c, u64 gpa, unsigned width)
 {
     /* Outside RAM the bus would answer all ones or device registers; page tables there are taken as all ones:
      * reserved bits fault. */
-    if (!mem_is_ram(m, gpa, width))
+    u8 *hva = cpu_ram(c, gpa, width, ACC_READ);
+    if (!hva)
         return width == 4 ? 0xffffffff : ~0ull;
-    return width == 4 ? __atomic_load_n((u32 *)(void *)(m->base + gpa), __ATOMIC_RELAXED)
-                      : __atomic_load_n((u64 *)(void *)(m->base + gpa), __ATOMIC_RELAXED);
+    return width == 4 ? __atomic_load_n((u32 *)(void *)hva, __ATOMIC_RELAXED)
+                      : __atomic_load_n((u64 *)(void *)hva, __ATOMIC_RELAXED);
 }
 
 /* Sets BITS in the entry if it still is what the walk saw; false: it changed, walk again. */
 static bool pte_update(struct mem *m, u64 gpa, u64 old, u64 bits, unsigned width)
 {
-    if (!mem_is_writable(m, gpa, width))
+    if (!mem_is_writable(m, gpa, width) && !mem_is_smram(m, gpa, width))
         return true;
     if (m->frame_flags[gpa >> PAGE_SHIFT] & FRAME_CODE && m->code_write)
         m->code_write(m->code_opaque, gpa, width);
@@ -86,7 +88,7 @@ static enum walk_result walk_levels(const struct cpu *c, u64 table, u64 lin, con
     u64 nx_rsvd = p->width == 8 && !(c->efer & EFER_NXE) ? PTE_NX : 0;
     for (unsigned k = 0; k < n; k++) {
         u64 gpa = table + (lin >> lv[k].shift & ones(lv[k].index_bits)) * p->width;
-        u64 e = pte_load(c->wires.mem, gpa, p->width);
+        u64 e = pte_load(c, gpa, p->width);
         if (!(e & PTE_P))
             return WALK_NOT_PRESENT;
         bool last = k == n - 1;
@@ -216,7 +218,7 @@ bool pdpte_load(struct cpu *c, u64 cr3)
 {
     u64 e[4];
     for (unsigned k = 0; k < 4; k++) {
-        e[k] = pte_load(c->wires.mem, (cr3 & 0xffffffe0) + 8 * k, 8);
+        e[k] = pte_load(c, (cr3 & 0xffffffe0) + 8 * k, 8);
         if (e[k] & PTE_P && e[k] & (PHYS_RSVD | 0xfff00000000001e6))
             return cpu_raise_gp(c, 0);
     }

@@ -408,7 +408,7 @@ static bool mc146818_after_restore(void *instance)
 
 static const struct field mc146818_fields[] = {
     FIELD_ARRAY_KEEP(mc146818, cmos), FIELD(mc146818, index, 0),
-    FIELD_KEEP(mc146818, offset_s),   FIELD_(mc146818, offset_ns, 0, true, NS_PER_S - 1),
+    FIELD_KEEP(mc146818, offset_s),   FIELD_(mc146818, offset_ns, 0, true, NS_PER_S - 1, 1),
     FIELD_KEEP(mc146818, seen_tick),  FIELD_KEEP(mc146818, seen_s),
 };
 static const struct field_table mc146818_table = {

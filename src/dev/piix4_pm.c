@@ -1,7 +1,7 @@
 /* Power management of the PIIX4 (82371AB datasheet, chapter 7; ACPI specification 6.4, 4.8 "ACPI Hardware
  * Features"): PM1 event and control blocks, the 24-bit PM timer, a 16-bit GPE0 block, the APM ports. S5 is
  * SLP_TYP 0, as in the DSDT of QEMU's pc. Enabling and disabling ACPI through the SMI command port, which a
- * BIOS does in system management mode, is done here; other commands raise no SMI. Not modelled: sleep states
+ * BIOS does in system management mode, is done here too; APMC_EN adds the SMI. Not modelled: sleep states
  * but S5, device monitors, throttling, the SMBus. */
 #include "dev/piix4_pm.h"
 
@@ -162,6 +162,13 @@ static void apm_write(void *opaque, u64 off, unsigned size, u64 value)
     else if (pm->apmc == PIIX4_ACPI_DISABLE)
         pm->pm1_cnt &= (u16)~SCI_EN;
     update(pm);
+    if (pm->apmc_en && pm->lines->smi)
+        pm->lines->smi(pm->lines->opaque);
+}
+
+void piix4_pm_set_apmc_en(struct piix4_pm *pm, bool on)
+{
+    pm->apmc_en = on;
 }
 
 const struct bus_ops piix4_pm_bus = {.read = pm_read, .write = pm_write, .min_size = 1, .max_size = 4};
@@ -200,9 +207,9 @@ static bool pm_after_restore(void *instance)
 static const struct field piix4_pm_fields[] = {
     FIELD(piix4_pm, pm1_sts, 0), FIELD(piix4_pm, pm1_en, 0),    FIELD(piix4_pm, pm1_cnt, 0),
     FIELD(piix4_pm, gpe_sts, 0), FIELD(piix4_pm, gpe_en, 0),    FIELD(piix4_pm, apmc, 0),
-    FIELD(piix4_pm, apms, 0),    FIELD(piix4_pm, seen_tick, 0),
+    FIELD(piix4_pm, apms, 0),    FIELD(piix4_pm, seen_tick, 0), FIELD_SINCE(piix4_pm, apmc_en, false, 2),
 };
 static const struct field_table piix4_pm_table = {
-    .name = "piix4_pm", .version = 1, .fields = piix4_pm_fields, .count = ARRAY_LEN(piix4_pm_fields)};
+    .name = "piix4_pm", .version = 2, .fields = piix4_pm_fields, .count = ARRAY_LEN(piix4_pm_fields)};
 const struct device_ops piix4_pm_ops = {
     .fields = &piix4_pm_table, .reset = pm_reset, .before_save = pm_before_save, .after_restore = pm_after_restore};

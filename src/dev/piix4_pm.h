@@ -21,6 +21,7 @@ struct piix4_pm {
     u16 pm1_sts, pm1_en, pm1_cnt;
     u16 gpe_sts, gpe_en;
     u8 apmc, apms;
+    bool apmc_en; /* DEVACTB bit 25: a write of APMC raises an SMI */
     u64 seen_tick; /* PM timer: carries up to here are in pm1_sts */
     struct timer timer;
 };
@@ -36,6 +37,8 @@ void piix4_pm_init(struct piix4_pm *pm, struct clock *clock, struct irq_line sci
                    const struct machine_lines *lines);
 /* Someone pressed the power button. */
 void piix4_pm_power_button(struct piix4_pm *pm);
+/* APMC_EN of the PCI function's DEVACTB register (offset 0x58, bit 25); clear after reset. */
+void piix4_pm_set_apmc_en(struct piix4_pm *pm, bool on);
 /* General-purpose event N (0..15): hot plug and the like. */
 void piix4_pm_gpe(struct piix4_pm *pm, unsigned n);
 

@@ -8,6 +8,8 @@
 
 #define N(m) FIELD(cpu_image, m, 0)
 #define A(m) FIELD_ARRAY(cpu_image, m, 0)
+/* From version V of the table on; older images: 0. */
+#define LATER(m, v) FIELD_SINCE(cpu_image, m, 0, v)
 
 static const struct field image_fields[] = {
     A(gpr),
@@ -69,14 +71,16 @@ static const struct field image_fields[] = {
     N(sipi_vector),
     N(nmi_blocked),
     N(smm),
+    LATER(smm_nmi_blocked, 2),
     N(shadow),
     N(shadow_ss),
     N(in_rep),
     N(pending_db),
+    LATER(smm_pending_db, 2),
     N(icount),
 };
 
-const struct field_table cpu_image_table = {"cpu", 1, image_fields, ARRAY_LEN(image_fields)};
+const struct field_table cpu_image_table = {"cpu", 2, image_fields, ARRAY_LEN(image_fields)};
 
 #define EVENTS (ATTN_NMI | ATTN_SMI | ATTN_INIT | ATTN_SIPI | ATTN_TRAP)
 
@@ -86,7 +90,7 @@ const struct field_table cpu_image_table = {"cpu", 1, image_fields, ARRAY_LEN(im
     X(cr0) X(cr2) X(cr3) X(cr4) X(efer) X(xcr0) X(dr6) X(dr7) X(star) X(lstar) X(cstar) X(sfmask)            \
         X(kernel_gs_base) X(sysenter_cs) X(sysenter_esp) X(sysenter_eip) X(tsc_offset) X(tsc_adjust)         \
             X(tsc_aux) X(pkru) X(pat) X(misc_enable) X(spec_ctrl) X(mtrr_def_type) X(mcg_status) X(smbase)   \
-                X(activity) X(sipi_vector) X(nmi_blocked) X(smm) X(pending_db) X(icount)
+                X(activity) X(sipi_vector) X(nmi_blocked) X(smm) X(smm_nmi_blocked) X(pending_db) X(smm_pending_db) X(icount)
 #define SAME_FPU(X) X(fcw) X(fsw) X(fop) X(fcs) X(fds) X(ftw) X(fip) X(fdp) X(mxcsr) X(xinuse)
 #define SAME_ARRAY(X)                                                                                        \
     X(dr, dr)                                                                                                \

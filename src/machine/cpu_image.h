@@ -34,8 +34,8 @@ struct cpu_image {
 
     u32 events; /* NMI, SMI, INIT, SIPI, TRAP bits of `attention`; INTR follows from the LAPIC */
     u8 activity, sipi_vector;
-    bool nmi_blocked, smm, shadow, shadow_ss, in_rep;
-    u64 pending_db;
+    bool nmi_blocked, smm, smm_nmi_blocked, shadow, shadow_ss, in_rep;
+    u64 pending_db, smm_pending_db;
     u64 icount;
 };
 

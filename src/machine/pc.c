@@ -77,6 +77,7 @@ static const struct {
     {offsetof(struct pc, post), &port80_ops},
     {offsetof(struct pc, fw_cfg), &fw_cfg_ops},
     {offsetof(struct pc, pm), &piix4_pm_ops},
+    {offsetof(struct pc, smram), &i440fx_smram_ops},
     {offsetof(struct pc, testdev), &pc_testdev_ops},
     {offsetof(struct pc, host_bridge.function), &pci_function_ops},
     {offsetof(struct pc, host_bridge), &i440fx_ops},
@@ -317,6 +318,7 @@ enum status pc_init(struct pc *pc, const struct pc_config *cfg, const struct pc_
     cf9_init(&pc->cf9, &pc->lines);
     fw_cfg_init(&pc->fw_cfg, pc->mem);
     piix4_pm_init(&pc->pm, w->clock, irq_router_line(r, PC_IRQ_SCI, 0), &pc->lines);
+    i440fx_smram_init(&pc->smram, pc->mem);
     struct irq_line test[PC_TESTDEV_IRQS];
     for (unsigned i = 0; i < PC_TESTDEV_IRQS; i++)
         test[i] = irq_router_line(r, i, SOURCE_TEST);

@@ -6,6 +6,7 @@
 #include "cpu/exit.h"
 #include "dev/cf9.h"
 #include "dev/fw_cfg.h"
+#include "dev/i440fx_smram.h"
 #include "dev/i8042.h"
 #include "dev/i8254.h"
 #include "dev/pci/i440fx.h"
@@ -61,6 +62,7 @@ struct pc {
     struct port80 post;
     struct fw_cfg fw_cfg;
     struct piix4_pm pm;
+    struct i440fx_smram smram;
     struct pc_testdev testdev;
     struct pci_bus pci;
     struct i440fx host_bridge;

@@ -90,8 +90,7 @@ static void apic_signal(void *opaque, unsigned cpu, enum apic_signal signal, u8 
     struct vcpu *v = &vm->vcpus[cpu];
     if (signal == APIC_SIGNAL_STARTUP)
         v->cpu.sipi_vector = vector;
-    if (signal != APIC_SIGNAL_SMI) /* nobody has put a handler there */
-        vcpu_attend(v, bits[signal]);
+    vcpu_attend(v, bits[signal]);
 }
 
 /* Its own thread asks: the TSC's offset is that vCPU's. */
@@ -134,7 +133,10 @@ static void line_debug_exit(void *opaque, u32 value)
 
 static void line_smi(void *opaque)
 {
-    (void)opaque; /* as a BIOS whose handler returns at once */
+    /* The SMI# pin of the PIIX4 reaches every processor. */
+    struct vm *vm = opaque;
+    for (u32 i = 0; i < vm->config.cpus; i++)
+        vcpu_attend(&vm->vcpus[i], ATTN_SMI);
 }
 
 static void line_a20(void *opaque, bool enabled)

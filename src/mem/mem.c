@@ -72,6 +72,12 @@ bool mem_is_writable(const struct mem *m, u64 gpa, u64 len)
     return mem_is_ram(m, gpa, len) && !ranges_overlap(gpa, len, m->rom_base, m->rom_len);
 }
 
+bool mem_is_smram(const struct mem *m, u64 gpa, u64 len)
+{
+    return gpa >= MEM_VGA_BASE && range_ok(gpa - MEM_VGA_BASE, len, MEM_VGA_END - MEM_VGA_BASE) &&
+           MEM_VGA_END <= m->low_size;
+}
+
 bool mem_read(const struct mem *m, u64 gpa, void *buf, u64 len)
 {
     if (!mem_is_ram(m, gpa, len))

@@ -3,6 +3,8 @@
 #ifndef MEM_MEM_H
 #define MEM_MEM_H
 
+#include <stdatomic.h>
+
 #include "base/error.h"
 #include "base/types.h"
 #include "mem/bus.h"
@@ -22,6 +24,14 @@ enum {
 #define MEM_VGA_END   0xc0000ull
 #define MEM_MAX_BYTES (1ull << 45) /* with 46 bits of guest-physical address */
 
+/* Who sees the memory under the VGA window (SMRAM); set by the host bridge's SMRAM control register. Devices
+ * never do: the door below does not lead there. */
+enum {
+    SMRAM_OPEN = 1 << 0, /* every access of a vCPU */
+    SMRAM_CODE = 1 << 1, /* instruction fetches in system management mode */
+    SMRAM_DATA = 1 << 2, /* data accesses in system management mode */
+};
+
 struct mem {
     u8 *base;              /* RAM at gpa is at base + gpa */
     int fd;                /* memfd */
@@ -31,6 +41,7 @@ struct mem {
     u64 span;              /* bytes of address space reserved at base */
     u8 *frame_flags;       /* index gpa >> 12, over span */
     u64 rom_base, rom_len; /* a read-only window inside [0xc0000, 1 MiB); empty when rom_len is 0 */
+    _Atomic u8 smram;      /* SMRAM_* */
     struct bus pio, mmio;
     /* Called before bytes of a FRAME_CODE frame change by a device or by the monitor itself. */
     void (*code_write)(void *opaque, u64 gpa, u64 len);
@@ -44,6 +55,9 @@ void mem_destroy(struct mem *m);
 bool mem_is_ram(const struct mem *m, u64 gpa, u64 len);
 /* True when the frame is RAM that the guest may write. */
 bool mem_is_writable(const struct mem *m, u64 gpa, u64 len);
+
+/* True when [gpa, gpa + len) lies in the memory under the VGA window. */
+bool mem_is_smram(const struct mem *m, u64 gpa, u64 len);
 
 /* The door for devices, loaders and the debugger: RAM only; false (and nothing done) when a byte of the range
  * is not RAM. */

@@ -73,6 +73,7 @@ struct source {
     const u8 *bytes; /* from gpa on, inside its page; null: not RAM */
     unsigned left;  /* bytes to the page's end, or to the segment limit if that is nearer */
     bool limited;   /* the limit is nearer */
+    bool fleeting;  /* SMRAM: who sees it may change, so nothing may be kept of it */
 };
 
 static u64 code_linear(const struct cpu *c, u64 rip)
@@ -89,6 +90,7 @@ static bool source_open(struct cpu *c, u64 rip, struct source *s)
     if (!lin_translate(c, lin, ACC_FETCH, &p))
         return false;
     *s = (struct source){.gpa = p.gpa, .page2 = BLOCK_NO_PAGE, .bytes = p.hva};
+    s->fleeting = !p.hva || mem_is_smram(c->wires.mem, p.gpa, 1);
     s->left = (unsigned)(PAGE_SIZE - (lin & ~PAGE_MASK));
     u64 room = (u64)c->seg[SEG_CS].limit - rip + 1;
     if (c->code_size != 8 && room < s->left) {
@@ -113,7 +115,7 @@ static bool decode_gathered(struct cpu *c, u64 rip, struct source *s, struct ins
             if (!lin_translate(c, lin, ACC_FETCH, &p))
                 return false;
             s->page2 = p.gpa & PAGE_MASK;
-            s->bytes = p.hva && s->bytes ? s->bytes : NULL;
+            s->fleeting |= !p.hva || mem_is_smram(c->wires.mem, p.gpa, 1);
         }
         if (!lin_read(c, lin, &buf[have], 1, ACC_FETCH))
             return false;
@@ -171,7 +173,8 @@ static void finish_links(const struct cpu *c, struct block *b)
 static bool fill(struct interp *it, u64 rip, struct block *b, struct source *s)
 {
     struct cpu *c = it->cpu;
-    unsigned max = it->mode & MODE_SINGLE ? 1 : BLOCK_MAX, offset = 0;
+    /* Writes to what is not kept are not noticed: such code runs an instruction at a time. */
+    unsigned max = it->mode & MODE_SINGLE || s->fleeting ? 1 : BLOCK_MAX, offset = 0;
     while (b->count < max) {
         if (UNLIKELY(c->points) && b->count && points_at_offset(c->points, (s->gpa + offset) & ~PAGE_MASK))
             break;
@@ -252,11 +255,11 @@ const struct insn *build_entry(struct interp *it, u64 rip)
     b->page2 = s.page2;
     finish_links(c, b);
     /* Code outside RAM or cut by a segment limit is decoded anew each time, in the free end of the arena. */
-    if (s.bytes && !limited)
+    if (!s.fleeting && !limited)
         block_commit(&it->cache, b, c);
     else
         b->entry->rd = BLOCK_FLEETING;
-    if (s.bytes && !limited && b->page2 != BLOCK_NO_PAGE)
+    if (!s.fleeting && !limited && b->page2 != BLOCK_NO_PAGE)
         b->entry->rd = BLOCK_CROSSING;
     return b->entry;
 }
