@@ -29,20 +29,16 @@ static void update(struct i440fx_smram *s)
     atomic_store_explicit(&s->mem->smram, who, memory_order_relaxed);
 }
 
-u8 i440fx_smram_read(const struct i440fx_smram *s)
-{
-    return s->value;
-}
-
-void i440fx_smram_write(struct i440fx_smram *s, u8 v)
+u8 i440fx_smram_write(struct i440fx_smram *s, u8 v)
 {
     if (s->value & SMRAMC_DLCK)
-        return;
+        return s->value;
     v = (v & SMRAMC_WRITABLE) | SMRAMC_BASE;
     if (v & SMRAMC_DLCK)
         v &= (u8)~SMRAMC_DOPEN;
     s->value = v;
     update(s);
+    return v;
 }
 
 static void smram_reset(void *instance)

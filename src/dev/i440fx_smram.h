@@ -5,8 +5,6 @@
 #include "dev/device.h"
 #include "mem/mem.h"
 
-#define I440FX_SMRAMC 0x72 /* its place in the host bridge's configuration space */
-
 struct i440fx_smram {
     struct mem *mem;
     u8 value;
@@ -15,7 +13,7 @@ struct i440fx_smram {
 extern const struct device_ops i440fx_smram_ops;
 
 void i440fx_smram_init(struct i440fx_smram *s, struct mem *mem);
-u8 i440fx_smram_read(const struct i440fx_smram *s);
-void i440fx_smram_write(struct i440fx_smram *s, u8 v);
+/* What the register holds then. */
+u8 i440fx_smram_write(struct i440fx_smram *s, u8 v);
 
 #endif

@@ -207,9 +207,9 @@ static bool pm_after_restore(void *instance)
 static const struct field piix4_pm_fields[] = {
     FIELD(piix4_pm, pm1_sts, 0), FIELD(piix4_pm, pm1_en, 0),    FIELD(piix4_pm, pm1_cnt, 0),
     FIELD(piix4_pm, gpe_sts, 0), FIELD(piix4_pm, gpe_en, 0),    FIELD(piix4_pm, apmc, 0),
-    FIELD(piix4_pm, apms, 0),    FIELD(piix4_pm, seen_tick, 0), FIELD_SINCE(piix4_pm, apmc_en, false, 2),
+    FIELD(piix4_pm, apms, 0),    FIELD(piix4_pm, seen_tick, 0),
 };
 static const struct field_table piix4_pm_table = {
-    .name = "piix4_pm", .version = 2, .fields = piix4_pm_fields, .count = ARRAY_LEN(piix4_pm_fields)};
+    .name = "piix4_pm", .version = 1, .fields = piix4_pm_fields, .count = ARRAY_LEN(piix4_pm_fields)};
 const struct device_ops piix4_pm_ops = {
     .fields = &piix4_pm_table, .reset = pm_reset, .before_save = pm_before_save, .after_restore = pm_after_restore};

@@ -37,7 +37,7 @@ void piix4_pm_init(struct piix4_pm *pm, struct clock *clock, struct irq_line sci
                    const struct machine_lines *lines);
 /* Someone pressed the power button. */
 void piix4_pm_power_button(struct piix4_pm *pm);
-/* APMC_EN of the PCI function's DEVACTB register (offset 0x58, bit 25); clear after reset. */
+/* APMC_EN of the PCI function's DEVACTB register (offset 0x58, bit 25), which keeps it. */
 void piix4_pm_set_apmc_en(struct piix4_pm *pm, bool on);
 /* General-purpose event N (0..15): hot plug and the like. */
 void piix4_pm_gpe(struct piix4_pm *pm, unsigned n);

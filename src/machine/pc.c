@@ -3,8 +3,8 @@
  *
  * Built: both 8259As, IOAPIC, LAPICs, 8254, MC146818, COM1, 8042, ports 0x61, 0x80, 0x92, 0xcf9, PIIX4 power
  * management, fw_cfg; i440FX and PIIX3 on a PCI bus, but in the microvm; on demand isa-debug-exit and pc-testdev; FERR# to IRQ 13 with its latch at port 0xf0.
- * Not built: DMA controllers, the A20 gate (always open), SMM firmware (an SMI is answered by nobody, as
- * by a BIOS whose handler just returns). */
+ * Not built: DMA controllers, the A20 gate (always open). Started without firmware, the machine has no SMI
+ * handler, and APMC_EN is clear, so that the ACPI commands at port 0xb2 raise no SMI. */
 #include "machine/pc.h"
 
 #include <stdlib.h>
@@ -253,6 +253,12 @@ static void pc_msi(void *opaque, u64 addr, u32 data)
         apic_bus_msi(&pc->apic, addr, data);
 }
 
+static u8 pc_smram(void *opaque, u8 value)
+{
+    struct pc *pc = opaque;
+    return i440fx_smram_write(&pc->smram, value);
+}
+
 static enum status pc_init_pci(struct pc *pc, struct error *e)
 {
     struct irq_line lines[PIIX3_IRQS];
@@ -260,6 +266,8 @@ static enum status pc_init_pci(struct pc *pc, struct error *e)
         lines[i] = irq_router_line(&pc->router, i, SOURCE_PIRQ);
     pci_bus_init(&pc->pci, pc->mem, (struct msi_wire){pc_msi, pc}, piix3_pirq, &pc->south);
     i440fx_init(&pc->host_bridge, &pc->pci, &cf9_bus, &pc->cf9);
+    pc->host_bridge.smram = pc_smram;
+    pc->host_bridge.opaque = pc;
     piix3_init(&pc->south, lines, &pc->pm);
     if (pci_bus_add(&pc->pci, &pc->host_bridge.function, PC_PCI_HOST, 0, e) != STATUS_OK ||
         pci_bus_add(&pc->pci, &pc->south.isa, PC_PCI_SOUTH, 0, e) != STATUS_OK)

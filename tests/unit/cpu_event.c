@@ -402,7 +402,7 @@ static void boundaries(struct rig *r)
     CHECK(cpu_take_event(c) && at_handler(r) == VEC_DB); /* STI does not hold traps back */
     CHECK_EQ(atomic_load(&c->attention) & ATTN_TRAP, 0);
     rig_enter(r, 3);
-    cpu_attend(c, ATTN_TRAP | ATTN_SMI | ATTN_SIPI); /* nothing behind them */
+    cpu_attend(c, ATTN_TRAP | ATTN_SIPI); /* nothing behind them */
     CHECK(!cpu_take_event(c) && atomic_load(&c->attention) == 0);
     c->pending_db = 1;
     c->shadow_at = 100;

@@ -61,7 +61,7 @@ static void written(void *opaque, unsigned off, unsigned size)
         if (h->pam && i >= I440FX_PAM && i < I440FX_PAM + I440FX_PAMS)
             h->pam(h->opaque, i - I440FX_PAM, h->function.config[i]);
         if (h->smram && i == I440FX_SMRAM)
-            h->smram(h->opaque, h->function.config[i]);
+            h->function.config[i] = h->smram(h->opaque, h->function.config[i]);
     }
 }
 

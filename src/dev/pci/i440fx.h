@@ -15,7 +15,7 @@ struct i440fx {
     void *reset_opaque;
     /* PAM register N (0..6) or SMRAM was written or reset; may be null. */
     void (*pam)(void *opaque, unsigned n, u8 value);
-    void (*smram)(void *opaque, u8 value);
+    u8 (*smram)(void *opaque, u8 value); /* what the register holds from now on: it has a lock */
     void *opaque;
 };
 

@@ -37,7 +37,7 @@ static void isa_written(void *opaque, unsigned off, unsigned size)
     route(opaque);
 }
 
-/* PMBA and PMREGMISC (PIIX4 datasheet 7.1): the PM block's 64 ports. */
+/* PMBA and PMREGMISC (PIIX4 datasheet 7.1): the PM block's 64 ports. DEVACTB: whether APMC raises SMIs. */
 static void power_written(void *opaque, unsigned off, unsigned size)
 {
     struct piix3 *p = opaque;
@@ -46,6 +46,7 @@ static void power_written(void *opaque, unsigned off, unsigned size)
     u16 base = config[PIIX4_PM_MISC] & PIIX4_PM_MISC_ENABLE ? ld16(config + PIIX4_PM_BASE) & 0xffc0 : 0;
     struct error e;
     (void)off, (void)size;
+    piix4_pm_set_apmc_en(p->pm, config[PIIX4_DEVACTB + 3] & PIIX4_APMC_EN);
     if (base == p->pm_base)
         return;
     if (p->pm_base)

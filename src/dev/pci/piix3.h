@@ -18,6 +18,7 @@ struct piix3 {
 
 enum { PIIX3_PIRQ_ROUTE = 0x60, PIIX3_PIRQ_OFF = 0x80 };
 enum { PIIX4_PM_BASE = 0x40, PIIX4_PM_MISC = 0x80, PIIX4_PM_MISC_ENABLE = 1 };
+enum { PIIX4_DEVACTB = 0x58, PIIX4_APMC_EN = 0x02 /* of its last byte */ };
 
 extern const struct device_ops piix3_ops;
 
