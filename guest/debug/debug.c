@@ -423,3 +423,52 @@ TEST(icebp)
     idt_reset(DB);
     debug_off();
 }
+
+/* DEBUGCTL.BTF: TF traps behind taken branches only, and #DB clears it (SDM 3B 18.4.3, 18.4.4). */
+TEST(branch_step)
+{
+    struct context c;
+    const struct snip *s = SNIP("nop\n"
+                                "jmp 1f\n"
+                                "nop\n"
+                                "1: nop\n"        /* stop 0 */
+                                "jc 2f\n"         /* not taken */
+                                "nop\n"
+                                "jnc 2f\n"
+                                "nop\n"
+                                "2: call 3f\n"    /* stop 1 */
+                                "nop\n"           /* stop 3 */
+                                "mov $2, " CX "\n"
+                                "4: loop 4b\n"    /* stop 4; then falls through */
+                                "jmp 5f\n"
+                                "3: nop\n"        /* stop 2 */
+                                "ret\n"
+                                "5: nop\n");      /* stop 5 */
+    static const uint8_t stops[] = {4, 11, 0, 0, 0, 0};
+    word at[COUNT(stops)];
+    context_set(&c, s);
+    c.flags |= FLAG_TF;
+    for (unsigned n = 0; n < COUNT(stops); n++) {
+        wrmsr(MSR_DEBUGCTL, 2);
+        write_dr6(DR6_RESET);
+        context_run(&c);
+        CHECK_EQUAL("[qemu bochs] #DB", DB, c.vector);
+        if (c.vector != DB)
+            break;
+        at[n] = c.ip - s->start;
+        if (stops[n])
+            CHECK_EQUAL("[qemu bochs] behind a taken branch", stops[n], at[n]);
+        CHECK_EQUAL("DR6.BS", DR6_BS, read_dr6() & DR6_BS);
+        CHECK_EQUAL("[qemu bochs] #DB clears BTF", 0, rdmsr(MSR_DEBUGCTL));
+        if (n == 2)
+            CHECK_EQUAL("[qemu bochs] CALL", 1, at[2] > at[1] + 5);
+        if (n == 3)
+            CHECK_EQUAL("[qemu bochs] RET", at[1] + 5, at[3]);
+        if (n == 4)
+            CHECK_EQUAL("[qemu bochs] LOOP, once", 1, c.cx);
+        if (n == 5)
+            CHECK_EQUAL("[qemu bochs] JMP", s->end - 1 - s->start, at[5]);
+    }
+    wrmsr(MSR_DEBUGCTL, 0);
+    write_dr6(DR6_RESET);
+}

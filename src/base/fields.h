@@ -33,27 +33,28 @@ struct field_table {
 #define FIELD_(s, m, r, k, mx, v)                                                                            \
     {                                                                                                        \
         .name = #m, .offset = (u32)offsetof(struct s, m), .size = (u8)sizeof(((struct s *)0)->m),            \
-        .since = (v),                                                                                         \
+        .since = (v),                                                                                        \
         .is_bool = _Generic(((struct s *)0)->m, bool                                                         \
                             : true, default                                                                  \
                             : false),                                                                        \
         .count = 1, .reset = (r), .keep = (k), .max = (mx)                                                   \
     }
-#define FIELD_ARRAY_(s, m, r, k)                                                                             \
+#define FIELD_ARRAY_(s, m, r, k, v)                                                                          \
     {                                                                                                        \
         .name = #m, .offset = (u32)offsetof(struct s, m), .size = (u8)sizeof(((struct s *)0)->m[0]),         \
-        .since = 1,                                                                                          \
+        .since = (v),                                                                                        \
         .is_bool = _Generic(((struct s *)0)->m[0], bool                                                      \
                             : true, default                                                                  \
                             : false),                                                                        \
         .count = (u32)ARRAY_LEN(((struct s *)0)->m), .reset = (r), .keep = (k)                               \
     }
-#define FIELD(s, m, r)         FIELD_(s, m, r, false, 0, 1)    /* member m of struct s, reset value r */
-#define FIELD_SINCE(s, m, r, v) FIELD_(s, m, r, false, 0, v) /* since version v of the table */
-#define FIELD_MAX(s, m, r, mx) FIELD_(s, m, r, false, mx, 1)   /* with a bound that restore checks */
-#define FIELD_KEEP(s, m)       FIELD_(s, m, 0, true, 0, 1)     /* survives reset */
-#define FIELD_ARRAY(s, m, r)   FIELD_ARRAY_(s, m, r, false) /* array member, every element r */
-#define FIELD_ARRAY_KEEP(s, m) FIELD_ARRAY_(s, m, 0, true)
+#define FIELD(s, m, r)                FIELD_(s, m, r, false, 0, 1)  /* member m of struct s, reset value r */
+#define FIELD_SINCE(s, m, r, v)       FIELD_(s, m, r, false, 0, v)  /* since version v of the table */
+#define FIELD_MAX(s, m, r, mx)        FIELD_(s, m, r, false, mx, 1) /* with a bound that restore checks */
+#define FIELD_KEEP(s, m)              FIELD_(s, m, 0, true, 0, 1)   /* survives reset */
+#define FIELD_ARRAY(s, m, r)          FIELD_ARRAY_(s, m, r, false, 1) /* array member, every element r */
+#define FIELD_ARRAY_SINCE(s, m, r, v) FIELD_ARRAY_(s, m, r, false, v)
+#define FIELD_ARRAY_KEEP(s, m)        FIELD_ARRAY_(s, m, 0, true, 1)
 
 struct buffer {
     u8 *data;

@@ -116,11 +116,12 @@ static void common_reset(struct cpu *c)
     memset(c->dr, 0, sizeof c->dr);
     c->dr6 = 0xffff0ff0;
     c->dr7 = 0x400;
+    c->debugctl = 0;
     c->nmi_blocked = c->smm = c->smm_nmi_blocked = c->shadow_ss = false;
     c->shadow_at = c->rep_at = UINT64_MAX;
     c->pending_db = c->smm_pending_db = 0;
     memset(&c->fault, 0, sizeof c->fault);
-    atomic_fetch_and(&c->attention, ~(u32)(ATTN_NMI | ATTN_SMI | ATTN_INIT | ATTN_SIPI | ATTN_TRAP));
+    atomic_fetch_and(&c->attention, ~(u32)(ATTN_NMI | ATTN_SMI | ATTN_INIT | ATTN_SIPI | ATTN_TRAP | ATTN_MC));
     c->activity = c->index ? ACTIVITY_WAIT_SIPI : ACTIVITY_RUNNING;
     tlb_load_cr3(c, 0, false);
     tlb_flush_all(c);
@@ -143,6 +144,7 @@ void cpu_reset(struct cpu *c)
     memset(c->mtrr_fixed, 0, sizeof c->mtrr_fixed);
     memset(c->mtrr_var, 0, sizeof c->mtrr_var);
     c->mcg_status = 0;
+    c->mcg_ctl = ~0ull;
     memset(c->mc_bank, 0, sizeof c->mc_bank);
     c->smbase = 0x30000;
     memset(&c->fpu, 0, sizeof c->fpu);

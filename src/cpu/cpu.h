@@ -125,6 +125,12 @@ struct fpu {
     _Alignas(64) u8 ymm[16][32]; /* XMM is the lower half */
 };
 
+/* An error that somebody injects: the registers of its bank, and RIPV and EIPV. */
+struct mc_error {
+    u32 bank, mcg_status;
+    u64 status, addr, misc;
+};
+
 /* Control register, EFER bits: the manual's names. */
 enum {
     CR0_PE = 1u << 0,
@@ -172,6 +178,7 @@ enum {
     ATTN_INIT = 1 << 3,
     ATTN_SIPI = 1 << 4,
     ATTN_KICK = 1 << 5, /* the machine wants the thread: pause, end, timers */
+    ATTN_MC = 1 << 7,   /* a machine check waits in mc_pending */
     ATTN_TRAP = 1 << 6, /* a debug trap (DR6 bits in pending_db) waits for the instruction boundary */
 };
 
@@ -240,7 +247,8 @@ struct cpu {
     u64 xcr0;
     u64 pat, misc_enable, spec_ctrl, mtrr_def_type;
     u64 mtrr_fixed[11], mtrr_var[16];
-    u64 mcg_status, mc_bank[4][4];
+    u64 mcg_status, mcg_ctl, mc_bank[4][4];
+    u64 debugctl; /* BTF only */
     u64 smbase;
     struct fpu fpu;
 
@@ -256,6 +264,7 @@ struct cpu {
     bool shadow_ss; /* that shadow came from MOV SS or POP SS: debug traps wait too */
     u64 rep_at;     /* a REP instruction was left between two iterations at the boundary where `icount` equals
                        this */
+    struct mc_error mc_pending; /* valid while ATTN_MC is set */
     u64 pending_db; /* DR6 bits of a trap that is due at the next boundary */
     struct fault fault; /* valid while a function that returned false is being unwound */
     u8 sipi_vector;

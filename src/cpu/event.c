@@ -1,8 +1,9 @@
 /* Events: what is taken at an instruction boundary and in which order, delivery of exceptions, double and
  * triple faults, software interrupts. SDM vol. 3, 6.9 and table 6-2 (priority), 6.15 and tables 6-4, 6-5
- * (double fault), 6.8.3 (interrupt shadow), 18.2.3 (DR6), 18.3.1.1 (RF), 9.4.4 (INIT and SIPI). Not modelled:
- * machine checks. */
+ * (double fault), 6.8.3 (interrupt shadow), 18.2.3 (DR6), 18.3.1.1 (RF), 9.4.4 (INIT and SIPI). */
 #include "cpu/exit.h"
+#include "cpu/machine_check.h"
+#include "cpu/msr.h"
 #include "cpu/segment.h"
 #include "cpu/smm.h"
 
@@ -52,6 +53,7 @@ static void fault_record(struct cpu *c, const struct fault *f)
     if (f->vector == VEC_DB) {
         c->dr6 = (c->dr6 & ~0xfull) | f->addr;
         c->dr7 &= ~(u64)DR7_GD_BIT;
+        c->debugctl &= ~(u64)DEBUGCTL_BTF; /* 18.4.3 */
     }
     c->stats.exceptions[f->vector & 31]++;
 }
@@ -106,11 +108,13 @@ static void event_deliver(struct cpu *c, u8 vector)
 
 /* --- instruction boundaries */
 
-enum event { EVENT_NONE, EVENT_SMI, EVENT_INIT, EVENT_SIPI, EVENT_TRAP, EVENT_NMI, EVENT_INTR };
+enum event { EVENT_NONE, EVENT_MC, EVENT_SMI, EVENT_INIT, EVENT_SIPI, EVENT_TRAP, EVENT_NMI, EVENT_INTR };
 
 static enum event event_next(const struct cpu *c)
 {
     u32 a = atomic_load_explicit(&c->attention, memory_order_acquire);
+    if (UNLIKELY(a & ATTN_MC && c->activity < ACTIVITY_WAIT_SIPI))
+        return EVENT_MC;
     /* In SMM both wait for RSM; SMIs also for the SIPI, and at a shadow's end. */
     if (UNLIKELY(a & ATTN_SMI && !c->smm && c->activity < ACTIVITY_WAIT_SIPI && !cpu_in_shadow(c)))
         return EVENT_SMI;
@@ -188,6 +192,11 @@ bool cpu_take_event(struct cpu *c)
 {
     attention_prune(c);
     switch (event_next(c)) {
+    case EVENT_MC:
+        if (machine_check_take(c) && c->activity != ACTIVITY_SHUTDOWN)
+            event_deliver(c, VEC_MC);
+        attention_clear(c, ATTN_MC);
+        return true;
     case EVENT_SMI:
         attention_clear(c, ATTN_SMI);
         smm_enter(c);

@@ -1,9 +1,10 @@
 /* Model-specific registers (SDM vol. 4, table 2-2; vol. 3, chapters 12 for MTRRs and PAT, 16 for machine
  * checks, 18.17 for the TSC). One sorted table; what it does not list does not exist: #GP(0), and a line in
  * the guest's log. Not modelled: LBR and branch trace, performance counters, microcode loading (one constant
- * revision), thermal and power registers, MCG_CTL. */
+ * revision), thermal and power registers. */
 #include "cpu/msr.h"
 #include "base/bits.h"
+#include "cpu/machine_check.h"
 #include "cpu/model.h"
 #include "cpu/tlb.h"
 
@@ -232,6 +233,16 @@ static bool mtrr_def_type_write(struct cpu *c, const struct msr_row *r, u32 n, u
     return true;
 }
 
+/* All ones enables, zero disables; nothing else is defined (SDM vol. 3, 16.3.1.3). */
+static bool mcg_ctl_write(struct cpu *c, const struct msr_row *r, u32 n, u64 v)
+{
+    (void)r, (void)n;
+    if (v && ~v)
+        return false;
+    c->mcg_ctl = v;
+    return true;
+}
+
 /* CTL takes anything; STATUS, ADDR and MISC can only be cleared. */
 static bool mc_bank_write(struct cpu *c, const struct msr_row *r, u32 n, u64 v)
 {
@@ -266,10 +277,11 @@ static const struct msr_row rows[] = {
     {IA32_SYSENTER_CS, 1, .offset = AT(sysenter_cs), .value = ~0u, .read = field_read, .write = low_write},
     {IA32_SYSENTER_ESP, 1, CANON(sysenter_esp)},
     {IA32_SYSENTER_EIP, 1, CANON(sysenter_eip)},
-    {IA32_MCG_CAP, 1, .value = MC_BANKS, .read = const_read},
+    {IA32_MCG_CAP, 1, .value = MCG_CTL_P | MC_BANKS, .read = const_read},
     {IA32_MCG_STATUS, 1, FIELD(mcg_status, 7)},
+    {IA32_MCG_CTL, 1, .offset = AT(mcg_ctl), .read = field_read, .write = mcg_ctl_write},
     {IA32_MISC_ENABLE, 1, FIELD(misc_enable, MISC_ENABLE_RESET)},
-    {IA32_DEBUGCTL, 1, .read = zero_read, .write = ignore_write}, /* zero only: no LBR, no BTF */
+    {IA32_DEBUGCTL, 1, FIELD(debugctl, DEBUGCTL_BTF)}, /* no LBR, no trace messages */
     {IA32_MTRR_PHYSBASE0, 16, .offset = AT(mtrr_var), .read = field_read, .write = mtrr_var_write},
     {IA32_MTRR_FIX64K_00000, 1, TYPES(mtrr_fixed[0], TYPES_MTRR)},
     {IA32_MTRR_FIX16K_80000, 2, TYPES(mtrr_fixed[1], TYPES_MTRR)},

@@ -20,6 +20,7 @@ enum msr {
     IA32_SYSENTER_EIP = 0x176,
     IA32_MCG_CAP = 0x179,
     IA32_MCG_STATUS = 0x17a,
+    IA32_MCG_CTL = 0x17b,
     IA32_MISC_ENABLE = 0x1a0,
     IA32_DEBUGCTL = 0x1d9,
     IA32_MTRR_PHYSBASE0 = 0x200, /* base and mask of eight ranges, alternating */
@@ -43,6 +44,8 @@ enum msr {
 };
 
 #define MC_BANKS 4
+
+#define DEBUGCTL_BTF 2u
 
 /* IA32_MISC_ENABLE after reset: fast strings; no branch trace storage, no PEBS. */
 #define MISC_ENABLE_RESET (1u << 0 | 1u << 11 | 1u << 12)

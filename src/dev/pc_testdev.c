@@ -1,6 +1,8 @@
 /* QEMU's pc-testdev (hw/misc/pc-testdev.c), which the field's test kernels use: a latch of 32 bits at four
  * ports, accessible in every width; a "flush" register that on QEMU unmaps and remaps a page (invisible to a
- * guest: writes do nothing); ports that drive interrupt lines; and scratch memory behind MMIO. */
+ * guest: writes do nothing); ports that drive interrupt lines; and scratch memory behind MMIO. Trine's own is
+ * a place to inject machine checks: 32-bit ports STATUS, ADDR, MISC of the bank (low half first), and at
+ * +0x1c a trigger: 31..24 CPU | 17..16 EIPV RIPV | 7..0 bank. */
 #include "dev/pc_testdev.h"
 
 #include <string.h>
@@ -53,6 +55,31 @@ static void mmio_write(void *opaque, u64 off, unsigned size, u64 value)
         st_n(t->mmio + off, value, size);
 }
 
+enum { MC_TRIGGER = 7 };
+
+static u64 mc_read(void *opaque, u64 off, unsigned size)
+{
+    const struct pc_testdev *t = opaque;
+    (void)size;
+    return off / 4 < ARRAY_LEN(t->mc) ? t->mc[off / 4] : 0;
+}
+
+static void mc_write(void *opaque, u64 off, unsigned size, u64 value)
+{
+    struct pc_testdev *t = opaque;
+    u32 v = (u32)value;
+    (void)size;
+    if (off / 4 < MC_TRIGGER) {
+        t->mc[off / 4] = v;
+        return;
+    }
+    const u64 regs[3] = {t->mc[0] | (u64)t->mc[1] << 32, t->mc[2] | (u64)t->mc[3] << 32,
+                         t->mc[4] | (u64)t->mc[5] << 32};
+    if (t->machine_check)
+        t->machine_check(t->mc_opaque, v >> 24, v & 0xff, v >> 16 & 3, regs);
+}
+
+const struct bus_ops pc_testdev_mc_bus = {.read = mc_read, .write = mc_write, .min_size = 4, .max_size = 4};
 const struct bus_ops pc_testdev_latch_bus = {
     .read = latch_read, .write = latch_write, .min_size = 1, .max_size = 4};
 const struct bus_ops pc_testdev_flush_bus = {
@@ -76,7 +103,8 @@ static void pc_testdev_reset(void *instance)
 }
 
 static const struct field pc_testdev_fields[] = {FIELD_ARRAY(pc_testdev, latch, 0),
-                                                 FIELD_ARRAY(pc_testdev, mmio, 0)};
+                                                 FIELD_ARRAY(pc_testdev, mmio, 0),
+                                                 FIELD_ARRAY_SINCE(pc_testdev, mc, 0, 2)};
 static const struct field_table pc_testdev_table = {
-    .name = "pc-testdev", .version = 1, .fields = pc_testdev_fields, .count = ARRAY_LEN(pc_testdev_fields)};
+    .name = "pc-testdev", .version = 2, .fields = pc_testdev_fields, .count = ARRAY_LEN(pc_testdev_fields)};
 const struct device_ops pc_testdev_ops = {.fields = &pc_testdev_table, .reset = pc_testdev_reset};

@@ -7,9 +7,15 @@
 #define PC_TESTDEV_IRQS     24
 #define PC_TESTDEV_MMIO_LEN 0x10000u
 
+/* Not QEMU's: machine checks by hand. */
+#define PC_TESTDEV_MC_LEN 0x20u
+
 struct pc_testdev {
     struct irq_line irq[PC_TESTDEV_IRQS];
     u8 latch[4];
+    u32 mc[7]; /* STATUS, ADDR, MISC, low halves first; reserved */
+    void (*machine_check)(void *opaque, u32 cpu, u32 bank, u32 mcg_status, const u64 regs[3]);
+    void *mc_opaque;
     u8 mmio[PC_TESTDEV_MMIO_LEN];
 };
 
@@ -17,6 +23,7 @@ extern const struct device_ops pc_testdev_ops;
 extern const struct bus_ops pc_testdev_latch_bus; /* four ports, 0xe0 */
 extern const struct bus_ops pc_testdev_flush_bus; /* four ports, 0xe4 */
 extern const struct bus_ops pc_testdev_irq_bus;   /* PC_TESTDEV_IRQS ports, 0x2000 */
+extern const struct bus_ops pc_testdev_mc_bus;    /* PC_TESTDEV_MC_LEN ports, 0x2100 */
 extern const struct bus_ops pc_testdev_mmio_bus;  /* PC_TESTDEV_MMIO_LEN bytes */
 
 /* IRQS has PC_TESTDEV_IRQS wires. */

@@ -53,6 +53,13 @@ static const struct field image_fields[] = {
     A(mtrr_var),
     N(mcg_status),
     A(mc_bank),
+    FIELD_SINCE(cpu_image, mcg_ctl, ~0ull, 2),
+    LATER(debugctl, 2),
+    LATER(mc_status, 2),
+    LATER(mc_addr, 2),
+    LATER(mc_misc, 2),
+    LATER(mc_number, 2),
+    LATER(mc_mcg_status, 2),
     N(smbase),
     A(st),
     N(fcw),
@@ -82,14 +89,14 @@ static const struct field image_fields[] = {
 
 const struct field_table cpu_image_table = {"cpu", 2, image_fields, ARRAY_LEN(image_fields)};
 
-#define EVENTS (ATTN_NMI | ATTN_SMI | ATTN_INIT | ATTN_SIPI | ATTN_TRAP)
+#define EVENTS (ATTN_NMI | ATTN_SMI | ATTN_INIT | ATTN_SIPI | ATTN_TRAP | ATTN_MC)
 
 /* The members that have the same name and type on both sides. */
 #define SAME(X)                                                                                              \
     X(rip)                                                                                                   \
     X(cr0) X(cr2) X(cr3) X(cr4) X(efer) X(xcr0) X(dr6) X(dr7) X(star) X(lstar) X(cstar) X(sfmask)            \
         X(kernel_gs_base) X(sysenter_cs) X(sysenter_esp) X(sysenter_eip) X(tsc_offset) X(tsc_adjust)         \
-            X(tsc_aux) X(pkru) X(pat) X(misc_enable) X(spec_ctrl) X(mtrr_def_type) X(mcg_status) X(smbase)   \
+            X(tsc_aux) X(pkru) X(pat) X(misc_enable) X(spec_ctrl) X(mtrr_def_type) X(mcg_status) X(mcg_ctl) X(debugctl) X(smbase)   \
                 X(activity) X(sipi_vector) X(nmi_blocked) X(smm) X(smm_nmi_blocked) X(pending_db) X(smm_pending_db) X(icount)
 #define SAME_FPU(X) X(fcw) X(fsw) X(fop) X(fcs) X(fds) X(ftw) X(fip) X(fdp) X(mxcsr) X(xinuse)
 #define SAME_ARRAY(X)                                                                                        \
@@ -124,6 +131,11 @@ void cpu_image_take(struct cpu_image *m, const struct cpu *c)
     memcpy(m->to, c->from, sizeof m->to);
     SAME_ARRAY(X)
 #undef X
+    m->mc_number = c->mc_pending.bank;
+    m->mc_mcg_status = c->mc_pending.mcg_status;
+    m->mc_status = c->mc_pending.status;
+    m->mc_addr = c->mc_pending.addr;
+    m->mc_misc = c->mc_pending.misc;
     m->events = atomic_load(&c->attention) & EVENTS;
     m->shadow = c->shadow_at == c->icount;
     m->shadow_ss = m->shadow && c->shadow_ss;
@@ -148,6 +160,11 @@ void cpu_image_put(const struct cpu_image *m, struct cpu *c)
 #define X(from, to) memcpy(c->to, m->from, sizeof m->from);
     SAME_ARRAY(X)
 #undef X
+    c->mc_pending = (struct mc_error){.bank = m->mc_number,
+                                      .mcg_status = m->mc_mcg_status,
+                                      .status = m->mc_status,
+                                      .addr = m->mc_addr,
+                                      .misc = m->mc_misc};
     atomic_store(&c->attention, m->events & EVENTS);
     c->shadow_at = m->shadow ? m->icount : UINT64_MAX;
     c->shadow_ss = m->shadow_ss;

@@ -22,7 +22,9 @@ struct cpu_image {
     u64 tsc_offset, tsc_adjust;
     u32 tsc_aux, pkru;
     u64 pat, misc_enable, spec_ctrl, mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
-    u64 mcg_status, mc_bank[16];
+    u64 mcg_status, mcg_ctl, mc_bank[16], debugctl;
+    u64 mc_status, mc_addr, mc_misc; /* of the pending one */
+    u32 mc_number, mc_mcg_status;
     u64 smbase;
 
     u8 st[8 * 16];

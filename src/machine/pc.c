@@ -191,6 +191,7 @@ static enum status pc_place_all(struct pc *pc, struct error *e)
         {"testdev latch", PC_PORT_TESTDEV, 4, &pc_testdev_latch_bus, &pc->testdev},
         {"testdev flush", PC_PORT_TESTDEV + 4, 4, &pc_testdev_flush_bus, &pc->testdev},
         {"testdev IRQ", PC_PORT_TESTIRQ, PC_TESTDEV_IRQS, &pc_testdev_irq_bus, &pc->testdev},
+        {"testdev machine checks", PC_PORT_TESTMC, PC_TESTDEV_MC_LEN, &pc_testdev_mc_bus, &pc->testdev},
     };
     const struct place memory[] = {
         {"IOAPIC", PC_IOAPIC_BASE, PAGE_SIZE, &ioapic_bus, &pc->ioapic},
@@ -331,6 +332,8 @@ enum status pc_init(struct pc *pc, const struct pc_config *cfg, const struct pc_
     for (unsigned i = 0; i < PC_TESTDEV_IRQS; i++)
         test[i] = irq_router_line(r, i, SOURCE_TEST);
     pc_testdev_init(&pc->testdev, test);
+    pc->testdev.machine_check = w->machine_check;
+    pc->testdev.mc_opaque = w->lines.opaque;
     pc->ferr_irq = irq_router_line(r, PC_IRQ_FERR, 0);
     if (pc_init_pci(pc, e) != STATUS_OK)
         return e->status;

@@ -42,6 +42,8 @@ struct pc_wires {
     struct rtc_source rtc;
     struct apic_wires apic;
     struct machine_lines lines;
+    /* Injects an error into vCPU CPU; for the test device; with LINES' opaque. REGS: STATUS, ADDR, MISC. */
+    void (*machine_check)(void *opaque, u32 cpu, u32 bank, u32 mcg_status, const u64 regs[3]);
 };
 
 struct pc {

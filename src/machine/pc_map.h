@@ -25,6 +25,7 @@
 #define PC_PORT_PCI        0xcf8 /* CONFADD, CONFDATA */
 #define PC_PORT_RESET      0xcf9
 #define PC_PORT_TESTIRQ    0x2000
+#define PC_PORT_TESTMC     0x2100
 #define PC_PORT_GPE0       0xafe0
 
 /* ISA interrupt lines; the IOAPIC's pins have the same numbers, but for IRQ 0. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/machine_check.h"
 #include "cpu/model.h"
 #include "cpu/tlb.h"
 #include "host/clock.h"
@@ -139,6 +140,17 @@ static void line_smi(void *opaque)
         vcpu_attend(&vm->vcpus[i], ATTN_SMI);
 }
 
+static void line_machine_check(void *opaque, u32 cpu, u32 bank, u32 mcg_status, const u64 regs[3])
+{
+    struct vm *vm = opaque;
+    const struct mc_error e = {
+        .bank = bank, .mcg_status = mcg_status, .status = regs[0], .addr = regs[1], .misc = regs[2]};
+    if (cpu >= vm->config.cpus || !machine_check_inject(&vm->vcpus[cpu].cpu, &e))
+        log_guest(&vm->log, "machine check for bank %u of CPU %u is dropped", bank, cpu);
+    else
+        vcpu_attend(&vm->vcpus[cpu], ATTN_MC);
+}
+
 static void line_a20(void *opaque, bool enabled)
 {
     (void)opaque, (void)enabled; /* the gate is always open */
@@ -248,6 +260,7 @@ static enum status make_chips(struct vm *vm, struct error *e)
                   .smi = line_smi,
                   .a20 = line_a20,
                   .opaque = vm},
+        .machine_check = line_machine_check,
     };
     enum status s = pc_init(&vm->pc, &cfg, &wires, e);
     if (s == STATUS_OK)

@@ -83,7 +83,7 @@ static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
     }
     if (!lin_translate(c, rip, ACC_FETCH, &p))
         return 0;
-    if (!p.hva) {
+    if (!p.hva || mem_is_smram(c->wires.mem, p.gpa, 1)) { /* SMRAM: who sees it may change */
         *foreign = true;
         return 0;
     }

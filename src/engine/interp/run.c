@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
+#include "cpu/msr.h"
 #include "cpu/walk.h"
 #include "engine/engine.h"
 #include "engine/interp/inner.h"
@@ -211,10 +212,42 @@ static void run_single(struct interp *it)
         return;
     }
     it->last_op = entry[1].op;
+    it->last_len = entry[1].len;
     it->stepping = true;
     c->gpr[GPR_RIP].q = c->rip;
     run_handlers(it, enter_block(c, entry));
     it->stepping = false;
+}
+
+/* BTF makes single step a step from branch to branch (SDM vol. 3, 18.4.3). A conditional branch to its own next
+ * instruction counts as not taken. */
+static bool branched(const struct interp *it, u64 from)
+{
+    const struct cpu *c = it->cpu;
+    u64 next = from + it->last_len, mask = c->code_size == 8 ? ~0ull : c->code_size == 4 ? 0xffffffff : 0xffff;
+    switch (it->last_op) {
+    case OP_JCC:
+    case OP_JCXZ:
+    case OP_JECXZ:
+    case OP_JRCXZ:
+    case OP_LOOP:
+    case OP_LOOPE:
+    case OP_LOOPNE: return (next ^ c->rip) & mask;
+    case OP_JMP:
+    case OP_CALL:
+    case OP_RET:
+    case OP_JMP_FAR:
+    case OP_CALL_FAR:
+    case OP_RET_FAR:
+    case OP_IRET:
+    case OP_IRETD:
+    case OP_IRETQ:
+    case OP_SYSCALL:
+    case OP_SYSRET:
+    case OP_SYSENTER:
+    case OP_SYSEXIT: return true;
+    default: return false;
+    }
 }
 
 /* Software interrupts clear TF on their way in: no single-step trap follows them (SDM vol. 3, 18.3.1.4). */
@@ -245,7 +278,7 @@ static void step_one(struct interp *it)
         }
     }
     bool tf = c->rflags_sys & RFLAGS_TF;
-    u64 before = c->icount;
+    u64 before = c->icount, from = c->rip;
     bool rf = c->rflags_sys & RFLAGS_RF;
     c->rflags_sys &= ~(u64)RFLAGS_RF;
     run_single(it);
@@ -253,7 +286,8 @@ static void step_one(struct interp *it)
         if (rf)
             c->rflags_sys |= RFLAGS_RF;
         cpu_deliver_fault(c);
-    } else if (c->icount != before && step_traps(it, tf)) {
+    } else if (c->icount != before && step_traps(it, tf) &&
+               (LIKELY(!(c->debugctl & DEBUGCTL_BTF)) || branched(it, from))) {
         c->pending_db |= BIT(14); /* DR6.BS */
         cpu_attend(c, ATTN_TRAP);
     }

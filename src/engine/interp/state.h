@@ -22,7 +22,8 @@ struct interp {
     bool bail;
     u64 points_seen; /* generation of the debugger's points that the blocks respect */
     bool alone; /* nothing after the one instruction, whatever the budget */
-    u16 last_op;   /* single step: the operation that was executed */
+    u16 last_op;   /* single step: the operation that was executed, and its bytes */
+    u8 last_len;
     struct block_cache cache;
 };
 
