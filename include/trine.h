@@ -112,7 +112,37 @@ struct trine_stats {
     uint64_t state_hash; /* of the whole architectural state and RAM, at the end */
 };
 
+/* Lockstep: two engines run the same machine under virtual time, and are compared. */
+enum trine_grain { TRINE_GRAIN_INSTRUCTIONS, TRINE_GRAIN_EXIT, TRINE_GRAIN_BLOCK };
+
+struct trine_check {
+    const char *engines[2];
+    enum trine_grain grain; /* where vCPUs and chips are compared; RAM at least every 64 million instructions */
+    uint64_t every;         /* TRINE_GRAIN_INSTRUCTIONS: instructions between two comparisons; 0: a million */
+    uint64_t until;         /* virtual time at which to stop; 0: at the guest's end */
+    bool replay;            /* compare nothing before `at`: only the one instruction there */
+    uint64_t at;
+    bool tlb;        /* compare the soft TLBs too */
+    uint64_t resume; /* not 0: there the second machine goes on from a snapshot of itself */
+    void (*line)(void *opaque, const char *text); /* takes the report */
+    void *opaque;
+};
+
+struct trine_check_result {
+    bool agree;
+    bool ended;              /* both guests came to their end */
+    bool time_over;          /* the configuration's max_time_s */
+    struct trine_result end; /* of the first machine */
+    uint64_t at;             /* virtual time at the end, or at the last boundary where they agreed */
+    bool narrowed;           /* a difference was narrowed down to the instruction that follows `at` */
+    uint64_t instructions, comparisons;
+};
+
 struct trine_vm;
+
+/* C's `engine` is not looked at, its `time` must be virtual. An error is no difference. */
+enum trine_status trine_check(const struct trine_config *c, const struct trine_check *k,
+                              struct trine_check_result *r, struct trine_error *e);
 
 void trine_config_init(struct trine_config *c);
 enum trine_status trine_create(const struct trine_config *c, struct trine_vm **vm, struct trine_error *e);

@@ -73,4 +73,18 @@ enum status fields_save(const struct field_table *t, const void *instance, struc
                         struct error *e);
 enum status fields_restore(const struct field_table *t, void *instance, struct buffer *in, struct error *e);
 
+/* A walk over two images of the same devices, which stops at every element that differs. */
+struct fields_diff {
+    void (*found)(struct fields_diff *d, u64 a, u64 b);
+    void *opaque;
+    /* Where it is: */
+    unsigned device; /* number of the device in the image */
+    char name[256], field[256];
+    u32 index, count; /* element, of how many */
+    u8 size;          /* bytes of an element */
+};
+
+/* Both have LEN bytes. False: they are no images of the same devices. */
+bool fields_compare(struct fields_diff *d, const u8 *a, const u8 *b, size_t len);
+
 #endif

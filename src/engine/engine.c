@@ -1,14 +1,8 @@
-/* The engines there are, and the choice among them. */
+/* The choice among the engines (list.c). */
 #include "engine/engine.h"
 
 #include <stdio.h>
 #include <string.h>
-
-const struct engine_ops *const engine_list[] = {
-    &engine_interp,
-    &engine_bt,
-    NULL,
-};
 
 /* Appends to WHY, a string in SIZE bytes, why OPS is not taken. */
 static void engine_refuse(char *why, size_t size, const struct engine_ops *ops, const char *reason)
@@ -35,5 +29,18 @@ const struct engine_ops *engine_choose(const char *name, bool virtual_time, char
     }
     if (!known)
         snprintf(why, size, "%s: no such engine", name);
+    return NULL;
+}
+
+const struct engine_ops *engine_get(const char *name, bool virtual_time, char *why, size_t size,
+                                    struct error *e)
+{
+    const struct engine_ops *engine = engine_choose(name, virtual_time, why, size);
+    if (engine)
+        return engine;
+    bool known = !strcmp(name, "auto"); /* an engine that cannot run here is not wrong usage */
+    for (const struct engine_ops *const *p = engine_list; *p; p++)
+        known |= !strcmp(name, (*p)->name);
+    error_set(e, known ? STATUS_UNSUPPORTED : STATUS_USAGE, "engine %s", why);
     return NULL;
 }

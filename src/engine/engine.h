@@ -57,4 +57,8 @@ extern const struct engine_ops *const engine_list[];
  * faster ones were not taken, or is empty. */
 const struct engine_ops *engine_choose(const char *name, bool virtual_time, char *why, size_t size);
 
+/* The same for a name that a user gave: E says why not, as wrong usage when nobody knows the name. */
+const struct engine_ops *engine_get(const char *name, bool virtual_time, char *why, size_t size,
+                                    struct error *e);
+
 #endif

@@ -72,6 +72,8 @@ static void run_current(struct vm *vm, const struct turns *t)
         until = next;
     if (vm->saves_done < vm->config.saves_n && vm->config.saves[vm->saves_done].count < until)
         until = vm->config.saves[vm->saves_done].count;
+    if (vm->pause_at < until)
+        until = vm->pause_at;
     if (until <= now)
         until = now + 1;
     vm->run_until = until;
@@ -145,20 +147,56 @@ static void turn(struct vm *vm, struct turns *t)
     }
 }
 
-void vm_run_virtual(struct vm *vm)
+void vm_attach_all(struct vm *vm)
 {
-    struct turns *t = &vm->turns;
     struct error e;
-    if (!t->until)
-        t->until = QUANTUM;
     lock_take(&vm->lock);
+    if (!vm->turns.until)
+        vm->turns.until = QUANTUM;
     for (u32 i = 0; i < vm->config.cpus && !vm->ended; i++)
         if (vcpu_attach(&vm->vcpus[i], &e) != STATUS_OK)
             vm_fail(vm, &e);
-    for (look_outside(vm, t); !vm->ended; look_outside(vm, t)) {
+    lock_release(&vm->lock);
+}
+
+void vm_run_to(struct vm *vm, u64 time)
+{
+    struct turns *t = &vm->turns;
+    u64 exits = vm->exit_log.count;
+    lock_take(&vm->lock);
+    vm->pause_at = time;
+    for (look_outside(vm, t); !vm->ended && clock_now(&vm->clock) < time; look_outside(vm, t)) {
+        if (vm->exit_log.stop && vm->exit_log.count != exits)
+            break;
         save_due(vm);
         if (!vm->ended && !vm->paused)
             turn(vm, t);
     }
+    vm->pause_at = UINT64_MAX;
     lock_release(&vm->lock);
+}
+
+/* The engine is asked for no instruction: it takes what is pending, and comes back. */
+void vm_settle(struct vm *vm)
+{
+    struct error e;
+    lock_take(&vm->lock);
+    if (!vm->ended && !vm->reset_wanted) {
+        fire_due(vm);
+        struct vcpu *v = vm->current;
+        if (runnable(v)) {
+            lock_release(&vm->lock);
+            enum run_result r = vm->engine->run(v->engine, v->cpu.icount, &e);
+            lock_take(&vm->lock);
+            vm_engine_returned(vm, v, r, &e);
+            vcpu_kick_taken(v);
+        }
+    }
+    lock_release(&vm->lock);
+}
+
+void vm_run_virtual(struct vm *vm)
+{
+    vm_attach_all(vm);
+    vm_run_to(vm, UINT64_MAX);
 }

@@ -35,17 +35,12 @@ enum trine_status trine_create(const struct trine_config *c, struct trine_vm **v
     struct error err;
     char why[512];
     const char *name = c->engine ? c->engine : "auto";
-    const struct engine_ops *engine = engine_choose(name, c->time == TRINE_TIME_VIRTUAL, why, sizeof why);
+    const struct engine_ops *engine =
+        engine_get(name, c->time == TRINE_TIME_VIRTUAL, why, sizeof why, &err);
     struct vm *made;
     *vm = NULL;
-    if (!engine) {
-        /* A name that nobody knows is wrong usage; an engine that cannot run here is not. */
-        bool known = !strcmp(name, "auto");
-        for (const struct engine_ops *const *p = engine_list; *p; p++)
-            known |= !strcmp(name, (*p)->name);
-        error_set(&err, known ? STATUS_UNSUPPORTED : STATUS_USAGE, "engine %s", why);
+    if (!engine)
         return give_error(&err, e);
-    }
     if (!c->kernel && !c->restore) {
         error_set(&err, STATUS_USAGE, "kernel: none given, and there is no firmware");
         return give_error(&err, e);

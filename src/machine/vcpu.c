@@ -16,10 +16,22 @@ static void vcpu_unlock(struct vcpu *v)
     lock_release(&v->vm->lock);
 }
 
+static void log_exit(struct exit_log *l, struct cpu *c, const struct exit *x)
+{
+    const u64 words[] = {x->kind, x->write, x->size, x->addr, x->data};
+    for (unsigned i = 0; i < ARRAY_LEN(words); i++)
+        l->hash = (l->hash ^ words[i]) * 0x9e3779b97f4a7c15ull ^ l->hash >> 31;
+    l->count++;
+    if (l->stop)
+        cpu_attend(c, ATTN_KICK);
+}
+
 static void wire_exit(void *opaque, struct cpu *c, struct exit *x)
 {
     struct vcpu *v = opaque;
     exit_dispatch(&v->vm->exits, c, x);
+    if (v->vm->exit_log.on)
+        log_exit(&v->vm->exit_log, c, x);
 }
 
 static int wire_intr_ack(void *opaque, struct cpu *c)

@@ -275,6 +275,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     enum status s;
     vm->config = *cfg;
     vm->engine = engine;
+    vm->pause_at = UINT64_MAX;
     vm->is_virtual = cfg->time == TRINE_TIME_VIRTUAL;
     vm->mem.fd = vm->wake.fd = -1;
     vm->clock = (struct clock){.now = vm_now,
@@ -458,17 +459,18 @@ void vm_engine_returned(struct vm *vm, struct vcpu *v, enum run_result r, const 
     }
 }
 
-enum status vm_run(struct vm *vm, struct trine_result *r, struct error *e)
+enum status vm_start(struct vm *vm, struct error *e)
 {
     if (vm->ran)
         return error_set(e, STATUS_USAGE, "virtual machine: it ran already");
     vm->ran = true;
     vm->started_ns = vm->epoch_ns = vm->paused_at = host_ns();
     console_start(&vm->console, vm_max_time(vm));
-    if (vm->is_virtual)
-        vm_run_virtual(vm);
-    else
-        vm_run_real(vm);
+    return STATUS_OK;
+}
+
+enum status vm_finish(struct vm *vm, struct trine_result *r, struct error *e)
+{
     vm->stopped_ns = host_ns();
     console_stop(&vm->console, vm->result.end != TRINE_END_STOPPED && vm->result.end != TRINE_END_MAX_TIME);
     if (vm->failure == STATUS_OK && vm->console.record_failed)
@@ -477,6 +479,17 @@ enum status vm_run(struct vm *vm, struct trine_result *r, struct error *e)
     if (vm->failure != STATUS_OK)
         *e = vm->error;
     return vm->failure;
+}
+
+enum status vm_run(struct vm *vm, struct trine_result *r, struct error *e)
+{
+    if (vm_start(vm, e) != STATUS_OK)
+        return e->status;
+    if (vm->is_virtual)
+        vm_run_virtual(vm);
+    else
+        vm_run_real(vm);
+    return vm_finish(vm, r, e);
 }
 
 void vm_stop(struct vm *vm)

@@ -44,6 +44,12 @@ struct turns {
     u64 refilled_ns; /* virtual time */
 };
 
+/* What lockstep needs to know of exits: how many there were, and a running hash of what each was and brought. */
+struct exit_log {
+    bool on, stop; /* stop: vm_run_to comes back at the boundary behind an exit */
+    u64 count, hash;
+};
+
 struct vm {
     struct trine_config config;
     struct log log;
@@ -69,6 +75,8 @@ struct vm {
     struct vcpu *current;
     struct turns turns;
     unsigned saves_done; /* of config.saves */
+    u64 pause_at;        /* virtual: vm_run_to comes back there */
+    struct exit_log exit_log;
     u64 run_until; /* virtual: the engine runs to this time; 0 while it does not run */
 
     struct wake wake;
@@ -100,6 +108,16 @@ void vm_destroy(struct vm *vm);
 enum status vm_run(struct vm *vm, struct trine_result *r, struct error *e);
 /* Any thread, any signal handler. */
 void vm_stop(struct vm *vm);
+
+/* vm_run under virtual time in pieces: vm_start, any number of vm_run_to, vm_finish. vm_run_to comes back at
+ * the first boundary at or behind TIME, or when the VM has ended; what it did is what an uninterrupted run
+ * does. vm_settle takes what is due at this boundary (timers, the interrupt that one raises), as the next
+ * instruction's turn would first. */
+enum status vm_start(struct vm *vm, struct error *e);
+void vm_attach_all(struct vm *vm);
+void vm_run_to(struct vm *vm, u64 time);
+void vm_settle(struct vm *vm);
+enum status vm_finish(struct vm *vm, struct trine_result *r, struct error *e);
 
 /* The two kinds of time: run to the end, with vm->result or vm->error set. */
 void vm_run_real(struct vm *vm);

@@ -70,5 +70,7 @@ u64 mem_resident(const struct mem *m);
 /* xxh64-like digest of RAM contents in which holes and zero pages are alike (so that laziness does not show).
  */
 u64 mem_digest(const struct mem *m, u64 seed);
+/* Do A and B, of one size, hold the same? False: *gpa is the first page at or behind *gpa that differs. */
+bool mem_compare(const struct mem *a, const struct mem *b, u64 *gpa);
 
 #endif
