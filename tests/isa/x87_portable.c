@@ -142,6 +142,14 @@ static void clean(void)
     __asm__ volatile("fnclex");
 }
 
+/* AMD reports an unmasked underflow for every tiny result of these three, and scales it; Intel, and the portable
+ * code, only when the operation made it tiny. */
+static bool amd_scales(const char *name, u16 cw, const struct f80 *r)
+{
+    bool moves = !strcmp(name, "scale") || !strcmp(name, "prem") || !strcmp(name, "prem1");
+    return moves && !(cw & FSW_UE) && f80_classify(r) == F80_DENORMAL && __builtin_cpu_is("amd");
+}
+
 static void test_binary(u64 *seed, unsigned rounds, const char *name, x87_binary *host, x87_binary *ours,
                         u16 cc, enum exactness how)
 {
@@ -159,6 +167,8 @@ static void test_binary(u64 *seed, unsigned rounds, const char *name, x87_binary
             f80_classify(&a) >= F80_INFINITY || f80_classify(&b) >= F80_QNAN || f80_classify(&b) == F80_ZERO;
         if (cc && nan)
             mask = FSW_EXCEPTIONS; /* no quotient */
+        if (amd_scales(name, cw, &o))
+            continue;
         if (!agree(how, &h, &o) || (hs ^ os) & mask)
             report(name, cw, &a, &b, &h, hs & mask, &o, os & mask);
     }

@@ -83,7 +83,8 @@ static void test_system(struct control_rig *r)
     KEEPS(IA32_SPEC_CTRL, 5);
     REFUSES(IA32_SPEC_CTRL, 8);
     REFUSES(IA32_PRED_CMD, 2);
-    REFUSES(IA32_DEBUGCTL, 2);
+    KEEPS(IA32_DEBUGCTL, 2); /* BTF */
+    REFUSES(IA32_DEBUGCTL, 1);
     REFUSES(IA32_MISC_ENABLE, get(c, IA32_MISC_ENABLE) | BIT(22));
     REFUSES(IA32_EFER, c->efer | BIT(14));
     CHECK(msr_write(c, IA32_EFER, (c->efer & ~(u64)EFER_LMA) | EFER_NXE)); /* LMA cannot be written */
