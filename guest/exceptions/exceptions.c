@@ -124,6 +124,10 @@ TEST(ud)
     FAULT("[qemu] 8F /1", SNIP(".byte 0x8f, 0xc8"), UD, NO_ERROR);
     FAULT("[qemu] C6 /1", SNIP(".byte 0xc6, 0xc8, 0"), UD, NO_ERROR);
     FAULT("[qemu] 0F 04, undefined", SNIP(".byte 0x0f, 0x04"), UD, NO_ERROR);
+    if (!cpu_has(1, 0, 'c', 3)) {
+        FAULT("MONITOR that CPUID does not offer", SNIP(".byte 0x0f, 0x01, 0xc8"), UD, NO_ERROR);
+        FAULT("MWAIT that CPUID does not offer", SNIP(".byte 0x0f, 0x01, 0xc9"), UD, NO_ERROR);
+    }
     write_cr4(read_cr4() | CR4_DE);
     FAULT("MOV from DR4 with CR4.DE", SNIP("mov %db4, " AX), UD, NO_ERROR);
     FAULT("MOV to DR5 with CR4.DE", SNIP("mov " AX ", %db5"), UD, NO_ERROR);

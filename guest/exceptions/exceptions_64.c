@@ -223,3 +223,107 @@ TEST(gp_64)
                "mov $0x0000800000000000, %rax; push %rax\n" AT "iretq"),
           GP, 0);
 }
+
+/* One of each kind of memory access: non-canonical through RBX is #GP(0), through RBP #SS(0); FS and GS bases
+ * count; what crosses the border faults too. SDM 1 3.3.7.1. */
+TEST(canonical_kinds)
+{
+    static const uint64_t ends[] = {0x0000800000000000, 0xffff7ffffffffff0, 0x8000000000000000};
+    struct {
+        const char *what;
+        const struct snip *s; /* at (%rbx) */
+        unsigned vector;
+    } table[] = {
+#define AT_BX(text) {"[qemu] " text, SNIP(AT text), GP}
+#define AT_BP(text)                                                                                          \
+    {                                                                                                        \
+        "[qemu] " text, SNIP(AT text), SS                                                                    \
+    }
+        AT_BX("mov (%rbx), %al"),
+        AT_BX("mov %rax, (%rbx)"),
+        AT_BX("movl $1, (%rbx)"),
+        AT_BX("add %eax, (%rbx)"),
+        AT_BX("lock; incl (%rbx)"),
+        AT_BX("xchg %rax, (%rbx)"),
+        AT_BX("cmpxchg8b (%rbx)"),
+        AT_BX("bts %eax, (%rbx)"),
+        AT_BX("setc (%rbx)"),
+        AT_BX("movzbl (%rbx), %eax"),
+        AT_BX("push (%rbx)"),
+        AT_BX("pop (%rbx)"),
+        AT_BX("mull (%rbx)"),
+        AT_BX("divl (%rbx)"),
+        AT_BX("jmp *(%rbx)"),
+        AT_BX("call *(%rbx)"),
+        AT_BX("ljmp *(%rbx)"),
+        AT_BX("lcall *(%rbx)"),
+        AT_BX("mov (%rbx), %ds"),
+        AT_BX("mov %ds, (%rbx)"),
+        AT_BX("lfs (%rbx), %eax"),
+        AT_BX("lgdt (%rbx)"),
+        AT_BX("sgdt (%rbx)"),
+        AT_BX("lidt (%rbx)"),
+        AT_BX("lldt (%rbx)"),
+        AT_BX("str (%rbx)"),
+        AT_BX("lmsw (%rbx)"),
+        AT_BX("lar (%rbx), %eax"),
+        AT_BX("verr (%rbx)"),
+        AT_BX("cmovc (%rbx), %eax"),
+        AT_BX("clflush (%rbx)"),
+        AT_BX("xlat"),
+        AT_BX("cmpxchg %eax, (%rbx)"),
+        AT_BX("fldl (%rbx)"),
+        AT_BX("fstpt (%rbx)"),
+        AT_BX("fnstcw (%rbx)"),
+        AT_BX("fnstenv (%rbx)"),
+        AT_BX("fnsave (%rbx)"),
+        AT_BX("fxsave (%rbx)"),
+        AT_BX("fxrstor (%rbx)"),
+        AT_BX("movq (%rbx), %mm0"),
+        AT_BX("movups (%rbx), %xmm0"),
+        AT_BX("movaps %xmm0, (%rbx)"),
+        AT_BX("movss (%rbx), %xmm0"),
+        AT_BX("ldmxcsr (%rbx)"),
+        AT_BX("stmxcsr (%rbx)"),
+        AT_BX("movnti %eax, (%rbx)"),
+        AT_BP("mov (%rbp), %al"),
+        AT_BP("mov %rax, (%rbp)"),
+        AT_BP("add %eax, (%rbp)"),
+        AT_BP("push (%rbp)"),
+        AT_BP("pop (%rbp)"),
+        AT_BP("jmp *(%rbp)"),
+        AT_BP("lcall *(%rbp)"),
+        AT_BP("mov (%rbp), %ds"),
+        AT_BP("fldl (%rbp)"),
+        AT_BP("fxsave (%rbp)"),
+        AT_BP("movups (%rbp), %xmm0"),
+        AT_BP("clflush (%rbp)"),
+        AT_BP("lgdt (%rbp)"),
+        AT_BX("lodsb"),
+        AT_BX("stosq"),
+        AT_BX("movsb"),
+        AT_BX("cmpsb"),
+        AT_BX("scasb"),
+        AT_BX("rep; lodsb"),
+        AT_BX("rep; stosq"),
+        AT_BX("leave"),
+    };
+    write_cr4(read_cr4() | CR4_OSFXSR);
+    for (unsigned i = 0; i < COUNT(table); i++) {
+        if (known(QUIRK_QEMU, table[i].what))
+            continue;
+        for (unsigned k = 0; k < COUNT(ends); k++) {
+            struct context c;
+            bool leave = i == COUNT(table) - 1;
+            context_set(&c, table[i].s);
+            c.bx = c.bp = c.si = c.di = ends[k];
+            c.cx = 2;
+            RUN_FAULT(table[i].what, table[i].s, &c, leave ? SS : table[i].vector, 0);
+            CHECK_EQUAL("RSP stays", SNIPPET_STACK_TOP, c.sp);
+            CHECK_EQUAL("RCX stays", 2, c.cx);
+            CHECK_EQUAL("RSI stays", ends[k], c.si);
+        }
+    }
+    write_cr4(read_cr4() & ~(word)CR4_OSFXSR);
+    __asm__ volatile("fninit");
+}

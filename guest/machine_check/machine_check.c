@@ -83,7 +83,7 @@ TEST(registers)
         CHECK_EQUAL("CTL", ~0ull, rdmsr(at));
         wrmsr(at + 1, 0);
         CHECK_EQUAL("STATUS cleared", 0, rdmsr(at + 1));
-        wrmsr_faults("STATUS: only zero", at + 1, 1);
+        wrmsr_faults("[qemu] STATUS: only zero", at + 1, 1);
         wrmsr_faults("[qemu bochs] ADDR: only zero", at + 2, VAL);
         wrmsr_faults("[qemu bochs] MISC: only zero", at + 3, 1);
     }

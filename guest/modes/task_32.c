@@ -334,3 +334,66 @@ TEST(task16)
     RUN_FAULT("16-bit TSS limit below 43", s, &c, TS, TASK);
     (void)task2;
 }
+
+/* What goes wrong behind the point of no return is the new task's exception, before its first instruction:
+ * table 7-1. The handler is a task, as the manual advises, for the new task may have no stack. */
+TEST(task_faults)
+{
+    enum { BAD = SEL_FREE + 0x20 };
+    const struct snip *t = SNIP("nop"), *s = SNIP("ljmp *(%ebx)"), *handler = SNIP("mov (%esp), %eax");
+    static const struct {
+        const char *what;
+        size_t field; /* of the TSS, 16 bits */
+        uint16_t selector;
+        unsigned access; /* of BAD */
+        unsigned vector;
+        word error;
+    } table[] = {
+        {"LDT in the LDT", offsetof(struct tss, ldt), BAD | TI, SEG_P | SYS_LDT, TS, BAD | TI},
+        {"LDT not present", offsetof(struct tss, ldt), BAD, SYS_LDT, TS, BAD},
+        {"LDT is data", offsetof(struct tss, ldt), BAD, SEG_DATA | SEG_W, TS, BAD},
+        {"LDT beyond the limit", offsetof(struct tss, ldt), SEL_LIMIT, 0, TS, SEL_LIMIT},
+        {"CS null", offsetof(struct tss, cs), 0, 0, TS, 0},
+        {"CS beyond the limit", offsetof(struct tss, cs), SEL_LIMIT, 0, TS, SEL_LIMIT},
+        {"CS is data", offsetof(struct tss, cs), BAD, SEG_DATA | SEG_W, TS, BAD},
+        {"CS not present", offsetof(struct tss, cs), BAD, (SEG_CODE | SEG_R) & ~SEG_P, NP, BAD},
+        {"CS: DPL is not RPL", offsetof(struct tss, cs), BAD, SEG_CODE | SEG_R | SEG_DPL(3), TS, BAD},
+        {"CS conforming: DPL above RPL", offsetof(struct tss, cs), BAD,
+         SEG_CODE | SEG_R | SEG_CONFORMING | SEG_DPL(1), TS, BAD},
+        {"SS null", offsetof(struct tss, ss), 0, 0, TS, 0},
+        {"SS read-only", offsetof(struct tss, ss), BAD, SEG_DATA, TS, BAD},
+        {"SS: DPL", offsetof(struct tss, ss), BAD, SEG_DATA | SEG_W | SEG_DPL(3), TS, BAD},
+        {"SS: RPL", offsetof(struct tss, ss), SEL_DATA | 3, 0, TS, SEL_DATA},
+        {"[qemu] SS not present", offsetof(struct tss, ss), BAD, (SEG_DATA | SEG_W) & ~SEG_P, SS, BAD},
+        {"DS: execute-only", offsetof(struct tss, ds), BAD, SEG_CODE, TS, BAD},
+        {"DS: system segment", offsetof(struct tss, ds), SEL_TSS, 0, TS, SEL_TSS},
+        {"ES not present", offsetof(struct tss, es), BAD, (SEG_DATA | SEG_W) & ~SEG_P, NP, BAD},
+        {"FS beyond the limit", offsetof(struct tss, fs), SEL_LIMIT + 8, 0, TS, SEL_LIMIT + 8},
+        {"GS: RPL above DPL", offsetof(struct tss, gs), SEL_DATA | 3, 0, TS, SEL_DATA},
+        {"[qemu] EIP beyond the limit", offsetof(struct tss, cs), BAD, SEG_CODE | SEG_R, GP, 0},
+    };
+    for (unsigned i = 0; i < COUNT(table); i++) {
+        struct context c;
+        if (quirky(QUIRK_QEMU) && table[i].vector == GP && known(QUIRK_QEMU, table[i].what))
+            continue;
+        task_set(t);
+        task_fill(&task2, handler);
+        tss_set(TASK2, &task2, 103, SYS_TSS);
+        idt_set(table[i].vector, TASK2, 0, SEG_P | SYS_TASK, 0);
+        descriptor_set(BAD, 0, table[i].vector == GP ? 15 : 0xfffff, table[i].access,
+                       table[i].vector == GP ? SEG_B : SEG_B | SEG_G);
+        *(uint16_t *)(void *)((uint8_t *)&task + table[i].field) = table[i].selector;
+        caller_set(&c, s, TASK);
+        context_run(&c);
+        idt_reset(table[i].vector);
+        CHECK_EXIT(table[i].what, &c, EXIT, NO_ERROR, handler->end + 2);
+        CHECK_EQUAL(table[i].what, table[i].error, c.ax);
+        CHECK_EQUAL("[qemu] it was the new task's", TASK, task2.link & 0xffff);
+        CHECK_EQUAL("[qemu] not one instruction of it ran", t->start, task.eip);
+        CHECK_EQUAL("its registers are in place", 0xa1, task.eax);
+        CHECK_EQUAL("the caller was saved", s->end, tss.eip);
+        CHECK_EQUAL("and is not busy", SYS_TSS, type_of(SEL_TSS));
+        task_restore();
+    }
+    descriptor_raw(BAD, 0);
+}

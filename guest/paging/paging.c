@@ -712,3 +712,69 @@ TEST(pcid)
     paging_off();
 }
 #endif
+
+/* Bits that must be zero in a present entry of LEVEL: SDM 3A 4.3 (tables 4-5, 4-6), 4.4 (4-9 ff.), 4.5 (4-15
+ * ff.). LEAF: it maps a page. */
+static bool reserved(unsigned format, unsigned level, bool leaf, unsigned bit, unsigned width, bool nx)
+{
+    if (format == PAGES_32)
+        return leaf && level == 2 && bit == 21;
+    if (bit == 63)
+        return !nx;
+    if (bit >= width && bit < 52)
+        return true;
+    if (format == PAGES_PAE && bit >= 52)
+        return true;
+    if (bit == 7)
+        return level == 4; /* below: PS, or the PAT bit of a PTE */
+    if (!leaf || level == 1)
+        return false;
+    return bit >= 13 && bit < (level == 3 ? 30u : 21u);
+}
+
+TEST(reserved_bits)
+{
+    unsigned width = 36;
+    if (cpuid(0x80000000u, 0).a >= 0x80000008u)
+        width = cpuid(0x80000008u, 0).a & 0xff;
+    snips_init();
+    for (unsigned i = 0; i < COUNT(formats); i++) {
+        for (unsigned n = 0; n < 8; n++) {
+            unsigned level = 1 + n / 2;
+            bool leaf = n & 1 || level == 1, nx = CPU_HAS_NX;
+            /* PAE's PDPTEs are checked by MOV CR3; level 1 is always a leaf, level 4 never. */
+            if (level > (unsigned)(2 + formats[i]) || (formats[i] == PAGES_PAE && level == 3) ||
+                (level == 1 && n & 1) || (level == 4 && leaf) || (level == 3 && leaf && !CPU_HAS_1G))
+                continue;
+            paging_on(formats[i], 0);
+            u64 good = level == 1 ? FRAME(0) | PTE_ALL : leaf ? PTE_ALL | PTE_PS : entry_get(level, 0);
+            entry_set(1, 0, FRAME(0) | PTE_ALL);
+            for (unsigned bit = 7; bit < (formats[i] == PAGES_32 ? 32u : 64u); bit++) {
+                struct context c;
+                if ((leaf && level > 1 && bit == 7) || (!leaf && level > 1 && level < 4 && bit == 7))
+                    continue; /* PS itself */
+                if (bit >= 12 && bit < width && !reserved(formats[i], level, leaf, bit, width, nx))
+                    continue; /* another address */
+                if (formats[i] == PAGES_32 && bit >= 12 && bit != 21)
+                    continue;
+                if (bit == 63 && nx)
+                    continue;
+                entry_set(level, 0, good | 1ull << bit);
+                flush();
+                bool want = reserved(formats[i], level, leaf, bit, width, nx);
+                unsigned vector = access(&c, READ, false, WINDOW + 0x40, 0);
+                CHECK_EQUAL("a reserved bit, or not", want ? PF : EXIT, vector);
+                if (want && vector == PF) {
+                    CHECK_EQUAL("[qemu] error code", PF_P | PF_RSVD, c.error);
+                    CHECK_EQUAL("[qemu] no A bit is set", entry_get(level, 0), good | 1ull << bit);
+                }
+                /* Not present: the other bits mean nothing. */
+                entry_set(level, 0, (good | 1ull << bit) & ~PTE_P);
+                flush();
+                CHECK_EQUAL("not present", PF, access(&c, READ, false, WINDOW + 0x40, 0));
+                CHECK_EQUAL("error code", 0, c.error);
+            }
+            paging_off();
+        }
+    }
+}

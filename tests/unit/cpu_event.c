@@ -1,5 +1,8 @@
 /* Delivery through the IDT with every refusal, stack switches and IST, what is pushed, the double-fault
  * table, shutdown, and the order in which pending events are taken. */
+#include "base/bits.h"
+#include "cpu/machine_check.h"
+#include "cpu/msr.h"
 #include "cpu_rig.h"
 
 #define NEXT_RIP 0x40002
@@ -445,6 +448,48 @@ static void boundaries(struct rig *r)
     EXPECT_FAULT(r, op_rsm(c), VEC_UD, 0);
 }
 
+static void inject(struct rig *r, u64 status)
+{
+    const struct mc_error e = {.bank = 2, .mcg_status = MCG_RIPV, .status = status};
+    CHECK(machine_check_inject(r->c, &e));
+    CHECK(!machine_check_inject(r->c, &e)); /* one at a time */
+}
+
+/* SDM vol. 3, 6.15, vector 18: an uncorrected error with CR4.MCE clear or MCIP set is the end. */
+static void machine_checks(struct rig *r)
+{
+    struct cpu *c = r->c;
+    const u64 fatal = BIT(61);
+    const struct mc_error beyond = {.bank = MC_BANKS};
+    static struct log log;
+    log_init(&log);
+    c->wires.log = &log;
+    CHECK(!machine_check_inject(c, &beyond));
+    for (unsigned k = 0; k < 4; k++) {
+        rig_reset(r, true, 3);
+        c->cr4 |= k == 0 ? 0 : CR4_MCE;
+        c->mc_bank[2][MC_CTL] = ~0ull;
+        c->mcg_status = k == 1 ? MCG_MCIP : 0;
+        c->activity = k == 2 ? ACTIVITY_HALTED : ACTIVITY_RUNNING;
+        c->shadow_at = c->icount; /* holds nothing back */
+        inject(r, k == 3 ? 0 : fatal);
+        CHECK(cpu_event_ready(c));
+        CHECK(cpu_take_event(c));
+        CHECK_EQ(atomic_load(&c->attention) & ATTN_MC, 0);
+        CHECK_EQ(c->mc_bank[2][MC_STATUS] >> 63, 1);
+        if (k < 2) {
+            CHECK_EQ(c->activity, ACTIVITY_SHUTDOWN);
+            CHECK_EQ(r->shutdowns, 1);
+        } else if (k == 2) {
+            CHECK(c->activity == ACTIVITY_RUNNING && at_handler(r) == VEC_MC && c->cpl == 0);
+            CHECK_EQ(c->mcg_status, MCG_MCIP | MCG_RIPV);
+        } else {
+            CHECK_EQ(c->rip, RIG_CODE); /* corrected */
+            CHECK_EQ(c->mcg_status, 0);
+        }
+    }
+}
+
 int main(void)
 {
     struct rig r;
@@ -459,6 +504,7 @@ int main(void)
     real_mode(&r);
     debug_traps(&r);
     boundaries(&r);
+    machine_checks(&r);
     rig_destroy(&r);
     return check_done();
 }
