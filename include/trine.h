@@ -48,10 +48,17 @@ struct trine_save {
     uint64_t count;
 };
 
+/* FORMAT null: told by the contents; "raw" for what a guest may have filled with another format's header. PATH may be an nbd:// address. */
+struct trine_disk {
+    const char *path, *format;
+    bool readonly;
+    bool snapshot; /* writes are thrown away */
+};
+
 /* Zero-initialise, then trine_config_init. Strings are borrowed until trine_destroy. */
 struct trine_config {
     const char *engine;  /* "auto", "interp", ... */
-    const char *machine; /* "pc" */
+    const char *machine; /* "pc", "microvm" */
     const char *cpu;     /* "v1", "v2", "v3", "host"; null: the default */
     unsigned cpus;
     uint64_t memory; /* bytes */
@@ -60,6 +67,8 @@ struct trine_config {
     const char *serial_path;
     void (*serial_output)(void *opaque, const uint8_t *data, size_t n); /* TRINE_SERIAL_CALLBACK */
     void *serial_opaque;
+    const struct trine_disk *disks; /* borrowed until trine_destroy */
+    unsigned disks_n;
     bool debug_exit, testdev;
     enum trine_time time;
     uint64_t seed;

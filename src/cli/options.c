@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/device_options.h"
 #include "cli/values.h"
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
@@ -57,7 +58,7 @@ static const char *set_engine(struct run_options *o, const char *value)
 
 static const char *set_machine(struct run_options *o, const char *value)
 {
-    static const char *const built[] = {"pc", NULL}, *const later[] = {"microvm", NULL};
+    static const char *const built[] = {"pc", "microvm", NULL}, *const later[] = {NULL};
     o->config.machine = value;
     return choose(value, built, later, "no such machine");
 }
@@ -163,7 +164,7 @@ static const char *set_rtc(struct run_options *o, const char *value)
 static const struct option options[] = {
     {"engine", "auto|interp|bt", "what executes the guest; auto (default): the fastest usable here",
      .set = set_engine},
-    {"machine", "pc", "the machine; default pc", .set = set_machine},
+    {"machine", "pc|microvm", "default pc: PCI, ACPI and the classic chips. microvm: virtio in memory, no PCI", .set = set_machine},
     {"cpus", "1", "number of vCPUs", .set = set_cpus},
     {"cpu", "v1|v2", "x86-64 level that CPUID offers; default v2", .set = set_cpu},
     {"memory", "SIZE", "bytes, or with K, M or G; default 512M; allocated when it is touched",
@@ -174,6 +175,12 @@ static const struct option options[] = {
      "(a comma in a name is written twice)",
      AT(config.initrd)},
     {"append", "TEXT", "the kernel's command line", AT(config.append)},
+    {"disk", "FILE[,readonly][,snapshot][,format=FORMAT][,bus=virtio]",
+     "a disk; may be repeated; DISK without an option is the same. A raw file or block\n"
+     "device, another format through qemu-nbd, or an nbd:// address; told by its\n"
+     "contents if no format is named (raw, qcow2, vmdk, vdi, vhdx, ...). snapshot:\n"
+     "what the guest writes is thrown away. A comma in FILE is written twice",
+     .set = option_disk},
     {"serial", "stdio|none|file:PATH|unix:PATH",
      "the first serial port; default stdio. On a terminal Ctrl-A x ends the VM,\n"
      "Ctrl-A h lists the rest. unix: listens, one client at a time",
@@ -207,7 +214,6 @@ static const struct option options[] = {
     {"stats", "FILE", "a JSON report at the end", AT(stats)},
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
     NEVER_BUILT("firmware", "FILE", NULL),
-    NEVER_BUILT("disk", "FILE", NULL),
     NEVER_BUILT("cdrom", "FILE", NULL),
     NEVER_BUILT("net", "KIND", "none"),
     NEVER_BUILT("display", "KIND", "none"),
@@ -311,8 +317,11 @@ bool options_parse(struct run_options *o, int argc, char **argv)
             complain("%s: unknown option: see trine run --help", argv[i]);
             return false;
         }
-        complain("%s: disks are not built in", argv[i]);
-        return false;
+        const char *why = *argv[i] ? option_disk(o, argv[i]) : "no file given";
+        if (why) {
+            complain("%s: %s", argv[i], why);
+            return false;
+        }
     }
     return options_check(o);
 }

@@ -5,11 +5,14 @@
 #include "trine.h"
 
 #define OPTIONS_SAVES 64
+#define OPTIONS_DISKS 24
 
 struct run_options {
     struct trine_config config;
     const char *stats; /* null: no report */
     struct trine_save saves[OPTIONS_SAVES];
+    struct trine_disk disks[OPTIONS_DISKS];
+    char why[160]; /* for reasons that name a part of the value */
 };
 
 /* Sets *O from the arguments; false: wrong usage, and the reason is printed. */

@@ -11,7 +11,7 @@ struct loop_fd {
     bool ready;   /* it can be read or written, or is hung up or broken: the next call on it says */
 };
 
-#define LOOP_MAX_FDS 8
+#define LOOP_MAX_FDS 64
 
 /* Sleeps until a descriptor is ready, until DEADLINE on host_ns()'s clock (UINT64_MAX: for ever), or until a
  * signal was handled. */

@@ -295,8 +295,10 @@ unsigned pc_pci_free(const struct pc *pc)
 {
     unsigned dev = PC_PCI_FREE;
     for (unsigned i = 0; i < pc->pci.count; i++)
-        if (pc->pci.functions[i]->devfn >> 3 >= dev)
-            dev = (pc->pci.functions[i]->devfn >> 3) + 1u;
+        if (pc->pci.functions[i]->devfn >> 3 == dev) {
+            dev++;
+            i = ~0u; /* functions stand in no order: look again */
+        }
     return dev;
 }
 

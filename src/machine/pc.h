@@ -32,7 +32,7 @@ struct pc_config {
     bool microvm; /* no PCI; virtio devices stand in memory */
 };
 
-#define PC_MAX_PLUGGED 64
+#define PC_MAX_PLUGGED 256
 
 /* What the chips need from outside. */
 struct pc_wires {

@@ -47,6 +47,7 @@
 #define PC_PCI_SOUTH 1 /* functions: 0 ISA bridge, 1 IDE, 3 power management */
 #define PC_PCI_VGA   2
 #define PC_PCI_FREE  3 /* the first for disks and the like */
+#define PC_PCI_RNG   30
 #define PC_PCI_PORTS 0xc000 /* where firmware begins to place windows */
 #define PC_PCI_MEMORY 0xe0000000u
 

@@ -57,6 +57,7 @@ static bool vcpu_turn(struct vcpu *v)
     lock_take(&vm->lock);
     vm_engine_returned(vm, v, r, &e);
     vcpu_kick_taken(v);
+    vcpu_drop_stale(v);
     if (vm->reset_wanted && !vm->ended)
         vcpu_park(v);
     vcpu_rest(v);
@@ -99,19 +100,27 @@ static u64 loop_sleep_until(const struct vm *vm)
 /* One turn, lock held; it sleeps without. */
 static void loop_turn(struct vm *vm, u64 *refilled_ns)
 {
-    struct loop_fd fds[1 + CONSOLE_FDS + GDB_FDS] = {{.fd = vm->wake.fd, .in = true}};
+    struct loop_fd fds[LOOP_MAX_FDS] = {{.fd = vm->wake.fd, .in = true}};
+    vm->devices_at_work = true;
     if (!vm->paused)
         clock_run(&vm->clock);
+    vm->devices_at_work = false;
     console_prepare(&vm->console, fds + 1);
     debugger_prepare(vm, fds + 1 + CONSOLE_FDS);
+    unsigned first = 1 + CONSOLE_FDS + GDB_FDS, n = 0;
+    if (!vm->paused)
+        n = devices_prepare(&vm->devices, fds + first, LOOP_MAX_FDS - first);
     vm->loop_deadline = clock_next(&vm->clock);
     u64 until = loop_sleep_until(vm);
     lock_release(&vm->lock);
-    loop_wait(fds, ARRAY_LEN(fds), until);
+    loop_wait(fds, first + n, until);
     if (fds[0].ready)
         wake_drain(&vm->wake);
     lock_take(&vm->lock);
     vm->loop_deadline = 0;
+    vm->devices_at_work = true;
+    devices_serve(&vm->devices, fds + first, n);
+    vm->devices_at_work = false;
     if (console_serve(&vm->console, fds + 1))
         vm_end(vm, TRINE_END_STOPPED, "ended from the terminal");
     debugger_serve(vm, fds + 1 + CONSOLE_FDS);

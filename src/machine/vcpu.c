@@ -140,6 +140,13 @@ enum status vcpu_attach(struct vcpu *v, struct error *e)
     return s;
 }
 
+void vcpu_drop_stale(struct vcpu *v)
+{
+    for (size_t i = 0; i < v->stale.n; i++)
+        v->vm->engine->flush_code(v->engine, v->stale.gpas[i], PAGE_SIZE);
+    v->stale.n = 0;
+}
+
 void vcpu_kick_taken(struct vcpu *v)
 {
     atomic_fetch_and(&v->cpu.attention, ~(u32)ATTN_KICK);

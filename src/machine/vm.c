@@ -9,11 +9,13 @@
 #include "cpu/model.h"
 #include "cpu/tlb.h"
 #include "host/clock.h"
+#include "host/entropy.h"
 #include "host/tty.h"
 #include "machine/pc_map.h"
 #include "machine/snapshot.h"
 
 #define MIN_PERIOD_NS 20000      /* real time: how often one periodic timer may wake the host */
+#define VIRTIO_LATENCY_NS 20000 /* virtual time: from a notification to its turn */
 #define PHYS_BITS     46         /* of guest-physical addresses, as MEM_MAX_BYTES and the MMIO bus have it */
 
 /* --- time */
@@ -71,13 +73,41 @@ static bool vm_private_mmio(void *opaque, struct cpu *c, struct exit *x)
     return pc_private_mmio(&vm->pc, c->index, x);
 }
 
-/* Decoded code of this range is about to become wrong. Called by the vCPU that writes, or with all of them
- * stopped. */
+/* A device on the loop's thread: V itself drops the frame before it goes on. What the guest learns of the write
+ * by (an interrupt, a ring's index) it looks at after that, or it raced with its own device. */
+static void vcpu_stale(struct vcpu *v, u64 gpa)
+{
+    struct stale_code *s = &v->stale;
+    gpa &= PAGE_MASK;
+    for (size_t i = 0; i < s->n && i < 16; i++)
+        if (s->gpas[s->n - 1 - i] == gpa)
+            return;
+    if (s->n == s->cap) {
+        u64 *more = realloc(s->gpas, (s->cap + 1024) * sizeof *more);
+        struct error e;
+        if (!more) {
+            error_set(&e, STATUS_HOST, "decoded code: out of memory");
+            vm_fail(v->vm, &e);
+            return;
+        }
+        s->gpas = more;
+        s->cap += 1024;
+    }
+    s->gpas[s->n++] = gpa;
+    vcpu_attend(v, ATTN_KICK);
+}
+
+/* Decoded code of this range, inside one frame, is about to become wrong. Called by the vCPU that writes, by a
+ * device of the loop's thread, or with all vCPUs stopped. */
 static void vm_code_write(void *opaque, u64 gpa, u64 len)
 {
     struct vm *vm = opaque;
     for (u32 i = 0; i < vm->config.cpus; i++)
-        if (atomic_load(&vm->vcpus[i].attached))
+        if (!atomic_load(&vm->vcpus[i].attached))
+            continue;
+        else if (vm->devices_at_work)
+            vcpu_stale(&vm->vcpus[i], gpa);
+        else
             vm->engine->flush_code(vm->vcpus[i].engine, gpa, len);
 }
 
@@ -239,6 +269,12 @@ static enum status make_vcpus(struct vm *vm, enum cpu_level level, struct error 
     return STATUS_OK;
 }
 
+static u64 vm_random(void *opaque)
+{
+    struct vm *vm = opaque;
+    return vm->is_virtual ? random_next(&vm->random) : entropy_u64();
+}
+
 static enum status make_chips(struct vm *vm, struct error *e)
 {
     const struct pc_config cfg = {
@@ -263,9 +299,15 @@ static enum status make_chips(struct vm *vm, struct error *e)
         .machine_check = line_machine_check,
     };
     enum status s = pc_init(&vm->pc, &cfg, &wires, e);
-    if (s == STATUS_OK)
-        vm->console.chip = pc_console(&vm->pc);
-    return s;
+    if (s != STATUS_OK)
+        return s;
+    vm->console.chip = pc_console(&vm->pc);
+    const struct virtio_wires virtio = {.mem = &vm->mem,
+                                        .clock = &vm->clock,
+                                        .log = &vm->log,
+                                        .latency_ns = vm->is_virtual ? VIRTIO_LATENCY_NS : 0};
+    return devices_init(&vm->devices, &vm->config, &vm->pc, &virtio,
+                        &(struct devices_sources){.random = vm_random, .opaque = vm}, e);
 }
 
 static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const struct engine_ops *engine,
@@ -286,7 +328,9 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         .kernel = cfg->kernel,
         .initrd = cfg->initrd,
         .append = cfg->append,
-        .platform = {.cpus = cfg->cpus, .pci = !vm_is_microvm(vm)}};
+        .platform = {.cpus = cfg->cpus,
+                     .pci = !vm_is_microvm(vm),
+                     .virtio_mmio = vm_is_microvm(vm) ? PC_VIRTIO_MMIOS : 0}};
     vm->exits = (struct exit_target){.mem = &vm->mem,
                                      .lock = vm_lock,
                                      .unlock = vm_unlock,
@@ -341,9 +385,11 @@ void vm_destroy(struct vm *vm)
             vm->engine->detach(v->engine);
         if (v->cpu.tlb)
             tlb_destroy(v->cpu.tlb);
+        free(v->stale.gpas);
     }
     debugger_destroy(vm);
     console_destroy(&vm->console);
+    devices_destroy(&vm->devices);
     pc_destroy(&vm->pc);
     if (vm->model)
         cpu_model_destroy(vm->model);

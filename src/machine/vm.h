@@ -16,6 +16,7 @@
 #include "machine/boot.h"
 #include "machine/console.h"
 #include "machine/debugger.h"
+#include "machine/devices.h"
 #include "machine/pc.h"
 #include "machine/random.h"
 #include "mem/mem.h"
@@ -25,11 +26,19 @@
 
 struct vm;
 
+/* Frames of decoded code that a device has written into, from another thread than the vCPU's: it drops them
+ * before it goes on. */
+struct stale_code {
+    u64 *gpas;
+    size_t n, cap;
+};
+
 struct vcpu {
     struct cpu cpu;
     struct vm *vm;
     void *engine; /* its state: made by the thread that runs it, kept until the VM goes */
     _Atomic bool attached;
+    struct stale_code stale;
     struct thread thread;
     struct cond wake; /* an event, or the machine wants the thread */
     u64 halted_ns;    /* real time: waiting for an event */
@@ -55,6 +64,7 @@ struct vm {
     struct log log;
     struct mem mem;
     struct pc pc;
+    struct devices devices;
     struct console console;
     struct boot_config boot;
     const struct engine_ops *engine;
@@ -63,6 +73,7 @@ struct vm {
     struct exit_target exits;
     struct lock lock;
     struct vcpu *serving; /* whose exit is being served */
+    bool devices_at_work; /* real: the loop's thread serves timers and back ends while vCPUs run */
     struct random random;
 
     /* Time. `now` of the clock: real: the host's clock since `epoch_ns`; virtual: `base` + the current vCPU's
@@ -145,6 +156,8 @@ u64 vm_max_time(const struct vm *vm);
 void vcpu_wire(struct vcpu *v);
 void vcpu_attend(struct vcpu *v, u32 bits);
 enum status vcpu_attach(struct vcpu *v, struct error *e);
+/* Its own thread, lock held: drops the code that devices have overwritten. */
+void vcpu_drop_stale(struct vcpu *v);
 /* Its own thread: clears ATTN_KICK before it looks at what the kick was for. */
 void vcpu_kick_taken(struct vcpu *v);
 

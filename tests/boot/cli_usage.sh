@@ -31,8 +31,9 @@ refused 2 'bench: unknown verb: *' bench
 refused 2 '--nothing: unknown option: *' --nothing
 refused 2 'now: engines takes no arguments' engines now
 refused 2 '--kernel: none given*' run
-refused 2 'a.img: disks are not built in' run a.img
-run 2 'a.img: disks are not built in' -- a.img
+run 3 '/none/a.img: No such file or directory' -- /none/a.img
+run 3 '/none/a.img: No such file or directory' /none/a.img
+run 2 ': no file given' ''
 run 2 '-x: unknown option: *' -x
 run 2 '--kernelx: unknown option: *' --kernelx 1
 run 2 '--k: unknown option: *' --k 1
@@ -49,14 +50,14 @@ run 2 '--memory 32769G: more than the processor can address*' --memory 32769G
 run 2 '--memory 1048577: not a multiple of 4K' --memory 1048577
 run 2 '--memory 1G,prealloc: not built in' --memory 1G,prealloc
 for option in 'engine bochs:no such engine' 'engine kvm:not built in' \
-	'machine q35:no such machine' 'machine microvm:not built in' 'cpu 486:no such processor*' 'cpu host:not built in' \
+	'machine q35:no such machine' 'cpu 486:no such processor*' 'cpu host:not built in' \
 	'cpus 0:not a number*' 'cpus two:not a number*' 'cpus 2:not built in' \
 	'serial com1:none of *' 'serial file\::no path given' 'serial stdiox:none of *' \
 	'time fast:neither real nor virtual' 'max-time 0:not a number*' 'max-time -1:not a number*' 'max-time 1s:not a number*' 'max-time nan:not a number*' \
 	'max-time 1e300:not a number*' 'seed x:not a number*' 'seed 18446744073709551616:not a number*' 'seed 0x:not a number*' \
 	'rtc yesterday:not a date*' 'rtc 2001-02-30:not a date*' 'rtc 1969-12-31:not a date*' 'rtc 2001-01-01T25\:00\:00:not a date*' 'rtc @-1:not a date*' \
 	'rtc 2255-01-01:not a date*' \
-	'net user:not built in' 'display gtk:not built in' 'firmware f:not built in' 'disk f:not built in' 'cdrom f:not built in' \
+	'net user:not built in' 'display gtk:not built in' 'firmware f:not built in'  'cdrom f:not built in' \
 	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'qmp unix\:x:not built in' 'screenshot f:not built in' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
 	'bt-sensitive trap:not built in' 'pv kvm:not built in' 'balloon 1G:not built in' 'share x:not built in' \
 	'trace cpu:not built in' 'trace-file f:not built in'; do
@@ -68,6 +69,34 @@ done
 run 2 '--input-log f: needs --time virtual' --input-log f
 run 2 '--restore*: needs --time virtual' --restore f
 run 2 '--engine a?b: no such engine' --engine "$(printf 'a\nb')"
+
+run 2 '--disk f: x: none of readonly, *' --disk f,x
+run 2 '--disk : no file given' --disk ,readonly
+run 2 '--disk f: bus=ide: not built in' --disk f,bus=ide
+
+# Disks: missing, a folder, empty, of odd size, without permission, locked, of another kind, a server that is not there.
+mkdir "$work/d"
+: >"$work/d/empty"
+head -c 1000 /dev/zero >"$work/d/odd"
+head -c 8192 /dev/zero >"$work/d/fine"
+printf 'QFI\373\0\0\0\003corrupt' >"$work/d/corrupt.qcow2"
+mkfifo "$work/d/fifo"
+disk() { run 3 "$1: $2" --disk "$1${3-}"; }
+disk "$work/d/missing" 'No such file or directory'
+disk "$work/d" 'is a directory'
+disk "$work/d" 'is a directory' ,readonly
+disk "$work/d/empty" 'is empty'
+disk "$work/d/odd" 'its size, 1000 bytes, is no multiple of 512'
+disk "$work/d/fifo" 'is neither a file nor a block device'
+disk /dev/null 'is neither a file nor a block device'
+if command -v qemu-nbd >/dev/null; then
+	disk "$work/d/corrupt.qcow2" '*'
+else
+	disk "$work/d/corrupt.qcow2" '*is not installed*'
+fi
+run 3 'nbd://127.0.0.1:9/: *' --disk nbd://127.0.0.1:9/
+run 3 "$work/d/fine: is in use by another virtual machine" --disk "$work/d/fine" --disk "$work/d/fine"
+run 3 "$work/d/fine: is in use by another virtual machine" --disk "$work/d/fine,readonly" --disk "$work/d/fine"
 
 # Files: missing, a folder, empty, of the wrong kind, cut short, without permission, too large.
 missing=$work/missing

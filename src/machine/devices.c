@@ -1,0 +1,125 @@
+/* Which virtio devices a VM has, and where: over PCI networks and disks from device PC_PCI_FREE on, the
+ * entropy device at PC_PCI_RNG; over MMIO in the slots' order. */
+#include "machine/devices.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* --- the transports */
+
+static enum status plug_state(struct devices *d, struct virtio *v, struct error *e)
+{
+    if (pc_plug(d->pc, &virtio_ops, v, e) != STATUS_OK)
+        return e->status;
+    for (unsigned n = 0; n < v->type->queues; n++)
+        if (pc_plug(d->pc, &virtq_ops, &v->queues[n], e) != STATUS_OK)
+            return e->status;
+    return STATUS_OK;
+}
+
+static enum status plug_pci(struct devices *d, struct virtio *v, unsigned dev, struct error *e)
+{
+    if (d->cards_n == ARRAY_LEN(d->cards) || dev > 31)
+        return error_set(e, STATUS_USAGE, "devices: the PCI bus has no room for so many");
+    struct virtio_pci *card = calloc(1, sizeof *card);
+    if (!card)
+        return error_set(e, STATUS_HOST, "devices: out of memory");
+    d->cards[d->cards_n++] = card;
+    virtio_pci_init(card, v);
+    if (pc_plug_pci(d->pc, &card->function, dev, 0, e) != STATUS_OK ||
+        pc_plug(d->pc, &virtio_pci_ops, card, e) != STATUS_OK)
+        return e->status;
+    return plug_state(d, v, e);
+}
+
+/* V null: an empty slot. */
+static enum status plug_mmio(struct devices *d, struct virtio *v, struct error *e)
+{
+    if (d->slots_n == PC_VIRTIO_MMIOS)
+        return error_set(e, STATUS_USAGE, "devices: the microvm has room for %d of them", PC_VIRTIO_MMIOS);
+    unsigned n = d->slots_n++;
+    struct virtio_mmio *slot = &d->slots[n];
+    virtio_mmio_init(slot, v, pc_gsi(d->pc, PC_GSI_VIRTIO_MMIO + n));
+    if (bus_add(&d->pc->mem->mmio, "virtio-mmio", PC_VIRTIO_MMIO + n * PC_VIRTIO_MMIO_LEN, VIRTIO_MMIO_LEN,
+                &virtio_mmio_bus, slot, e) != STATUS_OK ||
+        pc_plug(d->pc, &virtio_mmio_ops, slot, e) != STATUS_OK)
+        return e->status;
+    return v ? plug_state(d, v, e) : STATUS_OK;
+}
+
+static enum status plug(struct devices *d, struct virtio *v, struct error *e)
+{
+    return d->microvm ? plug_mmio(d, v, e) : plug_pci(d, v, pc_pci_free(d->pc), e);
+}
+
+/* --- the devices */
+
+static enum status add_disk(struct devices *d, const struct trine_disk *c, bool synchronous, struct error *e)
+{
+    const struct block_config cfg = {.path = c->path,
+                                     .format = c->format,
+                                     .readonly = c->readonly,
+                                     .snapshot = c->snapshot,
+                                     .synchronous = synchronous};
+    char serial[21];
+    if (d->disks_n == DEVICES_MAX)
+        return error_set(e, STATUS_USAGE, "%s: more disks than the machine takes (%d)", c->path, DEVICES_MAX);
+    struct disk *disk = &d->disks[d->disks_n];
+    if (block_open(&disk->host, &cfg, e) != STATUS_OK)
+        return e->status;
+    snprintf(serial, sizeof serial, "trine-disk%u", d->disks_n++);
+    disk->chip = calloc(1, sizeof *disk->chip);
+    if (!disk->chip)
+        return error_set(e, STATUS_HOST, "%s: out of memory", c->path);
+    virtio_blk_init(disk->chip, &d->wires, block_disk(disk->host), serial);
+    return plug(d, &disk->chip->v, e);
+}
+
+enum status devices_init(struct devices *d, const struct trine_config *cfg, struct pc *pc,
+                         const struct virtio_wires *wires, const struct devices_sources *sources,
+                         struct error *e)
+{
+    *d = (struct devices){.pc = pc, .wires = *wires, .microvm = pc->config.microvm};
+    for (unsigned i = 0; i < cfg->disks_n; i++)
+        if (add_disk(d, &cfg->disks[i], cfg->time == TRINE_TIME_VIRTUAL, e) != STATUS_OK)
+            return e->status;
+    virtio_rng_init(&d->rng, wires, sources->random, sources->opaque);
+    if ((d->microvm ? plug_mmio(d, &d->rng.v, e) : plug_pci(d, &d->rng.v, PC_PCI_RNG, e)) != STATUS_OK)
+        return e->status;
+    while (d->microvm && d->slots_n < PC_VIRTIO_MMIOS)
+        if (plug_mmio(d, NULL, e) != STATUS_OK)
+            return e->status;
+    return STATUS_OK;
+}
+
+void devices_destroy(struct devices *d)
+{
+    for (unsigned i = 0; i < d->disks_n; i++) {
+        if (d->disks[i].chip)
+            virtio_set_status(&d->disks[i].chip->v, 0); /* what ends now touches no guest */
+        block_close(d->disks[i].host);
+        if (d->disks[i].chip)
+            virtio_blk_destroy(d->disks[i].chip);
+        free(d->disks[i].chip);
+    }
+    for (unsigned i = 0; i < d->cards_n; i++)
+        free(d->cards[i]);
+    *d = (struct devices){0};
+}
+
+/* --- the loop */
+
+unsigned devices_prepare(struct devices *d, struct loop_fd *fds, unsigned max)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < d->disks_n && n < max; i++)
+        fds[n++] = (struct loop_fd){.fd = block_fd(d->disks[i].host), .in = true};
+    return n;
+}
+
+void devices_serve(struct devices *d, const struct loop_fd *fds, unsigned n)
+{
+    for (unsigned i = 0; i < d->disks_n && i < n; i++)
+        if (fds[i].ready)
+            block_serve(d->disks[i].host);
+}

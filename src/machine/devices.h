@@ -1,0 +1,53 @@
+/* The virtio devices of a VM with their back ends: disks, networks, entropy. See devices.c. All calls run
+ * under the big lock. */
+#ifndef MACHINE_DEVICES_H
+#define MACHINE_DEVICES_H
+
+#include "dev/virtio/virtio_blk.h"
+#include "dev/virtio/virtio_mmio.h"
+#include "dev/virtio/virtio_pci.h"
+#include "dev/virtio/virtio_rng.h"
+#include "host/block.h"
+#include "host/loop.h"
+#include "machine/pc.h"
+#include "machine/pc_map.h"
+#include "trine.h"
+
+#define DEVICES_MAX 24 /* disks */
+
+struct disk {
+    struct host_block *host;
+    struct virtio_blk *chip;
+};
+
+struct devices {
+    struct pc *pc;
+    struct virtio_wires wires;
+    bool microvm;
+    struct virtio_pci *cards[DEVICES_MAX + 4];
+    unsigned cards_n;
+    struct virtio_mmio slots[PC_VIRTIO_MMIOS]; /* microvm */
+    unsigned slots_n;
+    struct disk disks[DEVICES_MAX];
+    unsigned disks_n;
+    struct virtio_rng rng;
+};
+
+/* What the devices draw upon. */
+struct devices_sources {
+    u64 (*random)(void *opaque);
+    void *opaque;
+};
+
+/* Opens and checks what CFG names, and plugs the devices into PC. */
+enum status devices_init(struct devices *d, const struct trine_config *cfg, struct pc *pc,
+                         const struct virtio_wires *wires, const struct devices_sources *sources,
+                         struct error *e);
+/* Ends what is in flight, flushes disks, closes. */
+void devices_destroy(struct devices *d);
+
+/* Loop thread: descriptors to wait for, at most MAX; how many. Then what they brought. */
+unsigned devices_prepare(struct devices *d, struct loop_fd *fds, unsigned max);
+void devices_serve(struct devices *d, const struct loop_fd *fds, unsigned n);
+
+#endif
