@@ -55,6 +55,25 @@ struct trine_disk {
     bool snapshot; /* writes are thrown away */
 };
 
+enum trine_net_kind { TRINE_NET_NONE, TRINE_NET_USER, TRINE_NET_TAP };
+
+#define TRINE_FORWARDS 16
+
+/* Connections to the host's port go to the guest's. Addresses are dotted; empty: any, and the guest's own. */
+struct trine_forward {
+    bool udp;
+    char host[16], guest[16];
+    uint16_t host_port, guest_port;
+};
+
+struct trine_net {
+    enum trine_net_kind kind;
+    const char *tap; /* the interface's name */
+    uint8_t mac[6];  /* all zero: the default */
+    struct trine_forward forwards[TRINE_FORWARDS];
+    unsigned forwards_n;
+};
+
 /* Zero-initialise, then trine_config_init. Strings are borrowed until trine_destroy. */
 struct trine_config {
     const char *engine;  /* "auto", "interp", ... */
@@ -69,6 +88,7 @@ struct trine_config {
     void *serial_opaque;
     const struct trine_disk *disks; /* borrowed until trine_destroy */
     unsigned disks_n;
+    struct trine_net net;
     bool debug_exit, testdev;
     enum trine_time time;
     uint64_t seed;

@@ -5,6 +5,7 @@
 
 #include "cli/options.h"
 
+const char *option_net(struct run_options *o, const char *value);
 const char *option_disk(struct run_options *o, const char *value);
 
 #endif

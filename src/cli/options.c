@@ -181,6 +181,11 @@ static const struct option options[] = {
      "contents if no format is named (raw, qcow2, vmdk, vdi, vhdx, ...). snapshot:\n"
      "what the guest writes is thrown away. A comma in FILE is written twice",
      .set = option_disk},
+    {"net", "none|user[,hostfwd=tcp:ADDR:PORT-:PORT]...|tap=NAME",
+     "a network on virtio; default none. user: NAT, DHCP and DNS in this process;\n"
+     "hostfwd=tcp|udp:[ADDR]:PORT-[ADDR]:PORT sends the host's port to the guest's.\n"
+     "tap: an interface that exists. Both take mac=XX:XX:XX:XX:XX:XX",
+     .set = option_net},
     {"serial", "stdio|none|file:PATH|unix:PATH",
      "the first serial port; default stdio. On a terminal Ctrl-A x ends the VM,\n"
      "Ctrl-A h lists the rest. unix: listens, one client at a time",
@@ -215,7 +220,6 @@ static const struct option options[] = {
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
     NEVER_BUILT("firmware", "FILE", NULL),
     NEVER_BUILT("cdrom", "FILE", NULL),
-    NEVER_BUILT("net", "KIND", "none"),
     NEVER_BUILT("display", "KIND", "none"),
     NEVER_BUILT("qmp", "ADDR", NULL),
     NEVER_BUILT("screenshot", "FILE", NULL),
@@ -294,6 +298,11 @@ static bool options_check(const struct run_options *o)
                  c->restore ? c->restore : c->saves[0].path);
         return false;
     }
+    for (unsigned i = 0; i < c->disks_n; i++)
+        if ((c->restore || c->saves_n) && !c->disks[i].readonly) {
+            complain("--disk %s: a snapshot keeps no disk's contents: needs readonly", c->disks[i].path);
+            return false;
+        }
     if (c->input_log && c->time != TRINE_TIME_VIRTUAL) {
         complain("--input-log %s: needs --time virtual", c->input_log);
         return false;

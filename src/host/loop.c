@@ -14,7 +14,7 @@ void loop_wait(struct loop_fd *fds, unsigned n, u64 deadline_ns)
     for (unsigned i = 0; i < n; i++) {
         short events = (short)((fds[i].in ? POLLIN : 0) | (fds[i].out ? POLLOUT : 0));
         p[i] = (struct pollfd){.fd = events ? fds[i].fd : -1, .events = events};
-        fds[i].ready = false;
+        fds[i].ready = fds[i].readable = fds[i].writable = fds[i].broken = false;
     }
     struct timespec t = {0}, *timeout = NULL;
     if (deadline_ns != UINT64_MAX) {
@@ -25,6 +25,10 @@ void loop_wait(struct loop_fd *fds, unsigned n, u64 deadline_ns)
     }
     if (ppoll(p, n, timeout, NULL) <= 0)
         return;
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
+        fds[i].readable = p[i].revents & POLLIN;
+        fds[i].writable = p[i].revents & POLLOUT;
+        fds[i].broken = p[i].revents & (POLLERR | POLLHUP | POLLNVAL);
         fds[i].ready = p[i].revents != 0;
+    }
 }

@@ -8,7 +8,8 @@ struct loop_fd {
     int fd;       /* negative: none */
     bool in, out; /* what is waited for; with neither, the descriptor is left out (a hung-up one would never
                      let us sleep) */
-    bool ready;   /* it can be read or written, or is hung up or broken: the next call on it says */
+    bool readable, writable, broken; /* what it is */
+    bool ready;   /* one of them: it can be read or written, or is hung up or broken: the next call on it says */
 };
 
 #define LOOP_MAX_FDS 64

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* --- the transports */
 
@@ -75,11 +76,37 @@ static enum status add_disk(struct devices *d, const struct trine_disk *c, bool 
     return plug(d, &disk->chip->v, e);
 }
 
+static enum status add_net(struct devices *d, const struct trine_net *c, struct error *e)
+{
+    static const u8 mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
+    static const u8 none[6];
+    struct net_forward forwards[TRINE_FORWARDS];
+    struct net_config cfg = {.tap = c->kind == TRINE_NET_TAP ? c->tap : NULL, .forwards = forwards};
+    for (; cfg.forwards_n < c->forwards_n && cfg.forwards_n < TRINE_FORWARDS; cfg.forwards_n++) {
+        const struct trine_forward *f = &c->forwards[cfg.forwards_n];
+        struct net_forward *to = &forwards[cfg.forwards_n];
+        *to = (struct net_forward){.udp = f->udp, .host_port = f->host_port, .guest_port = f->guest_port};
+        snprintf(to->host, sizeof to->host, "%s", f->host);
+        snprintf(to->guest, sizeof to->guest, "%s", f->guest);
+    }
+    if (net_open(&d->net, &cfg, d->wires.clock, e) != STATUS_OK)
+        return e->status;
+    d->nic = calloc(1, sizeof *d->nic);
+    if (!d->nic)
+        return error_set(e, STATUS_HOST, "net: out of memory");
+    virtio_net_init(d->nic, &d->wires, &d->net->net, memcmp(c->mac, none, sizeof none) ? c->mac : mac);
+    return plug(d, &d->nic->v, e);
+}
+
 enum status devices_init(struct devices *d, const struct trine_config *cfg, struct pc *pc,
                          const struct virtio_wires *wires, const struct devices_sources *sources,
                          struct error *e)
 {
     *d = (struct devices){.pc = pc, .wires = *wires, .microvm = pc->config.microvm};
+    if (cfg->net.kind != TRINE_NET_NONE && cfg->time == TRINE_TIME_VIRTUAL)
+        return error_set(e, STATUS_USAGE, "net: needs --time real: what comes in from outside does not repeat");
+    if (cfg->net.kind != TRINE_NET_NONE && add_net(d, &cfg->net, e) != STATUS_OK)
+        return e->status;
     for (unsigned i = 0; i < cfg->disks_n; i++)
         if (add_disk(d, &cfg->disks[i], cfg->time == TRINE_TIME_VIRTUAL, e) != STATUS_OK)
             return e->status;
@@ -102,6 +129,9 @@ void devices_destroy(struct devices *d)
             virtio_blk_destroy(d->disks[i].chip);
         free(d->disks[i].chip);
     }
+    if (d->net)
+        d->net->ops->close(d->net);
+    free(d->nic);
     for (unsigned i = 0; i < d->cards_n; i++)
         free(d->cards[i]);
     *d = (struct devices){0};
@@ -114,7 +144,8 @@ unsigned devices_prepare(struct devices *d, struct loop_fd *fds, unsigned max)
     unsigned n = 0;
     for (unsigned i = 0; i < d->disks_n && n < max; i++)
         fds[n++] = (struct loop_fd){.fd = block_fd(d->disks[i].host), .in = true};
-    return n;
+    d->net_fds = d->net ? d->net->ops->prepare(d->net, fds + n, max - n) : 0;
+    return n + d->net_fds;
 }
 
 void devices_serve(struct devices *d, const struct loop_fd *fds, unsigned n)
@@ -122,4 +153,6 @@ void devices_serve(struct devices *d, const struct loop_fd *fds, unsigned n)
     for (unsigned i = 0; i < d->disks_n && i < n; i++)
         if (fds[i].ready)
             block_serve(d->disks[i].host);
+    if (d->net && d->net_fds <= n)
+        d->net->ops->serve(d->net, fds + n - d->net_fds, d->net_fds);
 }

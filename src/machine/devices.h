@@ -5,10 +5,12 @@
 
 #include "dev/virtio/virtio_blk.h"
 #include "dev/virtio/virtio_mmio.h"
+#include "dev/virtio/virtio_net.h"
 #include "dev/virtio/virtio_pci.h"
 #include "dev/virtio/virtio_rng.h"
 #include "host/block.h"
 #include "host/loop.h"
+#include "host/net.h"
 #include "machine/pc.h"
 #include "machine/pc_map.h"
 #include "trine.h"
@@ -30,6 +32,9 @@ struct devices {
     unsigned slots_n;
     struct disk disks[DEVICES_MAX];
     unsigned disks_n;
+    struct host_net *net; /* null: none */
+    struct virtio_net *nic;
+    unsigned net_fds;
     struct virtio_rng rng;
 };
 

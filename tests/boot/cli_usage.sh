@@ -57,7 +57,7 @@ for option in 'engine bochs:no such engine' 'engine kvm:not built in' \
 	'max-time 1e300:not a number*' 'seed x:not a number*' 'seed 18446744073709551616:not a number*' 'seed 0x:not a number*' \
 	'rtc yesterday:not a date*' 'rtc 2001-02-30:not a date*' 'rtc 1969-12-31:not a date*' 'rtc 2001-01-01T25\:00\:00:not a date*' 'rtc @-1:not a date*' \
 	'rtc 2255-01-01:not a date*' \
-	'net user:not built in' 'display gtk:not built in' 'firmware f:not built in'  'cdrom f:not built in' \
+	'net x:none of none*' 'net tap=:none of none*' 'display gtk:not built in' 'firmware f:not built in'  'cdrom f:not built in' \
 	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'qmp unix\:x:not built in' 'screenshot f:not built in' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
 	'bt-sensitive trap:not built in' 'pv kvm:not built in' 'balloon 1G:not built in' 'share x:not built in' \
 	'trace cpu:not built in' 'trace-file f:not built in'; do
@@ -73,6 +73,19 @@ run 2 '--engine a?b: no such engine' --engine "$(printf 'a\nb')"
 run 2 '--disk f: x: none of readonly, *' --disk f,x
 run 2 '--disk : no file given' --disk ,readonly
 run 2 '--disk f: bus=ide: not built in' --disk f,bus=ide
+
+run 2 '--net user: hostfwd is not *' --net user,hostfwd=tcp:1
+run 2 '--net user: behind the comma*' --net user,x
+run 2 'net: needs --time real*' --net user --time virtual
+run 3 'tap trine-none: no such interface' --net tap=trine-none
+run 2 'hostfwd tcp:1.2.3.x:5: not an IPv4 address' --net user,hostfwd=tcp:1.2.3.x:5-:5
+if command -v python3 >/dev/null; then
+	python3 -c 'import socket,time; s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(); print(s.getsockname()[1], flush=True); time.sleep(60)' >"$work/port" &
+	holder=$!
+	until [ -s "$work/port" ]; do sleep 0.2; done
+	run 3 "hostfwd tcp:127.0.0.1:$(cat "$work/port"): Address already in use" --net "user,hostfwd=tcp:127.0.0.1:$(cat "$work/port")-:22"
+	kill $holder
+fi
 
 # Disks: missing, a folder, empty, of odd size, without permission, locked, of another kind, a server that is not there.
 mkdir "$work/d"

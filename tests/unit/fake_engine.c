@@ -132,6 +132,15 @@ u32 fake_in(struct cpu *c, u16 port, unsigned size)
     return (u32)x.data;
 }
 
+void fake_poweroff(struct cpu *c)
+{
+    fake_out(c, 0xcf8, 4, 0x80000b40);
+    fake_out(c, 0xcfc, 4, 0x601);
+    fake_out(c, 0xcf8, 4, 0x80000b80);
+    fake_out(c, 0xcfc, 1, 1);
+    fake_out(c, 0x604, 2, 0x2000);
+}
+
 static void fake_output(void *opaque, const uint8_t *data, size_t n)
 {
     struct fake_guest *g = opaque;

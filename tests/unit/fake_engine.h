@@ -23,6 +23,8 @@ struct fake_guest {
 extern const struct engine_ops fake_engine;
 
 void fake_out(struct cpu *c, u16 port, unsigned size, u32 value);
+/* As firmware and system together do it: the PM block gets its ports from the PIIX4, and is told S5. Five exits. */
+void fake_poweroff(struct cpu *c);
 u32 fake_in(struct cpu *c, u16 port, unsigned size);
 /* A configuration for GUEST: its serial port goes to output[]. */
 struct trine_config fake_config(struct fake_guest *g, enum trine_time time);

@@ -41,7 +41,7 @@ static enum fake_step power_off(struct fake_guest *g, struct cpu *c, u64 n)
 {
     (void)g;
     if (n == 1000)
-        fake_out(c, 0x604, 2, 0x2000);
+        fake_poweroff(c);
     return FAKE_NEXT;
 }
 
@@ -253,7 +253,7 @@ static enum fake_step tick_and_halt(struct fake_guest *g, struct cpu *c, u64 n)
         t->late_sum += late;
     }
     if (t->ticks == ARRAY_LEN(t->due)) {
-        fake_out(c, 0x604, 2, 0x2000);
+        fake_poweroff(c);
         return FAKE_NEXT;
     }
     t->due[t->ticks++] = now + 5000000;
@@ -296,7 +296,7 @@ static enum fake_step print(struct fake_guest *g, struct cpu *c, u64 n)
             ;
         fake_out(c, PC_PORT_COM1, 1, 'a' + (u32)(n % 26));
     } else {
-        fake_out(c, 0x604, 2, 0x2000);
+        fake_poweroff(c);
     }
     return FAKE_NEXT;
 }
@@ -354,7 +354,7 @@ static enum fake_step reset_by_last(struct fake_guest *g, struct cpu *c, u64 n)
     if (c->index == 3 && n == 100000)
         fake_out(c, PC_PORT_RESET, 1, 6);
     if (c->index == 0 && v->vm->resets == 2)
-        fake_out(c, 0x604, 2, 0x2000);
+        fake_poweroff(c);
     return FAKE_NEXT;
 }
 

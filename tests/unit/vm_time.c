@@ -144,7 +144,7 @@ static enum fake_step arm_in_exits(struct fake_guest *g, struct cpu *c, u64 n)
     if (n == 777)
         g->mark = fake_in(c, 0x9000, 4);
     if (n == 1000)
-        fake_out(c, 0x604, 2, 0x2000); /* S5 */
+        fake_poweroff(c); /* S5 */
     return FAKE_NEXT;
 }
 
@@ -160,7 +160,7 @@ static void test_arm_in_exit(void)
     CHECK_EQ(b.fired_at[1], 701);
     CHECK_EQ(b.guest.mark, 777);
     CHECK_EQ(vm->vcpus[0].cpu.icount, 1001);
-    CHECK_EQ(vm->exits.stats.count[EXIT_PIO], 4);
+    CHECK_EQ(vm->exits.stats.count[EXIT_PIO], 8);
     vm_destroy(vm);
 }
 
@@ -327,7 +327,7 @@ static enum fake_step story_step(struct fake_guest *g, struct cpu *c, u64 n)
         mix(s, n);
     }
     if (s->ticks == 50)
-        fake_out(c, 0x604, 2, 0x2000);
+        fake_poweroff(c);
     return n % 1000 == 999 ? FAKE_HALT : FAKE_NEXT;
 }
 

@@ -170,15 +170,13 @@ bool virtq_push(struct virtq *q, struct mem *m, u16 head, u32 written)
 bool virtq_wants_interrupt(struct virtq *q, const struct mem *m, bool event)
 {
     u16 v, old = q->signalled;
-    bool was_valid = q->signalled_valid;
     atomic_thread_fence(memory_order_seq_cst);
     if (!load16(m, event ? q->avail + AVAIL_RING + 2u * q->size : q->avail, &v))
         return false;
     if (!event)
         return !(v & AVAIL_NO_INTERRUPT);
     q->signalled = q->next_used;
-    q->signalled_valid = true;
-    return !was_valid || (u16)(q->next_used - v - 1) < (u16)(q->next_used - old);
+    return (u16)(q->next_used - v - 1) < (u16)(q->next_used - old);
 }
 
 bool virtq_ask_notify(struct virtq *q, struct mem *m, bool event)
@@ -251,7 +249,6 @@ static const struct field virtq_fields[] = {
     FIELD(virtq, last_avail, 0),
     FIELD(virtq, next_used, 0),
     FIELD(virtq, signalled, 0),
-    FIELD(virtq, signalled_valid, false),
     FIELD(virtq, vector, VIRTQ_NO_VECTOR),
 };
 static const struct field_table virtq_table = {"virtq", 1, virtq_fields, ARRAY_LEN(virtq_fields)};

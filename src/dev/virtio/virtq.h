@@ -16,7 +16,6 @@ struct virtq {
     u16 last_avail;        /* next entry of the available ring to look at */
     u16 next_used;         /* next entry of the used ring to write */
     u16 signalled;         /* next_used when the driver was last interrupted */
-    bool signalled_valid;
     u16 vector; /* MSI-X; VIRTQ_NO_VECTOR: none */
 };
 
