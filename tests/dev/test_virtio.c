@@ -436,6 +436,17 @@ static void test_net(struct virtio_rig *r)
     CHECK_EQ(b, rig_ld(r, RIG_DATA + 12, 1), frame[NET_HEADER]);
     CHECK_EQ(b, rig_ld(r, RIG_DATA + 0x1000, 1), frame[600]);
     CHECK_EQ(b, rig_ld(r, RIG_DATA + 0x2000 + 311, 1), frame[1511]);
+    /* A buffer smaller than the header: the header goes on in the next. */
+    rig_restart(r, MODERN | BIT(15) | BIT(0), 2, 64);
+    rig_desc(r, rig_queue(0), 0, RIG_DATA, 5, RIG_WRITE, 0);
+    rig_desc(r, rig_queue(0), 1, RIG_DATA + 0x1000, 2000, RIG_WRITE, 0);
+    rig_offer(r, 0, 0);
+    rig_offer(r, 0, 1);
+    CHECK(b, f.n.port.receive(f.n.port.opaque, frame, sizeof frame));
+    CHECK_EQ(b, rig_used_len(r, 0, 0), 5);
+    CHECK_EQ(b, rig_used_len(r, 0, 1), sizeof frame - 5);
+    CHECK_EQ(b, rig_ld(r, RIG_DATA + 0x1000 + 5, 2), 2); /* number of buffers */
+    CHECK_EQ(b, rig_ld(r, RIG_DATA + 0x1000 + 7, 1), frame[NET_HEADER]);
     /* Sent in two pieces, the header cut in the middle. */
     rig_put(r, RIG_DATA, frame, sizeof frame);
     rig_st(r, RIG_DATA, 1, 1); /* NEEDS_CSUM */

@@ -131,7 +131,7 @@ static void test_create_errors(void)
     } bad[] = {
         {0, 0, NULL, NULL, NULL, STATUS_USAGE},         {5, 0, NULL, NULL, NULL, STATUS_UNSUPPORTED},
         {1, -1, NULL, NULL, NULL, STATUS_USAGE},        {1, 0, "i486", NULL, NULL, STATUS_USAGE},
-        {1, 0, NULL, "microvm", NULL, STATUS_USAGE},    {1, 0, NULL, NULL, "/nowhere/x", STATUS_HOST},
+        {1, 0, NULL, "q35", NULL, STATUS_USAGE},        {1, 0, NULL, NULL, "/nowhere/x", STATUS_HOST},
         {1, 0.0 / 0.0, NULL, NULL, NULL, STATUS_USAGE},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {

@@ -62,12 +62,15 @@ static bool net_receive(void *opaque, const u8 *frame, size_t len)
     u64 done = 0; /* of header and body */
     for (unsigned i = 0; i < buffers; i++) {
         u64 at = 0;
-        if (!done)
-            at = chain_write(&n->in[i], v->wires.mem, 0, header, head);
+        if (done < head) /* a buffer may be smaller than the header */
+            at = chain_write(&n->in[i], v->wires.mem, 0, header + done, head - done);
         done += at;
-        u64 more = chain_write(&n->in[i], v->wires.mem, at, frame + NET_HEADER + (done - head), total - done);
-        done += more;
-        virtio_push(v, RX, n->in[i].head, (u32)(at + more));
+        if (done >= head) {
+            u64 more = chain_write(&n->in[i], v->wires.mem, at, frame + NET_HEADER + (done - head), total - done);
+            done += more;
+            at += more;
+        }
+        virtio_push(v, RX, n->in[i].head, (u32)at);
     }
     virtio_flush(v, RX);
     return true;
