@@ -15,11 +15,11 @@
         return v * (2 * k + 1) + k;                                                                          \
     }
 CALLEE(0)
-CALLEE(1) CALLEE(2) CALLEE(3) CALLEE(4) CALLEE(5) CALLEE(6) CALLEE(7) CALLEE(8) CALLEE(9) CALLEE(10)
-    CALLEE(11) CALLEE(12) CALLEE(13) CALLEE(14)
-        CALLEE(15) static uint64_t (*volatile callee[CALLS])(uint64_t) = {
-            callee_0, callee_1, callee_2,  callee_3,  callee_4,  callee_5,  callee_6,  callee_7,
-            callee_8, callee_9, callee_10, callee_11, callee_12, callee_13, callee_14, callee_15,
+CALLEE(1)
+CALLEE(2) CALLEE(3) CALLEE(4) CALLEE(5) CALLEE(6) CALLEE(7) CALLEE(8) CALLEE(9) CALLEE(10) CALLEE(11)
+    CALLEE(12) CALLEE(13) CALLEE(14) CALLEE(15) static uint64_t (*volatile callee[CALLS])(uint64_t) = {
+        callee_0, callee_1, callee_2,  callee_3,  callee_4,  callee_5,  callee_6,  callee_7,
+        callee_8, callee_9, callee_10, callee_11, callee_12, callee_13, callee_14, callee_15,
 };
 
 static bool indirect_run(uint64_t n)

@@ -74,9 +74,9 @@ static const char *set_cpus(struct run_options *o, const char *value)
 
 static const char *set_cpu(struct run_options *o, const char *value)
 {
-    static const char *const built[] = {"v1", "v2", NULL}, *const later[] = {"v3", "host", NULL};
+    static const char *const built[] = {"v1", "v2", "v3", "host", NULL}, *const later[] = {NULL};
     o->config.cpu = value;
-    return choose(value, built, later, "no such processor: v1, v2");
+    return choose(value, built, later, "no such processor: v1, v2, v3, host");
 }
 
 static const char *set_memory(struct run_options *o, const char *value)
@@ -166,7 +166,10 @@ static const struct option options[] = {
      .set = set_engine},
     {"machine", "pc|microvm", "default pc: PCI, ACPI and the classic chips. microvm: virtio in memory, no PCI", .set = set_machine},
     {"cpus", "1", "number of vCPUs", .set = set_cpus},
-    {"cpu", "v1|v2", "x86-64 level that CPUID offers; default v2", .set = set_cpu},
+    {"cpu", "v1|v2|v3|host",
+     "x86-64 level that CPUID offers; host: of v3, what the host has too.\n"
+     "Default v3, or the highest that all engines usable here can keep",
+     .set = set_cpu},
     {"memory", "SIZE", "bytes, or with K, M or G; default 512M; allocated when it is touched",
      .set = set_memory},
     {"kernel", "FILE", "a Linux bzImage, a Multiboot kernel or an ELF with a PVH note", AT(config.kernel)},

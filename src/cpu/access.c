@@ -78,7 +78,7 @@ static void place_write(struct cpu *c, const struct place *p, const u8 *buf, uns
  * and up align to 16, 10 (x87) to 8. */
 static bool alignment_ok(struct cpu *c, u64 lin, unsigned len, unsigned acc)
 {
-    if (LIKELY(c->view != TLB_VIEW_NONE) || acc & (ACC_FETCH | ACC_IMPLICIT) || c->cpl != 3 ||
+    if (LIKELY(c->view != TLB_VIEW_NONE) || acc & (ACC_FETCH | ACC_IMPLICIT | ACC_NO_AC) || c->cpl != 3 ||
         !(c->cr0 & CR0_AM) || !(c->rflags_sys & RFLAGS_AC))
         return true;
     u64 align = len >= 16 ? 16 : len >= 8 ? 8 : len >= 4 ? 4 : len >= 2 ? 2 : 1;

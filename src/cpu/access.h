@@ -12,6 +12,7 @@ enum access {
     ACC_FETCH = 1 << 1,
     ACC_IMPLICIT = 1 << 2, /* supervisor whatever CPL is: descriptor tables, TSS (SMAP ignores AC) */
     ACC_USER = 1 << 3,     /* as CPL 3 whatever CPL is */
+    ACC_NO_AC = 1 << 4,    /* elements of masked moves and gathers: never #AC */
 };
 
 /* Where a byte of linear address space is. */

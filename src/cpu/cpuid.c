@@ -1,5 +1,5 @@
 /* CPUID and the feature gates (SDM vol. 2A, CPUID; vol. 1, chapter 21).
- * One table says from which x86-64 level on a bit is offered; leaves are made of it once per VM. Topology:
+ * One table (features.c) says from which x86-64 level on a bit is offered; leaves are made of it once per VM. Topology:
  * one package, one thread per core.
  *
  * The identity is GenuineIntel, family 6, model 0x36: an in-order core that operating systems list as free of
@@ -10,99 +10,12 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "cpu/feature_bits.h"
 #include "cpu/model.h"
 #include "cpu/msr.h"
 
 #define SIGNATURE 0x00030661u /* family 6, model 0x36, stepping 1 */
 #define BRAND     "Trine Virtual CPU"
-
-enum word { W1_ECX, W1_EDX, W7_EBX, W7_ECX, W7_EDX, WD1_EAX, WX1_ECX, WX1_EDX, WORDS };
-
-#define NO_FEAT FEAT_COUNT
-
-struct feature_bit {
-    u8 word, bit, level, feat;
-};
-
-/* One row per bit: register, bit, least level, gate. */
-/* clang-format off */
-static const struct feature_bit feature_bits[] = {
-    {W1_EDX, 0, 1, NO_FEAT},        /* FPU */
-    {W1_EDX, 1, 1, FEAT_VME},
-    {W1_EDX, 2, 1, NO_FEAT},        /* DE */
-    {W1_EDX, 3, 1, NO_FEAT},        /* PSE */
-    {W1_EDX, 4, 1, NO_FEAT},        /* TSC */
-    {W1_EDX, 5, 1, NO_FEAT},        /* MSR */
-    {W1_EDX, 6, 1, NO_FEAT},        /* PAE */
-    {W1_EDX, 7, 1, NO_FEAT},        /* MCE */
-    {W1_EDX, 8, 1, NO_FEAT},        /* CX8 */
-    {W1_EDX, 9, 1, NO_FEAT},        /* APIC */
-    {W1_EDX, 11, 1, NO_FEAT},       /* SEP */
-    {W1_EDX, 12, 1, NO_FEAT},       /* MTRR */
-    {W1_EDX, 13, 1, NO_FEAT},       /* PGE */
-    {W1_EDX, 14, 1, NO_FEAT},       /* MCA */
-    {W1_EDX, 15, 1, NO_FEAT},       /* CMOV */
-    {W1_EDX, 16, 1, NO_FEAT},       /* PAT */
-    {W1_EDX, 17, 1, FEAT_PSE36},
-    {W1_EDX, 19, 1, NO_FEAT},       /* CLFSH */
-    {W1_EDX, 23, 1, NO_FEAT},       /* MMX */
-    {W1_EDX, 24, 1, NO_FEAT},       /* FXSR */
-    {W1_EDX, 25, 1, NO_FEAT},       /* SSE */
-    {W1_EDX, 26, 1, NO_FEAT},       /* SSE2 */
-    {W1_EDX, 27, 1, NO_FEAT},       /* SS: caches snoop themselves */
-    {W1_ECX, 0, 2, FEAT_SSE3},
-    {W1_ECX, 1, 2, FEAT_PCLMUL},
-    {W1_ECX, 9, 2, FEAT_SSSE3},
-    {W1_ECX, 12, 3, FEAT_FMA},
-    {W1_ECX, 13, 2, FEAT_CX16},
-    {W1_ECX, 17, 1, FEAT_PCID},
-    {W1_ECX, 19, 2, FEAT_SSE41},
-    {W1_ECX, 20, 2, FEAT_SSE42},
-    {W1_ECX, 21, 1, FEAT_X2APIC},
-    {W1_ECX, 22, 2, FEAT_MOVBE},
-    {W1_ECX, 23, 2, FEAT_POPCNT},
-    {W1_ECX, 24, 1, FEAT_TSC_DEADLINE},
-    {W1_ECX, 25, 2, FEAT_AES},
-    {W1_ECX, 26, 1, FEAT_XSAVE},
-    {W1_ECX, 28, 3, FEAT_AVX},
-    {W1_ECX, 29, 3, FEAT_F16C},
-    {W1_ECX, 30, 1, FEAT_RDRAND},
-    {W1_ECX, 31, 1, NO_FEAT},       /* a hypervisor is present */
-    {W7_EBX, 0, 1, FEAT_FSGSBASE},
-    {W7_EBX, 1, 1, NO_FEAT},        /* TSC_ADJUST */
-    {W7_EBX, 3, 3, FEAT_BMI1},
-    {W7_EBX, 5, 3, FEAT_AVX2},
-    {W7_EBX, 6, 1, NO_FEAT},        /* FDP_EXCPTN_ONLY */
-    {W7_EBX, 7, 1, FEAT_SMEP},
-    {W7_EBX, 8, 3, FEAT_BMI2},
-    {W7_EBX, 9, 1, NO_FEAT},        /* ERMS */
-    {W7_EBX, 10, 1, FEAT_INVPCID},
-    {W7_EBX, 13, 1, NO_FEAT},       /* FCS and FDS are not kept */
-    {W7_EBX, 18, 1, FEAT_RDSEED},
-    {W7_EBX, 19, 2, FEAT_ADX},
-    {W7_EBX, 20, 1, FEAT_SMAP},
-    {W7_EBX, 23, 1, FEAT_CLFLUSHOPT},
-    {W7_EBX, 29, 2, FEAT_SHA},
-    {W7_ECX, 2, 1, FEAT_UMIP},
-    {W7_ECX, 3, 1, FEAT_PKU},
-    {W7_ECX, 22, 1, FEAT_RDPID},
-    {W7_EDX, 4, 1, NO_FEAT},        /* FSRM */
-    {W7_EDX, 26, 1, NO_FEAT},       /* IBRS, IBPB */
-    {W7_EDX, 27, 1, NO_FEAT},       /* STIBP */
-    {W7_EDX, 29, 1, NO_FEAT},       /* IA32_ARCH_CAPABILITIES */
-    {W7_EDX, 31, 1, NO_FEAT},       /* SSBD */
-    {WD1_EAX, 0, 1, FEAT_XSAVEOPT},
-    {WD1_EAX, 1, 1, FEAT_XSAVEC},
-    {WD1_EAX, 2, 1, NO_FEAT},       /* XGETBV with ECX = 1 */
-    {WX1_ECX, 0, 2, NO_FEAT},       /* LAHF and SAHF in 64-bit mode */
-    {WX1_ECX, 5, 3, FEAT_LZCNT},
-    {WX1_EDX, 11, 1, NO_FEAT},      /* SYSCALL */
-    {WX1_EDX, 20, 1, NO_FEAT},      /* NX */
-    {WX1_EDX, 26, 1, FEAT_1G},
-    {WX1_EDX, 27, 1, FEAT_RDTSCP},
-    {WX1_EDX, 29, 1, NO_FEAT},      /* Intel 64 */
-};
-/* clang-format on */
 
 /* CR4 bits that come with a feature; the others are always there. */
 static const struct {
@@ -204,19 +117,16 @@ static void extended_leaves(struct cpu_model *m, const u32 w[WORDS])
 
 struct cpu_model *cpu_model_create(enum cpu_level level, u32 cpus, unsigned phys_bits)
 {
+    return cpu_model_create_within(level, cpus, phys_bits, ~0ull);
+}
+
+struct cpu_model *cpu_model_create_within(enum cpu_level level, u32 cpus, unsigned phys_bits, u64 allowed)
+{
     struct cpu_model *m = calloc(1, sizeof *m);
     if (!m)
         return NULL;
     u32 w[WORDS] = {0};
-    unsigned limit = level == CPU_LEVEL_HOST ? CPU_LEVEL_V3 : level; /* v3 is all that is built */
-    for (size_t i = 0; i < ARRAY_LEN(feature_bits); i++) {
-        const struct feature_bit *b = &feature_bits[i];
-        if (b->level > limit)
-            continue;
-        w[b->word] |= 1u << b->bit;
-        if (b->feat != NO_FEAT)
-            m->features |= BIT(b->feat);
-    }
+    m->features = feature_words(w, level, allowed);
     m->cpus = cpus ? cpus : 1;
     m->phys_bits = phys_bits;
     m->arch_capabilities = ARCH_CAPABILITIES;

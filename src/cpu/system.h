@@ -108,7 +108,13 @@ static inline bool debug_data_armed(const struct cpu *c)
 enum cpu_level { CPU_LEVEL_V1 = 1, CPU_LEVEL_V2, CPU_LEVEL_V3, CPU_LEVEL_HOST };
 struct cpu_model *cpu_model_create(enum cpu_level level, u32 cpus,
                                    unsigned phys_bits); /* null when out of memory */
+/* ALLOWED: a bit per enum cpu_feature; what it lacks is not offered. */
+struct cpu_model *cpu_model_create_within(enum cpu_level level, u32 cpus, unsigned phys_bits, u64 allowed);
 void cpu_model_destroy(struct cpu_model *m);
+/* What LEVEL promises by definition (it offers more where it can). */
+u64 cpu_level_needs(enum cpu_level level);
+/* What an engine can offer that executes the guest's computation on the host's own processor. */
+u64 cpu_features_host(void);
 void op_cpuid(struct cpu *c); /* EAX, ECX -> EAX..EDX */
 /* Features that gate behaviour (CR4 bits, MSRs, #UD). */
 enum cpu_feature {

@@ -216,13 +216,14 @@ void tlb_invpcid_page(struct cpu *c, u16 pcid, u64 lin)
 void tlb_flush_pkru(struct cpu *c)
 {
     struct tlb *t = c->tlb;
-    struct tlb_context *x = &t->context[t->active];
-    /* Keys bind every data access to user pages, the kernel's with AC = 1 too; not fetches, whose generation
-     * stays. */
-    static const u8 views[] = {TLB_VIEW_USER, TLB_VIEW_KERNEL, TLB_VIEW_KERNEL_AC};
-    for (unsigned k = 0; k < ARRAY_LEN(views); k++)
-        if (x->touched[views[k]])
-            table_clear(&x->view[views[k]]);
+    /* Keys bind every data access to user pages, the kernel's and implicit ones too; not fetches, whose
+     * generation stays. A context that sleeps would wake up with what the old keys allowed. */
+    for (unsigned n = 0; n < TLB_CONTEXTS; n++)
+        for (unsigned v = 0; v < TLB_VIEWS; v++)
+            if (t->context[n].touched[v]) {
+                table_clear(&t->context[n].view[v]);
+                t->context[n].touched[v] = false;
+            }
 }
 
 void tlb_protect_frame(struct cpu *c, u64 gpa)

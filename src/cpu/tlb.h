@@ -89,7 +89,7 @@ void tlb_load_cr3(struct cpu *c, u16 pcid,
 void tlb_flush_pcid(struct cpu *c, u16 pcid); /* INVPCID 1 */
 void tlb_invlpg(struct cpu *c, u64 lin);      /* current context, and global entries in all */
 void tlb_invpcid_page(struct cpu *c, u16 pcid, u64 lin); /* INVPCID 0 */
-void tlb_flush_pkru(struct cpu *c);                      /* WRPKRU: user view of the active context */
+void tlb_flush_pkru(struct cpu *c);                      /* WRPKRU: what data accesses know, in every context */
 /* Drops write tags of the frame at GPA in every table: it now holds code, or is watched. */
 void tlb_protect_frame(struct cpu *c, u64 gpa);
 

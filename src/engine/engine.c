@@ -44,3 +44,13 @@ const struct engine_ops *engine_get(const char *name, bool virtual_time, char *w
     error_set(e, known ? STATUS_UNSUPPORTED : STATUS_USAGE, "engine %s", why);
     return NULL;
 }
+
+u64 engines_features(void)
+{
+    u64 all = ~0ull;
+    char why[256];
+    for (const struct engine_ops *const *p = engine_list; *p; p++)
+        if ((*p)->features && (*p)->probe(why, sizeof why))
+            all &= (*p)->features();
+    return all;
+}

@@ -23,6 +23,8 @@ struct engine_ops {
     bool (*probe)(char *why, size_t size);
     bool virtual_time; /* exact instruction counts: may run under --time virtual */
     u32 max_cpus;
+    /* The features (a bit per enum cpu_feature) that it can offer on this host; null: all that are built. */
+    u64 (*features)(void);
     /* Per-vCPU state of the engine. Called on the thread that will run it. */
     enum status (*attach)(struct cpu *c, void **state, struct error *e);
     void (*detach)(void *state);
@@ -60,5 +62,8 @@ const struct engine_ops *engine_choose(const char *name, bool virtual_time, char
 /* The same for a name that a user gave: E says why not, as wrong usage when nobody knows the name. */
 const struct engine_ops *engine_get(const char *name, bool virtual_time, char *why, size_t size,
                                     struct error *e);
+
+/* What all engines usable here can offer: a guest may move between them. */
+u64 engines_features(void);
 
 #endif

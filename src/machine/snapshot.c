@@ -22,7 +22,7 @@
 
 struct machine_image {
     u8 machine[NAME_MAX_LEN], cpu[NAME_MAX_LEN];
-    u64 memory;
+    u64 memory, features;
     u32 cpus;
     bool debug_exit, testdev;
     u64 rtc;
@@ -51,8 +51,9 @@ static const struct field machine_fields[] = {
     N(input_at),
     N(current),
     N(reset_wanted),
+    N(features),
 };
-static const struct field_table machine_table = {"machine", 1, machine_fields, ARRAY_LEN(machine_fields)};
+static const struct field_table machine_table = {"machine", 2, machine_fields, ARRAY_LEN(machine_fields)};
 
 static void put_name(u8 to[NAME_MAX_LEN], const char *name)
 {
@@ -65,7 +66,8 @@ static void machine_describe(struct machine_image *m, const struct vm *vm)
     *m = (struct machine_image){
         .memory = c->memory, .cpus = c->cpus, .debug_exit = c->debug_exit, .testdev = c->testdev};
     put_name(m->machine, c->machine ? c->machine : "pc");
-    put_name(m->cpu, c->cpu ? c->cpu : "default");
+    put_name(m->cpu, c->cpu);
+    m->features = vm->model->features;
 }
 
 static void machine_take(struct machine_image *m, const struct vm *vm)
@@ -138,6 +140,7 @@ static const char *machine_differs(const struct machine_image *saved, const stru
     machine_describe(&own, vm);
     return memcmp(saved->machine, own.machine, NAME_MAX_LEN) ? "--machine"
            : memcmp(saved->cpu, own.cpu, NAME_MAX_LEN)       ? "--cpu"
+           : saved->features != own.features               ? "the processor's features"
            : saved->memory != own.memory                     ? "--memory"
            : saved->cpus != own.cpus                         ? "--cpus"
            : saved->debug_exit != own.debug_exit             ? "--debug-exit"

@@ -199,13 +199,28 @@ static bool vm_is_microvm(const struct vm *vm)
     return vm->config.machine && !strcmp(vm->config.machine, "microvm");
 }
 
+static const char *const level_names[] = {
+    [CPU_LEVEL_V1] = "v1", [CPU_LEVEL_V2] = "v2", [CPU_LEVEL_V3] = "v3", [CPU_LEVEL_HOST] = "host"};
+
+/* The level called NAME; null: the highest that all engines usable here can keep. */
+static enum status choose_level(const char *name, enum cpu_level *level, struct error *e)
+{
+    u64 lacking = ~engines_features();
+    for (*level = CPU_LEVEL_V1; *level <= CPU_LEVEL_HOST; (*level)++)
+        if (name && !strcmp(name, level_names[*level]))
+            return cpu_level_needs(*level) & lacking
+                       ? error_set(e, STATUS_UNSUPPORTED, "cpu %s: the host's processor lacks a part of it", name)
+                       : STATUS_OK;
+    if (name)
+        return error_set(e, STATUS_USAGE, "cpu %s: no such model", name);
+    for (*level = CPU_LEVEL_V3; cpu_level_needs(*level) & lacking; (*level)--)
+        ;
+    return STATUS_OK;
+}
+
 static enum status check_config(const struct trine_config *cfg, const struct engine_ops *engine,
                                 enum cpu_level *level, struct error *e)
 {
-    static const struct {
-        const char *name;
-        enum cpu_level level;
-    } levels[] = {{"v1", CPU_LEVEL_V1}, {"v2", CPU_LEVEL_V2}, {"v3", CPU_LEVEL_V3}, {"host", CPU_LEVEL_HOST}};
     if (cfg->machine && strcmp(cfg->machine, "pc") && strcmp(cfg->machine, "microvm"))
         return error_set(e, STATUS_USAGE, "machine %s: not built in", cfg->machine);
     if (cfg->time != TRINE_TIME_REAL && cfg->time != TRINE_TIME_VIRTUAL)
@@ -228,15 +243,7 @@ static enum status check_config(const struct trine_config *cfg, const struct eng
         if (cfg->saves[i].count < cfg->saves[i - 1].count)
             return error_set(e, STATUS_USAGE, "%s: snapshots must be named in the order of their counts",
                              cfg->saves[i].path);
-    *level = CPU_LEVEL_V2;
-    if (!cfg->cpu)
-        return STATUS_OK;
-    for (size_t i = 0; i < ARRAY_LEN(levels); i++)
-        if (!strcmp(cfg->cpu, levels[i].name)) {
-            *level = levels[i].level;
-            return STATUS_OK;
-        }
-    return error_set(e, STATUS_USAGE, "cpu %s: no such model", cfg->cpu);
+    return choose_level(cfg->cpu, level, e);
 }
 
 static void *alloc_zeroed(size_t size)
@@ -249,7 +256,8 @@ static void *alloc_zeroed(size_t size)
 static enum status make_vcpus(struct vm *vm, enum cpu_level level, struct error *e)
 {
     u32 n = vm->config.cpus;
-    vm->model = cpu_model_create(level, n, PHYS_BITS);
+    vm->config.cpu = level_names[level];
+    vm->model = cpu_model_create_within(level, n, PHYS_BITS, engines_features());
     vm->vcpus = alloc_zeroed(n * sizeof *vm->vcpus);
     vm->current = vm->vcpus;
     if (!vm->model || !vm->vcpus)
@@ -313,7 +321,7 @@ static enum status make_chips(struct vm *vm, struct error *e)
 static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const struct engine_ops *engine,
                            struct error *e)
 {
-    enum cpu_level level;
+    enum cpu_level level = CPU_LEVEL_V1;
     enum status s;
     vm->config = *cfg;
     vm->engine = engine;

@@ -112,6 +112,22 @@ static void test_xsave(struct cpu *c)
     CHECK_EQ(cpuid_read(c, 0xd, 1).eax & 8, 0); /* no XSAVES */
 }
 
+/* XSAVE's leaf and the feature bits tell one story. */
+static void test_xsave_features(struct cpu *c)
+{
+    u64 xcr0 = c->wires.model->xcr0_mask;
+    CHECK_EQ(!!(xcr0 & XFEATURE_AVX), cpu_has(c, FEAT_AVX));
+    CHECK_EQ(!!(xcr0 & XFEATURE_PKRU), cpu_has(c, FEAT_PKU));
+    CHECK_EQ(xcr0 & ~(u64)(XFEATURE_X87 | XFEATURE_SSE | XFEATURE_AVX | XFEATURE_PKRU), 0);
+    u32 ways = cpuid_read(c, 0xd, 1).eax;
+    CHECK_EQ(bit(ways, 0), cpu_has(c, FEAT_XSAVEOPT));
+    CHECK_EQ(bit(ways, 1), cpu_has(c, FEAT_XSAVEC));
+    CHECK(!(c->wires.model->features & (BIT(FEAT_AVX2) | BIT(FEAT_FMA) | BIT(FEAT_F16C))) ||
+          cpu_has(c, FEAT_AVX));
+    CHECK_EQ(!!(c->wires.model->cr4_mask & CR4_PKE), cpu_has(c, FEAT_PKU));
+    CHECK(bit(cpuid_read(c, 7, 0).ebx, 9) && bit(cpuid_read(c, 7, 0).edx, 4)); /* ERMS, FSRM */
+}
+
 /* Every gate agrees with its bit. */
 static void test_gates(struct cpu *c, unsigned level)
 {
@@ -119,35 +135,23 @@ static void test_gates(struct cpu *c, unsigned level)
         u32 leaf;
         u8 reg, bit, feat, level;
     } rows[] = {
-        {1, 2, 0, FEAT_SSE3, 2},
-        {1, 2, 1, FEAT_PCLMUL, 2},
-        {1, 2, 9, FEAT_SSSE3, 2},
-        {1, 2, 12, FEAT_FMA, 3},
-        {1, 2, 13, FEAT_CX16, 2},
-        {1, 2, 17, FEAT_PCID, 1},
-        {1, 2, 19, FEAT_SSE41, 2},
-        {1, 2, 20, FEAT_SSE42, 2},
-        {1, 2, 21, FEAT_X2APIC, 1},
-        {1, 2, 23, FEAT_POPCNT, 2},
-        {1, 2, 25, FEAT_AES, 2},
-        {1, 2, 26, FEAT_XSAVE, 1},
-        {1, 2, 28, FEAT_AVX, 3},
-        {1, 2, 29, FEAT_F16C, 3},
-        {1, 2, 30, FEAT_RDRAND, 1},
-        {1, 2, 3, FEAT_MONITOR, 9},
-        {7, 1, 0, FEAT_FSGSBASE, 1},
-        {7, 1, 3, FEAT_BMI1, 3},
-        {7, 1, 5, FEAT_AVX2, 3},
-        {7, 1, 7, FEAT_SMEP, 1},
-        {7, 1, 8, FEAT_BMI2, 3},
-        {7, 1, 10, FEAT_INVPCID, 1},
-        {7, 1, 20, FEAT_SMAP, 1},
-        {7, 1, 29, FEAT_SHA, 2},
-        {7, 2, 2, FEAT_UMIP, 1},
-        {7, 2, 3, FEAT_PKU, 1},
-        {0x80000001, 2, 5, FEAT_LZCNT, 3},
-        {0x80000001, 3, 26, FEAT_1G, 1},
-        {0x80000001, 3, 27, FEAT_RDTSCP, 1},
+        {1, 2, 0, FEAT_SSE3, 2},         {1, 2, 1, FEAT_PCLMUL, 2},
+        {1, 2, 9, FEAT_SSSE3, 2},        {1, 2, 12, FEAT_FMA, 3},
+        {1, 2, 13, FEAT_CX16, 2},        {1, 2, 17, FEAT_PCID, 1},
+        {1, 2, 19, FEAT_SSE41, 2},       {1, 2, 20, FEAT_SSE42, 2},
+        {1, 2, 21, FEAT_X2APIC, 1},      {1, 2, 23, FEAT_POPCNT, 2},
+        {1, 2, 25, FEAT_AES, 2},         {1, 2, 26, FEAT_XSAVE, 1},
+        {1, 2, 28, FEAT_AVX, 3},         {1, 2, 29, FEAT_F16C, 3},
+        {1, 2, 30, FEAT_RDRAND, 1},      {1, 2, 3, FEAT_MONITOR, 9},
+        {7, 1, 0, FEAT_FSGSBASE, 1},     {7, 1, 3, FEAT_BMI1, 3},
+        {7, 1, 5, FEAT_AVX2, 3},         {7, 1, 7, FEAT_SMEP, 1},
+        {7, 1, 8, FEAT_BMI2, 3},         {7, 1, 10, FEAT_INVPCID, 1},
+        {7, 1, 18, FEAT_RDSEED, 1},      {7, 1, 19, FEAT_ADX, 2},
+        {7, 1, 20, FEAT_SMAP, 1},        {7, 1, 23, FEAT_CLFLUSHOPT, 1},
+        {7, 1, 29, FEAT_SHA, 2},         {7, 2, 2, FEAT_UMIP, 1},
+        {7, 2, 3, FEAT_PKU, 1},          {7, 2, 22, FEAT_RDPID, 1},
+        {1, 2, 22, FEAT_MOVBE, 2},       {0x80000001, 2, 5, FEAT_LZCNT, 3},
+        {0x80000001, 3, 26, FEAT_1G, 1}, {0x80000001, 3, 27, FEAT_RDTSCP, 1},
     };
     for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
         struct cpuid_leaf l = cpuid_read(c, rows[k].leaf, 0);
@@ -164,6 +168,59 @@ static void test_gates(struct cpu *c, unsigned level)
     CHECK_EQ(l.ebx & (BIT(2) | BIT(4) | BIT(11) | BIT(14)), 0);
     CHECK_EQ(l.ecx & (BIT(5) | BIT(7) | BIT(16)), 0);
     CHECK_EQ(l.edx & BIT(20), 0);
+}
+
+/* What an engine lacks is not offered, and drags along what is nothing without it; levels are kept or not. */
+static void test_within(void)
+{
+    static const struct {
+        u64 lacking;
+        bool avx, fma, sha, v2, v3;
+    } rows[] = {
+        {0, true, true, true, true, true},
+        {BIT(FEAT_SHA), true, true, false, true, true},
+        {BIT(FEAT_AVX), false, false, true, true, false},
+        {BIT(FEAT_BMI2), true, true, true, true, false},
+        {BIT(FEAT_SSE42) | BIT(FEAT_AVX2), true, true, true, false, false},
+    };
+    for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+        struct cpu_model *m = cpu_model_create_within(CPU_LEVEL_V3, 1, 46, ~rows[k].lacking);
+        if (!m)
+            exit(1);
+        CHECK_EQ(m->features & rows[k].lacking, 0);
+        CHECK_EQ(m->features >> FEAT_AVX & 1, rows[k].avx);
+        CHECK_EQ(m->features >> FEAT_FMA & 1, rows[k].fma);
+        CHECK_EQ(m->features >> FEAT_SHA & 1, rows[k].sha);
+        CHECK_EQ(m->xcr0_mask & XFEATURE_AVX, rows[k].avx ? XFEATURE_AVX : 0);
+        CHECK_EQ(!(cpu_level_needs(CPU_LEVEL_V2) & rows[k].lacking), rows[k].v2);
+        CHECK_EQ(!(cpu_level_needs(CPU_LEVEL_V3) & rows[k].lacking), rows[k].v3);
+        cpu_model_destroy(m);
+    }
+    CHECK_EQ(cpu_level_needs(CPU_LEVEL_V2) & ~cpu_level_needs(CPU_LEVEL_V3), 0);
+    struct cpu_model *v3 = cpu_model_create(CPU_LEVEL_V3, 1, 46);
+    CHECK_EQ(cpu_level_needs(CPU_LEVEL_V3) & ~v3->features, 0);
+    cpu_model_destroy(v3);
+}
+
+/* `host` offers no computation that the compiler's own look at the host does not find. */
+static void test_host(void)
+{
+    struct cpu_model *m = cpu_model_create(CPU_LEVEL_HOST, 1, 46);
+    u64 have = m->features;
+    cpu_model_destroy(m);
+#if defined(__x86_64__)
+    static const u8 feats[] = {FEAT_AVX,  FEAT_AVX2,  FEAT_FMA,    FEAT_BMI1,
+                               FEAT_BMI2, FEAT_SSE42, FEAT_POPCNT, FEAT_SSSE3};
+    const bool host[] = {__builtin_cpu_supports("avx"),    __builtin_cpu_supports("avx2"),
+                         __builtin_cpu_supports("fma"),    __builtin_cpu_supports("bmi"),
+                         __builtin_cpu_supports("bmi2"),   __builtin_cpu_supports("sse4.2"),
+                         __builtin_cpu_supports("popcnt"), __builtin_cpu_supports("ssse3")};
+    for (size_t k = 0; k < ARRAY_LEN(feats); k++)
+        CHECK_EQ(have >> feats[k] & 1, host[k]);
+#else
+    CHECK_EQ(have & cpu_level_needs(CPU_LEVEL_V2), 0);
+#endif
+    CHECK(have >> FEAT_PKU & 1); /* the monitor's own work */
 }
 
 static void test_topology(void)
@@ -206,9 +263,12 @@ int main(void)
         test_out_of_range(c);
         test_gates(c, level);
         test_dynamic(&r);
+        test_xsave_features(c);
         test_xsave(c);
         control_destroy(&r);
     }
+    test_within();
+    test_host();
     test_topology();
     return check_done();
 }

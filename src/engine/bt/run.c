@@ -341,6 +341,7 @@ const struct engine_ops engine_bt = {
     .probe = bt_probe,
     .virtual_time = true,
     .max_cpus = 1,
+    .features = cpu_features_host,
     .attach = bt_attach,
     .detach = bt_detach,
     .run = bt_run,

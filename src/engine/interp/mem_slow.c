@@ -33,22 +33,42 @@ static bool only_ram(struct cpu *c, u64 lin, unsigned len, unsigned acc)
     return ram;
 }
 
-bool mem_read_slow(struct cpu *c, const struct insn *i, u64 lin, void *buf, unsigned len)
+static bool read_slow(struct cpu *c, const struct insn *i, u64 lin, void *buf, unsigned len, unsigned acc)
 {
-    if (!address_ok(c, i, lin, len) || !only_ram(c, lin, len, ACC_READ))
+    if (!address_ok(c, i, lin, len) || !only_ram(c, lin, len, acc))
         return false;
     if (interp_of(c)->stepping)
         interp_sync(c, i);
-    return lin_read(c, lin, buf, len, ACC_READ);
+    return lin_read(c, lin, buf, len, acc);
+}
+
+static bool write_slow(struct cpu *c, const struct insn *i, u64 lin, const void *buf, unsigned len, unsigned acc)
+{
+    if (!address_ok(c, i, lin, len) || !only_ram(c, lin, len, acc))
+        return false;
+    if (interp_of(c)->stepping)
+        interp_sync(c, i);
+    return lin_write(c, lin, buf, len, acc);
+}
+
+bool mem_read_slow(struct cpu *c, const struct insn *i, u64 lin, void *buf, unsigned len)
+{
+    return read_slow(c, i, lin, buf, len, ACC_READ);
 }
 
 bool mem_write_slow(struct cpu *c, const struct insn *i, u64 lin, const void *buf, unsigned len)
 {
-    if (!address_ok(c, i, lin, len) || !only_ram(c, lin, len, ACC_WRITE))
-        return false;
-    if (interp_of(c)->stepping)
-        interp_sync(c, i);
-    return lin_write(c, lin, buf, len, ACC_WRITE);
+    return write_slow(c, i, lin, buf, len, ACC_WRITE);
+}
+
+bool mem_read_element(struct cpu *c, const struct insn *i, u64 lin, void *buf, unsigned len)
+{
+    return read_slow(c, i, lin, buf, len, ACC_READ | ACC_NO_AC);
+}
+
+bool mem_write_element(struct cpu *c, const struct insn *i, u64 lin, const void *buf, unsigned len)
+{
+    return write_slow(c, i, lin, buf, len, ACC_WRITE | ACC_NO_AC);
 }
 
 bool rmw_slow(struct cpu *c, const struct insn *i, u64 lin, unsigned len, u8 **p, u8 *tmp)

@@ -10,6 +10,9 @@
 bool mem_read_slow(struct cpu *c, const struct insn *i, u64 lin, void *buf, unsigned len) NOINLINE MUST_CHECK;
 bool mem_write_slow(struct cpu *c, const struct insn *i, u64 lin, const void *buf,
                     unsigned len) NOINLINE MUST_CHECK;
+/* The elements of masked moves and gathers: never #AC (SDM vol. 2, VMASKMOV, VGATHER). */
+bool mem_read_element(struct cpu *c, const struct insn *i, u64 lin, void *buf, unsigned len) MUST_CHECK;
+bool mem_write_element(struct cpu *c, const struct insn *i, u64 lin, const void *buf, unsigned len) MUST_CHECK;
 
 /* The soft-TLB hit alone: where the bytes are, or null. Hot handlers use these and tail-call their general twin on a miss, which keeps them free of stack frames. */
 INLINE u8 *hit_read(const struct cpu *c, u64 lin, unsigned len)

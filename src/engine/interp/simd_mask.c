@@ -19,7 +19,7 @@ static bool store_selected(struct cpu *c, const struct insn *i, u64 address, con
                                    lin_probe(c, lin[k], size, ACC_WRITE)))
             return false;
     for (unsigned k = 0; selected >> k; k++)
-        if (selected >> k & 1 && !mem_write_slow(c, i, lin[k], (const u8 *)src + k * size, size))
+        if (selected >> k & 1 && !mem_write_element(c, i, lin[k], (const u8 *)src + k * size, size))
             return false;
     return true;
 }
@@ -29,7 +29,7 @@ static bool load_selected(struct cpu *c, const struct insn *i, void *dst, unsign
     u64 lin;
     for (unsigned k = 0; selected >> k; k++)
         if (selected >> k & 1 && !(part_linear(c, i, ea(c, i) + k * size, size, false, &lin) &&
-                                   mem_read_slow(c, i, lin, (u8 *)dst + k * size, size)))
+                                   mem_read_element(c, i, lin, (u8 *)dst + k * size, size)))
             return false;
     return true;
 }
@@ -119,7 +119,7 @@ static bool gather(struct cpu *c, const struct insn *i, unsigned index, unsigned
         if (index == 4)
             n = (u64)(i64)(i32)n;
         u64 address = c->gpr[i->base].q + (n << i->scale) + (u64)(i64)i->disp;
-        if (!part_linear(c, i, address, size, false, &lin) || !mem_read_slow(c, i, lin, &v, size))
+        if (!part_linear(c, i, address, size, false, &lin) || !mem_read_element(c, i, lin, &v, size))
             return false;
         memcpy(dst + k * size, &v, size);
         memset(mask + k * size, 0, size);

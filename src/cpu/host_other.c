@@ -1,0 +1,14 @@
+/* On hosts that are not x86 there is no CPUID to ask: nothing of the guest's computation can be left to the
+ * processor. */
+#include "cpu/feature_bits.h"
+
+bool host_cpuid(u32 leaf, u32 subleaf, u32 reg[4])
+{
+    (void)leaf, (void)subleaf, (void)reg;
+    return false;
+}
+
+u64 host_xcr0(void)
+{
+    return 0;
+}
