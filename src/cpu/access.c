@@ -14,18 +14,23 @@
 
 bool lin_translate(struct cpu *c, u64 lin, unsigned acc, struct place *p)
 {
-    const struct tlb_entry *e = tlb_slot(tlb_table_for(c, acc), lin);
+    struct tlb_table *table = tlb_table_for(c, acc);
+    const struct tlb_entry *e = tlb_slot(table, lin);
     u64 tag = acc & ACC_FETCH ? e->exec : acc & ACC_WRITE ? e->write : e->read;
     struct mem *m = c->wires.mem;
     if (LIKELY(tag == (lin & PAGE_MASK))) {
         p->hva = (u8 *)(uintptr_t)(lin + e->addend);
         p->gpa = (u64)(p->hva - m->base);
+        if (acc & ACC_FETCH)
+            tlb_mark_code(c, lin, table->kind[e - table->entry]);
         return true;
     }
     struct walk w;
     if (!page_walk(c, lin, acc, &w))
         return false;
     tlb_fill(c, lin, acc, &w);
+    if (acc & ACC_FETCH)
+        tlb_mark_code(c, lin, tlb_kind(&w));
     p->gpa = w.gpa;
     p->hva = cpu_ram(c, w.gpa, 1, acc);
     return true;

@@ -27,8 +27,58 @@ static void context_renew(struct tlb *t, struct tlb_context *x)
     t->flushes++;
 }
 
+static void code_renew(struct tlb *t, struct tlb_context *x, unsigned k)
+{
+    if (!x->code[k].any)
+        return;
+    x->code[k] = (struct tlb_code){.generation = ++t->stamp};
+    if (k)
+        t->kernel_generation = ++t->stamp;
+}
+
+static unsigned page_bit(u64 lin)
+{
+    return (unsigned)((lin >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 52);
+}
+
+static unsigned large_bit(u64 lin)
+{
+    return (unsigned)((lin >> 21) * 0x9e3779b97f4a7c15ull >> 55);
+}
+
+static bool code_concerns(const struct tlb_code *k, u64 lin)
+{
+    unsigned p = page_bit(lin), l = large_bit(lin);
+    return k->huge || k->pages[p / 64] >> p % 64 & 1 || k->large[l / 64] >> l % 64 & 1;
+}
+
+void tlb_mark_code(struct cpu *c, u64 lin, u8 kind)
+{
+    struct tlb *t = c->tlb;
+    unsigned v = c->cpl != 3, p = page_bit(lin), l = large_bit(lin);
+    struct tlb_code *k = &t->context[t->active].code[v];
+    k->any = true;
+    k->pages[p / 64] |= 1ull << p % 64;
+    if (kind & TLB_SIZE)
+        k->large[l / 64] |= 1ull << l % 64;
+    k->huge |= (kind & TLB_SIZE) > TLB_SIZE_2M;
+    if (!(kind & TLB_GLOBAL)) {
+        k->nonglobal = true;
+        t->kernel_mixed |= v;
+    }
+}
+
+u64 tlb_code_generation(const struct cpu *c)
+{
+    const struct tlb *t = c->tlb;
+    unsigned v = c->cpl != 3;
+    return v && !t->kernel_mixed ? t->kernel_generation : t->context[t->active].code[v].generation;
+}
+
 static void context_clear(struct tlb *t, struct tlb_context *x)
 {
+    code_renew(t, x, 0);
+    code_renew(t, x, 1);
     for (unsigned v = 0; v < TLB_VIEWS; v++)
         if (x->touched[v]) {
             table_clear(&x->view[v]);
@@ -40,6 +90,9 @@ static void context_clear(struct tlb *t, struct tlb_context *x)
 
 static void context_clear_nonglobal(struct tlb *t, struct tlb_context *x)
 {
+    for (unsigned k = 0; k < 2; k++)
+        if (x->code[k].nonglobal)
+            code_renew(t, x, k);
     for (unsigned v = 0; v < TLB_VIEWS; v++)
         if (x->touched[v])
             for (unsigned k = 0; k < TLB_ENTRIES; k++)
@@ -58,6 +111,8 @@ struct tlb *tlb_create(void)
     for (unsigned k = 0; k < TLB_CONTEXTS; k++) {
         for (unsigned v = 0; v < TLB_VIEWS; v++)
             t->context[k].touched[v] = true;
+        for (unsigned v = 0; v < 2; v++)
+            t->context[k].code[v].generation = ++t->stamp;
         context_clear(t, &t->context[k]);
     }
     t->context[0].used = true;
@@ -94,6 +149,11 @@ static u8 size_kind(u64 size)
     return size == MIB(2) ? TLB_SIZE_2M : size == MIB(4) ? TLB_SIZE_4M : size == GIB(1) ? TLB_SIZE_1G : 0;
 }
 
+u8 tlb_kind(const struct walk *w)
+{
+    return (u8)(size_kind(w->page_size) | (w->global ? TLB_GLOBAL : 0));
+}
+
 void tlb_fill(struct cpu *c, u64 lin, unsigned acc, const struct walk *w)
 {
     struct tlb *t = c->tlb;
@@ -106,7 +166,7 @@ void tlb_fill(struct cpu *c, u64 lin, unsigned acc, const struct walk *w)
     unsigned k = (unsigned)(lin >> PAGE_SHIFT & (TLB_ENTRIES - 1));
     struct tlb_entry *e = &table->entry[k];
     u64 page = lin & PAGE_MASK, addend = (u64)(uintptr_t)m->base + (w->gpa & PAGE_MASK) - page;
-    u8 kind = (u8)(size_kind(w->page_size) | (w->global ? TLB_GLOBAL : 0));
+    u8 kind = tlb_kind(w);
     bool same = (e->read == page || e->write == page || e->exec == page) && e->addend == addend;
     if (!same)
         slot_clear(table, k);
@@ -130,6 +190,8 @@ void tlb_flush_all(struct cpu *c)
 {
     for (unsigned k = 0; k < TLB_CONTEXTS; k++)
         context_clear(c->tlb, &c->tlb->context[k]);
+    c->tlb->kernel_generation = ++c->tlb->stamp;
+    c->tlb->kernel_mixed = false;
 }
 
 void tlb_flush_nonglobal(struct cpu *c)
@@ -179,6 +241,9 @@ static void context_drop(struct tlb *t, struct tlb_context *x, u64 lin, bool onl
 {
     static const u64 span[4] = {PAGE_SIZE, MIB(2), MIB(4), GIB(1)};
     unsigned slot = (unsigned)(lin >> PAGE_SHIFT & (TLB_ENTRIES - 1));
+    for (unsigned k = 0; k < 2; k++)
+        if (code_concerns(&x->code[k], lin))
+            code_renew(t, x, k);
     for (unsigned v = 0; v < TLB_VIEWS; v++) {
         if (!x->touched[v])
             continue;

@@ -42,6 +42,14 @@ struct tlb_table {
     u8 kind[TLB_ENTRIES];
 };
 
+/* Which pages code was fetched from since the last flush that could concern one of them: a small filter, so that a flush of
+ * data pages leaves what was looked up for code valid. */
+struct tlb_code {
+    u64 generation;
+    u64 pages[64], large[8]; /* hashed page numbers; numbers of 2 MiB regions that large pages lie in */
+    bool any, nonglobal, huge;
+};
+
 struct tlb_context {
     u16 pcid;
     bool used;
@@ -50,6 +58,7 @@ struct tlb_context {
     u64 last_use;
     u64 generation; /* never the same value twice in one TLB: a new one with every flush of anything in this
                        context */
+    struct tlb_code code[2]; /* user, supervisor */
     struct tlb_table view[TLB_VIEWS];
 };
 
@@ -61,10 +70,15 @@ struct tlb {
     u32 active;
     u64 use_clock, stamp;
     u64 misses, walks, flushes;
+    /* Supervisor code in global pages alone is the same in all contexts: one generation for them, until a page that is
+     * not global is fetched from. */
+    u64 kernel_generation;
+    bool kernel_mixed;
     struct tlb_context context[TLB_CONTEXTS];
     struct tlb_table none; /* all invalid */
 };
 
+struct walk;
 struct tlb *tlb_create(void); /* null when out of memory */
 void tlb_destroy(struct tlb *t);
 
@@ -76,8 +90,13 @@ INLINE struct tlb_entry *tlb_slot(struct tlb_table *t, u64 lin)
 /* Makes `current` follow cpu->view and the active context; called by cpu_update_mode. */
 void tlb_select_view(struct cpu *c);
 /* Enters what a walk found, for the access kinds that it allows. */
-struct walk;
 void tlb_fill(struct cpu *c, u64 lin, unsigned acc, const struct walk *w);
+/* A number that changes with every flush that may concern a page fetched from at this CPL in this context: where code was found
+ * under one value, it is as long as the value stays. */
+u64 tlb_code_generation(const struct cpu *c);
+/* Code was fetched from LIN's page, of W's kind. Called for hits and fills alike. */
+void tlb_mark_code(struct cpu *c, u64 lin, u8 kind);
+u8 tlb_kind(const struct walk *w);
 /* The table that answers for accesses of kind ACC. */
 struct tlb_table *tlb_table_for(struct cpu *c, unsigned acc);
 

@@ -85,6 +85,21 @@ void bt_link_set(struct bt *b, u32 link, u32 to)
     e_patch(b, l->at, to ? b->blocks[to].code : l->stub);
 }
 
+/* Code was written through the other mapping: before it runs, the processor must be made to look (AMD APM
+ * vol. 2, 7.6.1; SDM vol. 3, 9.1.3). IRETQ serializes, and is not intercepted where this host is a guest
+ * itself, as CPUID is. */
+static void serialize(void)
+{
+#if defined(__x86_64__)
+    u64 a, b;
+    __asm__ volatile("mov %%rsp, %1\n\tsub $128, %%rsp\n\tmov %%ss, %k0\n\tpush %0\n\tpush %1\n\tpushfq\n\t"
+                     "mov %%cs, %k0\n\tpush %0\n\tlea 1f(%%rip), %0\n\tpush %0\n\tiretq\n1:"
+                     : "=&r"(a), "=&r"(b)
+                     :
+                     : "memory", "cc");
+#endif
+}
+
 static void unhash(struct bt *b, u32 n)
 {
     u32 *p = &b->hash[hash_block(b->blocks[n].gpa, b->blocks[n].mode)];
@@ -108,6 +123,7 @@ static void block_drop(struct bt *b, u32 n)
     /* Who still finds it in the jump table leaves at its first instruction. */
     b->write[t->code] = 0xe9;
     e_patch(b, t->code + 1, t->stale);
+    serialize();
     b->flushed++;
 }
 

@@ -48,7 +48,7 @@ static void load_state(struct bt *b, u64 budget)
     struct cpu *c = b->cpu;
     struct bt_scratch *s = b->scratch;
     b->mode = mode_of(c);
-    s->key = key_of(b, c->tlb->generation << BT_MODE_BITS | b->mode);
+    s->key = key_of(b, tlb_code_generation(c) << BT_MODE_BITS | b->mode);
     s->home[0] = c->gpr[R10].q, s->home[1] = c->gpr[R11].q, s->home[2] = c->gpr[R15].q;
     s->budget = (i64)budget;
     b->icount_end = c->icount + budget;
@@ -92,21 +92,35 @@ static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
     return n ? n : bt_translate(b, p.gpa, mode, p.hva);
 }
 
-static void remember(struct bt *b, u64 rip, u32 n)
+/* The code for RIP: by the jump table, or found and entered there. Null: as find. */
+static void *code_for(struct bt *b, u64 rip, bool *foreign)
 {
-    b->jumps[rip & (BT_JUMPS - 1)] = (struct bt_jump){.rip = rip,
-                                                      .code = b->code + b->blocks[n].code,
-                                                      .key = b->scratch->key,
-                                                      .page = (rip & PAGE_MASK) | b->scratch->key};
+    struct bt_jump *j = &b->jumps[rip & (BT_JUMPS - 1)];
+    if (LIKELY(j->rip == rip && j->key == b->scratch->key))
+        return j->code;
+    u32 n = find(b, rip, 0, foreign);
+    if (!n)
+        return NULL;
+    *j = (struct bt_jump){.rip = rip,
+                          .code = b->code + b->blocks[n].code,
+                          .key = b->scratch->key,
+                          .page = (rip & PAGE_MASK) | b->scratch->key};
+    return j->code;
 }
 
-static void enter(struct bt *b, u32 n)
+/* A dropped block was found in the jump table: nobody finds it there again. */
+static void forget(struct bt *b, u64 rip)
+{
+    b->jumps[rip & (BT_JUMPS - 1)].key = 0;
+}
+
+static void enter(struct bt *b, void *code)
 {
     union {
         void *p;
         void (*fn)(void);
     } stub = {.p = b->code + b->stub_enter};
-    b->scratch->entry = (u64)(uintptr_t)(b->code + b->blocks[n].code);
+    b->scratch->entry = (u64)(uintptr_t)code;
     bt_signal_enter(b);
     stub.fn();
     bt_signal_enter(NULL);
@@ -135,9 +149,7 @@ static u64 follow_link(struct bt *b, const struct bt_site *s)
 static void settle(struct bt *b, const struct bt_site *s)
 {
     const struct bt_block *t = &b->blocks[s->block];
-    u16 off = s->index < t->count ? b->maps[t->map + s->index].guest : t->bytes;
-    if (s->kind == SITE_STEP && s->index == t->count)
-        off = b->maps[t->map + s->index].guest;
+    u16 off = b->maps[t->map + s->index].guest;
     b->scratch->budget += s->charged ? (i64)t->count - s->index : -(i64)s->index;
     b->cpu->rip = b->scratch->rip_page + (t->gpa & ~PAGE_MASK) + off;
 }
@@ -160,9 +172,9 @@ static void run_code(struct bt *b, u64 budget)
     load_state(b, budget);
     for (;;) {
         bool foreign;
-        u32 n = find(b, rip, 0, &foreign);
+        void *code = code_for(b, rip, &foreign);
         c->rip = rip;
-        if (!n) {
+        if (!code) {
             if (foreign) {
                 one(b);
             } else {
@@ -172,8 +184,7 @@ static void run_code(struct bt *b, u64 budget)
             return;
         }
         set_page(b, rip);
-        remember(b, rip, n);
-        enter(b, n);
+        enter(b, code);
         if (x->info == SITE_TARGET) {
             rip = x->target;
             continue;
@@ -184,6 +195,8 @@ static void run_code(struct bt *b, u64 budget)
             continue;
         }
         settle(b, &s);
+        if (UNLIKELY(b->blocks[s.block].dead))
+            forget(b, c->rip);
         if (s.kind == SITE_BUDGET)
             store_state(b);
         else

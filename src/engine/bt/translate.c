@@ -161,6 +161,7 @@ static bool body(struct tr *t, const u8 *bytes, u32 mode)
         if (flow) {
             flow_emit(t, d);
             t->t->count = t->index;
+            t->b->maps[t->t->map + t->index].guest = off;
             return false;
         }
         emit_one(t, d);
@@ -169,6 +170,7 @@ static bool body(struct tr *t, const u8 *bytes, u32 mode)
             break;
     }
     t->t->count = t->index;
+    t->b->maps[t->t->map + t->index].guest = off;
     return true;
 }
 

@@ -181,7 +181,7 @@ static void enter_mode(struct interp *it, u32 extra_mode, u64 budget)
     struct cpu *c = it->cpu;
     it->mode = mode_of(c) | extra_mode;
     /* RIP alone names code only in a flat world; elsewhere every jump looks at CS's base and limit anew. */
-    it->key = it->mode & MODE_FLAT ? c->tlb->generation << MODE_BITS | it->mode : KEY_NONE;
+    it->key = it->mode & MODE_FLAT ? tlb_code_generation(c) << MODE_BITS | it->mode : KEY_NONE;
     it->icount_end = c->icount + budget;
     c->budget = (i64)budget;
 }
