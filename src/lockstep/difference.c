@@ -32,11 +32,16 @@ static unsigned peek_code(const struct cpu *c, u64 lin, u8 bytes[15])
     return n;
 }
 
-void say_instruction(const struct pair *p)
+static u64 code_linear(const struct cpu *c)
+{
+    return c->code_size == 8 ? c->rip : (u32)(c->rip + c->seg[SEG_CS].base);
+}
+
+void say_code(const struct pair *p, const char *head)
 {
     const struct vm *vm = p->vm[0];
     const struct cpu *c = &vm->current->cpu;
-    u64 lin = c->code_size == 8 ? c->rip : (u32)(c->rip + c->seg[SEG_CS].base);
+    u64 lin = code_linear(c);
     u8 bytes[15];
     char hex[48] = "", text[160];
     vm->engine->pull(vm->current->engine);
@@ -44,9 +49,15 @@ void say_instruction(const struct pair *p)
              len = insn_text(bytes, have, c->code_size, c->rip, text, sizeof text);
     for (unsigned i = 0; i < (len ? len : have); i++)
         snprintf(hex + 3 * i, sizeof hex - 3 * i, "%02x ", bytes[i]);
-    check_say(p->check, "instruction: %#llx: %s %s", (ull)c->rip, hex, text);
+    check_say(p->check, "%s%#llx: %s %s", head, (ull)c->rip, hex, text);
+}
+
+void say_instruction(const struct pair *p)
+{
+    const struct cpu *c = &p->vm[0]->current->cpu;
+    say_code(p, "instruction: ");
     check_say(p->check, "    vCPU %u, %u-bit code, ring %u, CS %#x, linear address %#llx", c->index,
-              c->code_size * 8u, c->cpl, c->seg[SEG_CS].sel, (ull)lin);
+              c->code_size * 8u, c->cpl, c->seg[SEG_CS].sel, (ull)code_linear(c));
 }
 
 struct words {
@@ -162,7 +173,8 @@ void say_difference(const struct pair *p, u32 differ)
         size_t i = 0;
         while (i < p->tlb[0].len && i < p->tlb[1].len && p->tlb[0].data[i] == p->tlb[1].data[i])
             i++;
-        check_say(p->check, "    soft TLB: from byte %zu on (%zu | %zu bytes)", i, p->tlb[0].len,
-                  p->tlb[1].len);
+        check_say(p->check, "    soft TLB: from byte %zu on, %#x | %#x (%zu | %zu bytes)", i,
+                  i < p->tlb[0].len ? p->tlb[0].data[i] : 0u, i < p->tlb[1].len ? p->tlb[1].data[i] : 0u,
+                  p->tlb[0].len, p->tlb[1].len);
     }
 }

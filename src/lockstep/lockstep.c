@@ -11,6 +11,7 @@
 #define EVERY_DEFAULT  1000000u
 #define RAM_EVERY      (64u << 20)  /* instructions between two looks at all of RAM */
 #define SNAPSHOT_EVERY (256u << 20) /* instructions from one origin to the next */
+#define TRAIL          12           /* instructions shown before the one that differs */
 #define SNAPSHOT_NEAR  (4u << 20)   /* halving: running so far again is cheaper than a snapshot */
 
 struct lockstep {
@@ -80,18 +81,17 @@ static enum status differs_at(struct lockstep *l, u64 time, u32 *differ, struct 
     return pair_differs(&l->pair, true, differ, e);
 }
 
-/* HI shows a difference; *lo is a point that does not. Afterwards one instruction lies between. */
+/* HI shows a difference; *lo is a point that does not. Afterwards one instruction lies between. Every test
+ * runs from the origin in one piece: where a run is cut, a translator hands single instructions to the
+ * interpreter, and what only its own code does would not show. */
 static enum status halve(struct lockstep *l, u64 *lo, u64 hi, struct error *e)
 {
     struct pair *p = &l->pair;
-    bool live = false; /* the pair stands at *lo */
     while (hi - *lo > 1) {
         u64 mid = *lo + (hi - *lo) / 2;
         u32 differ;
-        if ((live ? STATUS_OK : pair_make(p, &l->origin, false, e)) != STATUS_OK ||
-            pair_run_to(p, mid, e) != STATUS_OK || pair_differs(p, true, &differ, e) != STATUS_OK)
+        if (differs_at(l, mid, &differ, e) != STATUS_OK)
             return e->status;
-        live = !differ;
         if (differ) {
             hi = mid;
             continue;
@@ -112,14 +112,28 @@ static u64 exceptions(const struct vm *vm)
     return sum;
 }
 
+/* The instructions up to AT, by the first machine: where an engine works in blocks, the culprit may be one of
+ * them. */
+static enum status say_trail(struct lockstep *l, u64 at, struct error *e)
+{
+    struct pair *p = &l->pair;
+    u64 from = at - l->origin.time > TRAIL ? at - TRAIL : l->origin.time;
+    if (pair_make(p, &l->origin, false, e) != STATUS_OK || pair_run_to(p, from, e) != STATUS_OK)
+        return e->status;
+    while (pair_time(p) < at && !pair_ended(p)) {
+        say_code(p, "    before: ");
+        if (pair_run_to(p, pair_time(p) + 1, e) != STATUS_OK)
+            return e->status;
+    }
+    return STATUS_OK;
+}
+
 /* The pair goes to AT, where it agrees, and over the one instruction behind. *DIFFER: what differs then. */
 static enum status over_one(struct lockstep *l, u64 at, u32 *differ, struct error *e)
 {
     struct pair *p = &l->pair;
     const struct trine_check *k = l->check;
-    if (pair_make(p, &l->origin, false, e) != STATUS_OK || pair_run_to(p, at, e) != STATUS_OK)
-        return e->status;
-    if (pair_differs(p, true, differ, e) != STATUS_OK)
+    if (say_trail(l, at, e) != STATUS_OK || differs_at(l, at, differ, e) != STATUS_OK)
         return e->status;
     if (*differ) {
         check_say(k, "they differ already before instruction %llu", (unsigned long long)at);
@@ -134,12 +148,12 @@ static enum status over_one(struct lockstep *l, u64 at, u32 *differ, struct erro
     }
     say_instruction(p);
     u64 before = exceptions(p->vm[0]);
-    if (pair_run_to(p, at + 1, e) != STATUS_OK || pair_differs(p, true, differ, e) != STATUS_OK)
+    if (pair_run_to(p, at + 1, e) != STATUS_OK)
         return e->status;
     if (exceptions(p->vm[0]) != before)
         check_say(k, "    it raised exception %u on %s, whose handler's first instruction has run",
                   p->vm[0]->current->cpu.fault.vector, p->vm[0]->engine->name);
-    return STATUS_OK;
+    return differs_at(l, at + 1, differ, e);
 }
 
 /* HI is where the scan met a difference. */
@@ -150,12 +164,14 @@ static enum status narrow(struct lockstep *l, u64 hi, struct error *e)
     u32 differ;
     if (differs_at(l, hi, &differ, e) != STATUS_OK)
         return e->status;
+    if (differ && (halve(l, &lo, hi, e) != STATUS_OK || differs_at(l, lo + 1, &differ, e) != STATUS_OK))
+        return e->status;
     if (!differ && l->origin.fd >= 0) {
-        check_say(k, "note: the difference does not show behind a snapshot: it depends on what none holds");
+        check_say(k, "note: behind a snapshot the difference does not show: it depends on what none holds");
         origin_drop(&l->origin);
         l->from_start = true;
         lo = 0;
-        if (differs_at(l, hi, &differ, e) != STATUS_OK)
+        if (differs_at(l, hi, &differ, e) != STATUS_OK || (differ && halve(l, &lo, hi, e) != STATUS_OK))
             return e->status;
     }
     if (!differ) {
@@ -163,8 +179,6 @@ static enum status narrow(struct lockstep *l, u64 hi, struct error *e)
                   (unsigned long long)hi);
         return STATUS_OK;
     }
-    if (halve(l, &lo, hi, e) != STATUS_OK)
-        return e->status;
     check_say(k, "difference: they agree after %llu instructions, not after the next one",
               (unsigned long long)lo);
     if (over_one(l, lo, &differ, e) != STATUS_OK)
