@@ -100,6 +100,8 @@ struct trine_config {
     const char *restore;            /* virtual time: start from this snapshot; then `kernel` may be null */
     const struct trine_save *saves; /* virtual time: counts never fall; borrowed until trine_destroy */
     unsigned saves_n;
+    const char *trace;      /* channels: exec, int, exception, mmu, io, mmio, irq, exit, block; and json */
+    const char *trace_file; /* null: standard error */
     const char *gdb;                /* wait for a debugger at this address: [HOST]:PORT or unix:PATH */
     bool reboot;
     bool quiet;

@@ -217,6 +217,11 @@ static const struct option options[] = {
      "wait for a debugger (GDB remote protocol) at [HOST]:PORT or unix:PATH;\n"
      "without HOST: 127.0.0.1",
      AT(config.gdb)},
+    {"trace", "CHANNEL[,CHANNEL]...",
+     "what happens, a line each: exec, int, exception, mmu, io, mmio, irq, exit,\n"
+     "block; json among them: as JSON objects",
+     AT(config.trace)},
+    {"trace-file", "FILE", "where the trace goes; default standard error", AT(config.trace_file)},
     {"max-time", "SECONDS", "end the VM after so long on the host's clock (exit status 124)",
      .set = set_max_time},
     {"stats", "FILE", "a JSON report at the end", AT(stats)},
@@ -232,8 +237,6 @@ static const struct option options[] = {
     NEVER_BUILT("pv", "KIND", "none"),
     NEVER_BUILT("balloon", "SIZE", NULL),
     NEVER_BUILT("share", "GROUP", NULL),
-    NEVER_BUILT("trace", "CHANNELS", NULL),
-    NEVER_BUILT("trace-file", "FILE", NULL),
 };
 
 /* The option that TEXT, without its dashes, names up to its end or a `=`. */

@@ -78,8 +78,10 @@ static void run_current(struct vm *vm, const struct turns *t)
         until = now + 1;
     vm->run_until = until;
     lock_release(&vm->lock);
-    enum run_result r = v->go == GDB_STEP ? debugger_step(v, &e)
-                                          : vm->engine->run(v->engine, v->cpu.icount + (until - now), &e);
+    u64 limit = v->cpu.icount + (until - now);
+    enum run_result r = v->go == GDB_STEP         ? debugger_step(v, &e)
+                        : trace_steps(&vm->trace) ? trace_run(v, limit, &e)
+                                                  : vm->engine->run(v->engine, limit, &e);
     lock_take(&vm->lock);
     vm->run_until = 0;
     if (r == RUN_HALT)

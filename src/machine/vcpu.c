@@ -30,6 +30,8 @@ static void wire_exit(void *opaque, struct cpu *c, struct exit *x)
 {
     struct vcpu *v = opaque;
     exit_dispatch(&v->vm->exits, c, x);
+    if (v->vm->trace.on)
+        trace_exit(v, x);
     if (v->vm->exit_log.on)
         log_exit(&v->vm->exit_log, c, x);
 }
@@ -40,6 +42,8 @@ static int wire_intr_ack(void *opaque, struct cpu *c)
     vcpu_lock(v);
     int vector = pc_intr_ack(&v->vm->pc, c->index);
     vcpu_unlock(v);
+    if (v->vm->trace.on)
+        trace_irq(v, vector);
     return vector;
 }
 

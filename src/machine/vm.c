@@ -363,6 +363,8 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     s = vm_reset(vm, e);
     if (s == STATUS_OK && cfg->restore)
         s = vm_restore(vm, cfg->restore, e);
+    if (s == STATUS_OK)
+        s = trace_open(&vm->trace, cfg->trace, cfg->trace_file, e);
     if (s == STATUS_OK && cfg->gdb)
         s = debugger_create(vm, cfg->gdb, e);
     lock_release(&vm->lock);
@@ -396,6 +398,8 @@ void vm_destroy(struct vm *vm)
         free(v->stale.gpas);
     }
     debugger_destroy(vm);
+    struct error unheard; /* vm_finish has told it */
+    (void)trace_close(&vm->trace, &unheard);
     console_destroy(&vm->console);
     devices_destroy(&vm->devices);
     pc_destroy(&vm->pc);
@@ -529,6 +533,11 @@ enum status vm_finish(struct vm *vm, struct trine_result *r, struct error *e)
     console_stop(&vm->console, vm->result.end != TRINE_END_STOPPED && vm->result.end != TRINE_END_MAX_TIME);
     if (vm->failure == STATUS_OK && vm->console.record_failed)
         vm->failure = error_set(&vm->error, STATUS_HOST, "%s: cannot write", vm->config.record_input);
+    struct error own;
+    if (trace_close(&vm->trace, &own) != STATUS_OK && vm->failure == STATUS_OK) {
+        vm->error = own;
+        vm->failure = own.status;
+    }
     *r = vm->result;
     if (vm->failure != STATUS_OK)
         *e = vm->error;

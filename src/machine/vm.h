@@ -19,6 +19,7 @@
 #include "machine/devices.h"
 #include "machine/pc.h"
 #include "machine/random.h"
+#include "machine/trace.h"
 #include "mem/mem.h"
 #include "trine.h"
 
@@ -88,6 +89,7 @@ struct vm {
     unsigned saves_done; /* of config.saves */
     u64 pause_at;        /* virtual: vm_run_to comes back there */
     struct exit_log exit_log;
+    struct trace trace;
     u64 run_until; /* virtual: the engine runs to this time; 0 while it does not run */
 
     struct wake wake;
