@@ -238,6 +238,13 @@ static enum status check_pair(struct lockstep *l, struct error *e)
     }
     if (l->config->time != TRINE_TIME_VIRTUAL)
         return error_set(e, STATUS_USAGE, "check: only virtual time repeats");
+    if (l->config->net.kind != TRINE_NET_NONE)
+        return error_set(e, STATUS_USAGE, "check: a network does not repeat");
+    for (unsigned n = 0; n < l->config->disks_n; n++)
+        if (!l->config->disks[n].readonly && !l->config->disks[n].snapshot)
+            return error_set(e, STATUS_USAGE,
+                             "check: disk %s: both machines would write to it: add ,snapshot",
+                             l->config->disks[n].path);
     return check_run(l, e);
 }
 
