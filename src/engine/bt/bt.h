@@ -45,7 +45,7 @@ enum {
     BT_MODE_SSE = 1 << 0,   /* SSE may run: CR0.EM = TS = 0, CR4.OSFXSR */
     BT_MODE_AVX = 1 << 1,   /* AVX may run */
     BT_MODE_FLAGS = 1 << 2, /* flags come in the host's flags, not in scratch.flags */
-    BT_MODE_USER = 1 << 3,  /* of look-up keys only: the right to fetch */
+    BT_MODE_USER = 1 << 3,  /* CPL is not 0 */
     BT_MODE_BITS = 4,
 };
 
@@ -74,6 +74,13 @@ struct bt_scratch {
     u8 *ymm;
     u64 *gpr;
     void *bt;
+    struct cpu *cpu;
+    u64 icount_end; /* cpu->icount is this minus the budget */
+    u64 lin;        /* an address that was computed already */
+    struct {
+        struct tlb_table *table;
+        u64 view;
+    } by_ac[2]; /* data accesses at CPL 0 with RFLAGS.AC clear and set */
     u32 mxcsr, mxcsr_host;
     u64 fill_fn;
 };
@@ -101,8 +108,10 @@ struct bt_site {
     u32 link;
     u16 index; /* instructions of the block retired before this boundary */
     u8 kind;
-    u8 charged;    /* the block's count has been taken off the budget */
-    u8 size, acc;  /* SITE_MEM */
+    u8 charged;   /* the block's count has been taken off the budget */
+    u8 size, acc; /* SITE_MEM; SITE_STEP: operand size */
+    u8 len;       /* SITE_STEP, where it is known beforehand: the instruction's */
+    u16 op;
     u8 flags_host; /* SITE_LINK: the target's variant */
 };
 
@@ -161,7 +170,6 @@ struct bt {
     u32 maps_n;
     u32 hash[BT_HASH], frames[BT_FRAME_HASH];
     u32 mode;
-    u64 icount_end;
     struct tr *tr;
     u32 keys_n;
     struct {
@@ -200,6 +208,9 @@ u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes);
 void bt_signal_init(void);
 /* The translator whose code this thread runs from now on; null: none. */
 void bt_signal_enter(struct bt *b);
+
+/* direct.c: executes a SITE_STEP's instruction if it is one of the few; c->rip and c->icount are at it. */
+bool bt_direct(struct cpu *c, const struct bt_site *s);
 
 bool bt_fill(struct bt *b, u64 lin, u32 site);
 

@@ -188,6 +188,8 @@ static u8 kind_int(const struct dec *d)
 static u8 kind_of(const struct dec *d, u32 mode)
 {
     u8 family = rows[d->i.op].family, choice = rows[d->i.op].choice;
+    if (sensitive_can(d, mode))
+        return K_SENSITIVE;
     if (family == FAMILY_FLOW)
         return kind_flow(d);
     if (choice != BT_COPY && choice != BT_MEM)

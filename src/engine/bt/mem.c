@@ -45,6 +45,9 @@ struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed)
     if (ea->base == GPR_RIP) {
         e_load(e, HOST_T0, SCRATCH(rip_page));
         o.base = HOST_T0, used = true;
+    } else if (ea->base == GPR_LIN) {
+        e_load(e, HOST_T0, SCRATCH(lin));
+        o.base = HOST_T0, used = true;
     } else if (ea->base != GPR_ZERO) {
         o.base = (i8)host_reg(ea->base);
         if (o.base == NO_REG) {

@@ -16,7 +16,7 @@ static u32 mode_of(const struct cpu *c)
     bool ts = c->cr0 & CR0_TS;
     bool sse = !ts && !(c->cr0 & CR0_EM) && c->cr4 & CR4_OSFXSR;
     bool avx = !ts && c->cr4 & CR4_OSXSAVE && (c->xcr0 & 6) == 6;
-    return (sse ? BT_MODE_SSE : 0) | (avx ? BT_MODE_AVX : 0) | (c->cpl == 3 ? BT_MODE_USER : 0);
+    return (sse ? BT_MODE_SSE : 0) | (avx ? BT_MODE_AVX : 0) | (c->cpl ? BT_MODE_USER : 0);
 }
 
 /* A small number for (TLB generation, mode), so that it fits under a page's address. When they are used up,
@@ -51,8 +51,13 @@ static void load_state(struct bt *b, u64 budget)
     s->key = key_of(b, tlb_code_generation(c) << BT_MODE_BITS | b->mode);
     s->home[0] = c->gpr[R10].q, s->home[1] = c->gpr[R11].q, s->home[2] = c->gpr[R15].q;
     s->budget = (i64)budget;
-    b->icount_end = c->icount + budget;
+    s->icount_end = c->icount + budget;
     s->tlb = c->tlb->current;
+    struct tlb_context *x = &c->tlb->context[c->tlb->active];
+    s->by_ac[0].view = c->cr4 & CR4_SMAP ? TLB_VIEW_KERNEL : TLB_VIEW_KERNEL_AC;
+    s->by_ac[1].view = TLB_VIEW_KERNEL_AC;
+    for (unsigned k = 0; k < 2; k++)
+        s->by_ac[k].table = &x->view[s->by_ac[k].view];
     for (unsigned k = 0; k < 6; k++)
         s->seg_base[k] = c->seg[k].base;
     u32 f = flags_value(&c->fl);
@@ -65,7 +70,7 @@ static void store_state(struct bt *b)
     struct cpu *c = b->cpu;
     const struct bt_scratch *s = b->scratch;
     c->gpr[R10].q = s->home[0], c->gpr[R11].q = s->home[1], c->gpr[R15].q = s->home[2];
-    c->icount = b->icount_end - (u64)s->budget;
+    c->icount = s->icount_end - (u64)s->budget;
     flags_load(&c->fl, (s->flags >> 8 & 0xff) | (s->flags & 1) << 11);
     c->fpu.mxcsr = s->mxcsr;
 }
@@ -87,7 +92,7 @@ static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
         *foreign = true;
         return 0;
     }
-    u32 mode = (b->mode & (BT_MODE_SSE | BT_MODE_AVX)) | flags;
+    u32 mode = b->mode | flags;
     u32 n = bt_block_find(b, p.gpa, mode);
     return n ? n : bt_translate(b, p.gpa, mode, p.hva);
 }
@@ -155,10 +160,12 @@ static void settle(struct bt *b, const struct bt_site *s)
 }
 
 /* Executes the instruction at c->rip by the interpreter; REP as far as the budget goes. */
-static void one(struct bt *b)
+static void one(struct bt *b, const struct bt_site *s)
 {
     i64 left = b->scratch->budget;
     store_state(b);
+    if (s && bt_direct(b->cpu, s))
+        return;
     b->steps++;
     interp_one(b->inner, left > 0 ? (u64)left : 1);
 }
@@ -176,7 +183,7 @@ static void run_code(struct bt *b, u64 budget)
         c->rip = rip;
         if (!code) {
             if (foreign) {
-                one(b);
+                one(b, NULL);
             } else {
                 store_state(b);
                 cpu_deliver_fault(c);
@@ -200,7 +207,7 @@ static void run_code(struct bt *b, u64 budget)
         if (s.kind == SITE_BUDGET)
             store_state(b);
         else
-            one(b);
+            one(b, &s);
         return;
     }
 }
@@ -213,6 +220,9 @@ bool bt_fill(struct bt *b, u64 lin, u32 site)
     u64 flushed = b->flushed;
     b->scratch->info = site;
     if (c->view == TLB_VIEW_NONE || (lin & ~PAGE_MASK) + s.size > PAGE_SIZE || !cpu_canonical(lin))
+        return false;
+    /* A vector operand out of line may be #GP, which comes before the walk. */
+    if (s.size >= 16 && lin & (s.size - 1u))
         return false;
     if (!lin_translate(c, lin, s.acc, &p) || b->flushed != flushed)
         return false;
@@ -290,6 +300,7 @@ static void init_scratch(struct bt *b)
     s->ymm = &b->cpu->fpu.ymm[0][0];
     s->gpr = &b->cpu->gpr[0].q;
     s->bt = b;
+    s->cpu = b->cpu;
     s->mxcsr_host = 0x1f80;
     s->fill_fn = (u64)(uintptr_t)bt_fill;
 }

@@ -31,6 +31,7 @@ enum kind {
     K_PUSH,
     K_POP,
     K_LEAVE,
+    K_SENSITIVE,
     K_JCC,
     K_JMP,
     K_CALL,
@@ -60,6 +61,9 @@ struct late {
     i32 delta;
     u16 again; /* LATE_BUDGET: instruction to execute first; 0xffff: none */
 };
+#define BEHIND_MAX 8
+/* Base of an effective address: scratch.lin. */
+#define GPR_LIN  GPR_COUNT
 #define LATE_MAX (6 * BT_BLOCK_MAX)
 
 struct tr {
@@ -75,6 +79,11 @@ struct tr {
     struct dec d[BT_BLOCK_MAX];
     struct late late[LATE_MAX];
     u32 late_n;
+    struct {
+        u32 at; /* a byte that becomes the number of instructions behind `index` */
+        u16 index;
+    } behind[BEHIND_MAX];
+    u32 behind_n;
 };
 
 /* Host register of a guest GPR, or NO_REG: in scratch.home. */
@@ -106,6 +115,10 @@ struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed);
 /* generic.c */
 bool generic_can(const struct dec *d);
 void generic_emit(struct tr *t, struct dec *d);
+
+/* sensitive.c */
+bool sensitive_can(const struct dec *d, u32 mode);
+void sensitive_emit(struct tr *t, struct dec *d);
 
 /* translate.c */
 u32 site_new(struct tr *t, enum bt_site_kind kind, unsigned index);

@@ -89,6 +89,7 @@ static void emit_one(struct tr *t, struct dec *d)
     case K_PUSH: flow_push(t, d); break;
     case K_POP: flow_pop(t, d); break;
     case K_LEAVE: flow_leave(t, d); break;
+    case K_SENSITIVE: sensitive_emit(t, d); break;
     default: generic_emit(t, d);
     }
 }
@@ -140,8 +141,11 @@ static bool body(struct tr *t, const u8 *bytes, u32 mode)
     u16 off = 0;
     while (t->index < BT_BLOCK_MAX) {
         struct dec *d = &t->d[t->index];
-        if (!bt_decode(t->b, d, bytes + off, left - off, mode))
+        bool decoded = bt_decode(t->b, d, bytes + off, left - off, mode);
+        if (!decoded)
             d->kind = K_STEP, d->i.len = (u8)(left - off < 15 ? left - off : 15);
+        if (t->behind_n == BEHIND_MAX && d->kind == K_SENSITIVE)
+            d->kind = K_STEP;
         d->off = off;
         struct bt_map *map = &t->b->maps[t->t->map + t->index];
         *map = (struct bt_map){
@@ -150,13 +154,19 @@ static bool body(struct tr *t, const u8 *bytes, u32 mode)
             flags_to_mem(t);
             t->t->bytes = (u16)(off + d->i.len);
             t->t->count = t->index;
-            leave_at(t, site_new(t, SITE_STEP, t->index));
+            u32 site = site_new(t, SITE_STEP, t->index);
+            if (decoded) {
+                t->b->sites[site].op = d->i.op;
+                t->b->sites[site].len = d->i.len;
+                t->b->sites[site].size = d->i.size;
+            }
+            leave_at(t, site);
             return false;
         }
         off = (u16)(off + d->i.len);
         t->t->bytes = off;
         bool flow = d->kind >= K_JCC;
-        try_charge(t, d, flow || touches_memory(d));
+        try_charge(t, d, flow || d->kind == K_SENSITIVE || touches_memory(d));
         map->charged = t->charged;
         if (flow) {
             flow_emit(t, d);
@@ -184,7 +194,7 @@ u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes)
     t->e = (struct emit){.b = b, .p = b->write + b->used, .limit = b->write + b->used + BT_BLOCK_CODE};
     t->b = b, t->t = k, t->n = n;
     t->host = mode & BT_MODE_FLAGS, t->mem = !t->host;
-    t->charged = false, t->charge_at = 0, t->index = 0, t->late_n = 0;
+    t->charged = false, t->charge_at = 0, t->index = 0, t->late_n = 0, t->behind_n = 0;
     t->page_off = (u16)(gpa & (PAGE_SIZE - 1));
     if (body(t, bytes, mode)) {
         if (!t->charged) {
@@ -197,6 +207,8 @@ u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes)
         emit_late(t, &t->late[l]);
     if (t->charge_at)
         b->write[t->charge_at] = (u8)k->count;
+    for (u32 l = 0; l < t->behind_n; l++)
+        b->write[t->behind[l].at] = (u8)(k->count - t->behind[l].index);
     while (e_off(&t->e) - k->code < 5)
         e8(&t->e, 0x90);
     k->stale = e_off(&t->e);

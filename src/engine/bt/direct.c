@@ -1,0 +1,45 @@
+/* System instructions that the dispatcher executes by one call, without the interpreter's way to them. */
+#include "engine/bt/bt.h"
+
+typedef bool direct_fn(struct cpu *c, const struct bt_site *s, u64 next);
+
+static bool direct_syscall(struct cpu *c, const struct bt_site *s, u64 next)
+{
+    (void)s;
+    return op_syscall(c, next);
+}
+
+static bool direct_sysret(struct cpu *c, const struct bt_site *s, u64 next)
+{
+    (void)next;
+    return op_sysret(c, s->size);
+}
+
+static bool direct_iret(struct cpu *c, const struct bt_site *s, u64 next)
+{
+    return op_iret(c, s->size, next);
+}
+
+static bool direct_rdtsc(struct cpu *c, const struct bt_site *s, u64 next)
+{
+    if (!op_rdtsc(c, s->op == OP_RDTSCP))
+        return false;
+    c->rip = next;
+    return true;
+}
+
+static direct_fn *const direct[OP_COUNT] = {
+    [OP_SYSCALL] = direct_syscall, [OP_SYSRET] = direct_sysret, [OP_IRETQ] = direct_iret,
+    [OP_RDTSC] = direct_rdtsc,     [OP_RDTSCP] = direct_rdtsc,
+};
+
+bool bt_direct(struct cpu *c, const struct bt_site *s)
+{
+    if (!direct[s->op])
+        return false;
+    if (direct[s->op](c, s, c->rip + s->len))
+        c->icount++;
+    else
+        cpu_deliver_fault(c);
+    return true;
+}
