@@ -54,6 +54,30 @@ TEST(real_segments)
     CHECK_EQUAL("POP GS", 0x2000, c.dx);
 }
 
+/* Both inputs of the gate shut: bit 20 of every address is 0. One of them open is enough (82371SB, "A20M#"). */
+TEST(real_a20)
+{
+    struct context c;
+    const struct snip *s =
+        SNIP16("mov $0xffff, %ax; mov %ax, %es; xor %ax, %ax; mov %ax, %fs; mov %ax, %gs\n"
+               "mov %es:0x7010, %esi; in $0x92, %al; and $0xfc, %al; out %al, $0x92; mov %es:0x7010, %edi\n"
+               "mov $0xdd, %al; out %al, $0x64; mov %es:0x7010, %ebx; movl $0x600df00d, %es:0x7014; mov %fs:0x7004, %ebp\n"
+               "mov $0xcb, %al; mov %al, %gs:0x7008; lcallw $0xffff, $0x7018\n"
+               "mov $0xdf, %al; out %al, $0x64; mov %es:0x7010, %ecx; in $0x92, %al; or $2, %al; out %al, $0x92\n"
+               "mov %es:0x7014, %edx");
+    low_set(&c, s);
+    volatile uint32_t *low = (volatile uint32_t *)0x7000, *high = (volatile uint32_t *)0x107000;
+    uint32_t before = high[1];
+    low[0] = 0x10a20;
+    real_through("the A20 gate", s, &c);
+    CHECK_EQUAL("open: 1 MiB and 0x7000", high[0], c.si);
+    CHECK_EQUAL("[qemu][bochs] port 0x92 alone does not shut it", high[0], c.di);
+    CHECK_EQUAL("shut: a read wraps", 0x10a20, c.bx);
+    CHECK_EQUAL("shut: a write wraps", 0x600df00d, c.bp);
+    CHECK_EQUAL("open again", high[0], c.cx);
+    CHECK_EQUAL("above 1 MiB nothing was written", before, c.dx);
+}
+
 TEST(real_far)
 {
     struct context c;

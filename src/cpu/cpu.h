@@ -180,6 +180,7 @@ enum {
     ATTN_KICK = 1 << 5, /* the machine wants the thread: pause, end, timers */
     ATTN_MC = 1 << 7,   /* a machine check waits in mc_pending */
     ATTN_TRAP = 1 << 6, /* a debug trap (DR6 bits in pending_db) waits for the instruction boundary */
+    ATTN_A20 = 1 << 8,  /* the A20 gate moved: what the soft TLB holds is void */
 };
 
 enum cpu_activity { ACTIVITY_RUNNING, ACTIVITY_HALTED, ACTIVITY_WAIT_SIPI, ACTIVITY_SHUTDOWN };

@@ -6,6 +6,7 @@
 #include "cpu/msr.h"
 #include "cpu/segment.h"
 #include "cpu/smm.h"
+#include "cpu/tlb.h"
 
 /* Silicon can nest benign faults for ever (an #AC whose delivery raises #AC); Trine shuts the vCPU down
  * instead. */
@@ -178,6 +179,10 @@ static bool take_intr(struct cpu *c)
 static void attention_prune(struct cpu *c)
 {
     u32 drop = 0;
+    if (UNLIKELY(atomic_load_explicit(&c->attention, memory_order_acquire) & ATTN_A20)) {
+        attention_clear(c, ATTN_A20);
+        tlb_flush_all(c);
+    }
     if (c->activity != ACTIVITY_WAIT_SIPI)
         drop |= ATTN_SIPI;
     if (!c->pending_db)

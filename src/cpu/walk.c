@@ -24,6 +24,12 @@ enum {
 #define PHYS_RSVD  (BIT(52) - BIT(PHYS_BITS))
 #define MAX_LEVELS 4
 
+/* What the A20 gate leaves of a physical address. */
+static u64 gate(const struct cpu *c, u64 gpa)
+{
+    return gpa & atomic_load_explicit(&c->wires.mem->a20, memory_order_relaxed);
+}
+
 /* The entries met on the way, so that A and D are set only once the access is known to be allowed. */
 struct path {
     u64 gpa[MAX_LEVELS];
@@ -87,7 +93,7 @@ static enum walk_result walk_levels(const struct cpu *c, u64 table, u64 lin, con
 {
     u64 nx_rsvd = p->width == 8 && !(c->efer & EFER_NXE) ? PTE_NX : 0;
     for (unsigned k = 0; k < n; k++) {
-        u64 gpa = table + (lin >> lv[k].shift & ones(lv[k].index_bits)) * p->width;
+        u64 gpa = gate(c, table + (lin >> lv[k].shift & ones(lv[k].index_bits)) * p->width);
         u64 e = pte_load(c, gpa, p->width);
         if (!(e & PTE_P))
             return WALK_NOT_PRESENT;
@@ -108,7 +114,7 @@ static enum walk_result walk_levels(const struct cpu *c, u64 table, u64 lin, con
         u64 frame = p->width == 8 ? e & PHYS_MASK : e & 0xfffff000;
         if (p->width == 4 && !last) /* 4 MiB: PSE-36 carries bits 39..32 in 20..13 */
             frame = (e & 0xffc00000) | bits_get(e, 20, 13) << 32;
-        w->gpa = (frame & ~(w->page_size - 1)) | (lin & (w->page_size - 1));
+        w->gpa = gate(c, (frame & ~(w->page_size - 1)) | (lin & (w->page_size - 1)));
         w->global = e & PTE_G && c->cr4 & CR4_PGE;
         w->dirty = e & PTE_D;
         w->pkey = p->width == 8 ? (u8)bits_get(e, 62, 59) : 0;
@@ -176,7 +182,7 @@ bool page_walk(struct cpu *c, u64 lin, unsigned acc, struct walk *w)
 {
     if (!(c->cr0 & CR0_PG)) {
         *w = (struct walk){
-            .gpa = lin & 0xffffffff, .page_size = PAGE_SIZE, .user = true, .writable = true, .dirty = true};
+            .gpa = gate(c, lin & 0xffffffff), .page_size = PAGE_SIZE, .user = true, .writable = true, .dirty = true};
         return true;
     }
     c->tlb->walks++;
@@ -207,7 +213,7 @@ bool page_peek(const struct cpu *c, u64 lin, struct walk *w)
 {
     if (!(c->cr0 & CR0_PG)) {
         *w = (struct walk){
-            .gpa = lin & 0xffffffff, .page_size = PAGE_SIZE, .user = true, .writable = true, .dirty = true};
+            .gpa = gate(c, lin & 0xffffffff), .page_size = PAGE_SIZE, .user = true, .writable = true, .dirty = true};
         return true;
     }
     struct path p;
@@ -218,7 +224,7 @@ bool pdpte_load(struct cpu *c, u64 cr3)
 {
     u64 e[4];
     for (unsigned k = 0; k < 4; k++) {
-        e[k] = pte_load(c, (cr3 & 0xffffffe0) + 8 * k, 8);
+        e[k] = pte_load(c, gate(c, (cr3 & 0xffffffe0) + 8 * k), 8);
         if (e[k] & PTE_P && e[k] & (PHYS_RSVD | 0xfff00000000001e6))
             return cpu_raise_gp(c, 0);
     }

@@ -214,6 +214,11 @@ static void keyboard_write(struct i8042 *k, u8 v)
     }
 }
 
+bool i8042_a20(const struct i8042 *k)
+{
+    return k->out_port & OUT_A20;
+}
+
 static void set_a20(struct i8042 *k, bool on)
 {
     k->out_port = on ? k->out_port | OUT_A20 : k->out_port & (u8)~OUT_A20;

@@ -33,6 +33,8 @@ extern const struct bus_ops i8042_data_bus, i8042_command_bus; /* ports 0x60 and
 /* LINES are borrowed. */
 void i8042_init(struct i8042 *k, struct irq_line irq1, struct irq_line irq12,
                 const struct machine_lines *lines);
+/* Its output port's wire to the A20 gate. */
+bool i8042_a20(const struct i8042 *k);
 /* Keys in scan code set 2, as the keyboard sends them. False, and nothing is taken, when there is no room for
  * all of them or the guest has switched scanning off. */
 bool i8042_send_keys(struct i8042 *k, const u8 *codes, size_t n);

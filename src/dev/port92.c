@@ -30,6 +30,11 @@ static const struct field_table port92_table = {
     .name = "port92", .version = 1, .fields = port92_fields, .count = ARRAY_LEN(port92_fields)};
 const struct device_ops port92_ops = {.fields = &port92_table};
 
+bool port92_a20(const struct port92 *p)
+{
+    return p->value & PORT92_A20;
+}
+
 void port92_init(struct port92 *p, const struct machine_lines *lines)
 {
     *p = (struct port92){.lines = lines};

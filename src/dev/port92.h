@@ -12,6 +12,7 @@ struct port92 {
 extern const struct device_ops port92_ops;
 extern const struct bus_ops port92_bus; /* one port */
 
+bool port92_a20(const struct port92 *p);
 void port92_init(struct port92 *p, const struct machine_lines *lines);
 
 #endif

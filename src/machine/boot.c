@@ -127,7 +127,7 @@ static void boot_mtrrs(struct cpu *c)
 
 void boot_enter(struct cpu *c, const struct boot_state *s)
 {
-    bool code64 = s->kind == BOOT_LINUX;
+    bool code64 = s->cr3;
     boot_segments(c, code64);
     boot_mtrrs(c);
     c->gdt = (struct dtable){.base = s->gdt, .limit = 4 * 8 - 1};

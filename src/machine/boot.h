@@ -29,7 +29,7 @@ struct boot_state {
     u64 entry; /* physical = linear */
     u64 info;  /* zero page, hvm_start_info or multiboot information: a gpa */
     u64 gdt;   /* gpa of the table that the entry's selectors index */
-    u64 cr3;   /* 64-bit entry only */
+    u64 cr3;   /* of a 64-bit entry; 0: it is a 32-bit one, without paging */
     u64 stack; /* top of a small stack; no protocol promises one, some kernels use it */
 };
 

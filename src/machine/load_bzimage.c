@@ -1,7 +1,7 @@
-/* Linux's bzImage by the 64-bit boot protocol (Linux, Documentation/arch/x86/boot.rst and zero-page.rst),
- * version 2.12 and later. The 16-bit setup code is not run: the setup header is copied out of it into the
- * zero page, and the kernel entered at +0x200. Not done: setup_data, EFI hand-over, kernels that lack a
- * 64-bit entry (XLF_KERNEL_64). */
+/* Linux's bzImage by the 64-bit boot protocol, or by the 32-bit one where the kernel has no 64-bit entry (Linux,
+ * Documentation/arch/x86/boot.rst and zero-page.rst); version 2.12 and later. The 16-bit setup code is not run: the
+ * setup header is copied out of it into the zero page, and the kernel entered at +0x200 or +0. Not done: setup_data,
+ * EFI hand-over, images that are nothing but setup code (iPXE's: they call a BIOS). */
 #include <string.h>
 
 #include "base/bits.h"
@@ -52,6 +52,7 @@ struct bzimage {
     u64 setup_len; /* bytes of 16-bit code before the kernel proper */
     u64 code_len;
     u64 load;
+    bool code64;
     u64 init_size; /* bytes that the kernel needs at `load` until it reads the map of memory */
 };
 
@@ -64,12 +65,16 @@ static enum status bzimage_parse(const struct loader *l, struct bzimage *b, stru
         return e->status;
     unsigned version = ld16(b->head + HDR_VERSION);
     if (version < 0x20c || 0x202u + b->head[HDR_JUMP_LEN] < HDR_END ||
-        !(b->head[HDR_LOADFLAGS] & LOADED_HIGH) || !(ld16(b->head + HDR_XLOADFLAGS) & XLF_KERNEL_64))
-        return error_set(e, STATUS_HOST, "%s: a Linux kernel without a 64-bit entry (boot protocol %u.%02u)",
-                         name, version >> 8, version & 0xff);
+        !(b->head[HDR_LOADFLAGS] & LOADED_HIGH))
+        return error_set(e, STATUS_HOST, "%s: a Linux kernel that needs a BIOS (boot protocol %u.%02u)", name,
+                         version >> 8, version & 0xff);
+    b->code64 = ld16(b->head + HDR_XLOADFLAGS) & XLF_KERNEL_64;
     unsigned sects = b->head[HDR_SETUP_SECTS] ? b->head[HDR_SETUP_SECTS] : 4;
     b->setup_len = (sects + 1) * SECTOR;
     b->code_len = (u64)ld32(b->head + HDR_SYSSIZE) * 16;
+    /* The size is in paragraphs: a part of the last one may be missing (memtest86+). */
+    if (b->setup_len + b->code_len > l->kernel.size && b->setup_len + b->code_len - l->kernel.size < 16)
+        b->code_len = l->kernel.size - b->setup_len;
     if (!range_ok(b->setup_len, b->code_len, l->kernel.size))
         return error_set(e, STATUS_HOST, "%s: truncated bzImage: has %llu bytes of %llu", name,
                          (unsigned long long)l->kernel.size,
@@ -157,10 +162,10 @@ static enum status bzimage_load(struct loader *l, struct boot_state *s, struct e
     if (bzimage_parse(l, &b, e) != STATUS_OK ||
         boot_space_claim(&l->space, &l->kernel, "the kernel", b.load, b.init_size, e) != STATUS_OK ||
         bzimage_cmdline(l, &b, e) != STATUS_OK || bzimage_initrd(l, &b, e) != STATUS_OK ||
-        bzimage_zero_page(l, &b, &s->info, e) != STATUS_OK || bzimage_paging(l, &s->cr3, e) != STATUS_OK ||
-        loader_gdt(l, true, s, e) != STATUS_OK)
+        bzimage_zero_page(l, &b, &s->info, e) != STATUS_OK ||
+        (b.code64 && bzimage_paging(l, &s->cr3, e) != STATUS_OK) || loader_gdt(l, b.code64, s, e) != STATUS_OK)
         return e->status;
-    s->entry = b.load + ENTRY_64;
+    s->entry = b.load + (b.code64 ? ENTRY_64 : 0);
     return boot_copy(l->mem, &l->kernel, b.setup_len, b.load, b.code_len, e);
 }
 

@@ -3,13 +3,14 @@
  *
  * Built: both 8259As, IOAPIC, LAPICs, 8254, MC146818, COM1, 8042, ports 0x61, 0x80, 0x92, 0xcf9, PIIX4 power
  * management, fw_cfg; i440FX and PIIX3 on a PCI bus, but in the microvm; on demand isa-debug-exit and pc-testdev; FERR# to IRQ 13 with its latch at port 0xf0.
- * Not built: DMA controllers, the A20 gate (always open). Started without firmware, the machine has no SMI
+ * Not built: DMA controllers. Started without firmware, the machine has no SMI
  * handler, and APMC_EN is clear, so that the ACPI commands at port 0xb2 raise no SMI. */
 #include "machine/pc.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "dev/debug_exit.h"
 #include "machine/pc_map.h"
 
@@ -352,6 +353,11 @@ void pc_destroy(struct pc *pc)
 }
 
 /* --- for the vCPUs */
+
+u64 pc_a20_mask(const struct pc *pc)
+{
+    return port92_a20(&pc->port92) || i8042_a20(&pc->kbd) ? ~0ull : ~BIT(20);
+}
 
 int pc_intr_ack(struct pc *pc, u32 cpu)
 {

@@ -89,6 +89,9 @@ unsigned pc_pci_free(const struct pc *pc);
 struct irq_line pc_gsi(struct pc *pc, unsigned gsi);
 /* As RESET# does: CMOS memory and the clock's time stay. */
 void pc_reset(struct pc *pc);
+/* What the A20 gate leaves of a processor's addresses: its two inputs, the keyboard controller's and port 0x92's, are ORed
+ * (82371SB datasheet, "A20M#"). */
+u64 pc_a20_mask(const struct pc *pc);
 /* What a BIOS would have done to the interrupt controllers in the CPUs: virtual-wire mode. */
 void pc_enter_virtual_wire(struct pc *pc);
 

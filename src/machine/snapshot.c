@@ -220,6 +220,7 @@ static enum status take_state(struct vm *vm, const char *path, const struct snap
     vm->base = m.now - vm->current->cpu.icount;
     if (pc_restore(&vm->pc, &in, &own) != STATUS_OK)
         return error_set(e, STATUS_HOST, "%s: corrupt: %s", path, own.text);
+    atomic_store(&vm->mem.a20, pc_a20_mask(&vm->pc));
     if (!buffer_get(&in, time, sizeof time) || in.pos != in.len)
         return error_set(e, STATUS_HOST, "%s: corrupt: the state has the wrong size", path);
     return STATUS_OK;

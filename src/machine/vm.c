@@ -181,9 +181,20 @@ static void line_machine_check(void *opaque, u32 cpu, u32 bank, u32 mcg_status, 
         vcpu_attend(&vm->vcpus[cpu], ATTN_MC);
 }
 
+/* The gate stands between the processors and the bus: what they translated is void when it moves, for the one whose exit
+ * this is before its next instruction. */
 static void line_a20(void *opaque, bool enabled)
 {
-    (void)opaque, (void)enabled; /* the gate is always open */
+    struct vm *vm = opaque;
+    u64 mask = pc_a20_mask(&vm->pc);
+    (void)enabled; /* one of two wires */
+    if (atomic_exchange(&vm->mem.a20, mask) == mask)
+        return;
+    for (u32 i = 0; i < vm->config.cpus; i++)
+        if (vm->is_virtual || &vm->vcpus[i] == vm->serving)
+            tlb_flush_all(&vm->vcpus[i].cpu);
+        else
+            vcpu_attend(&vm->vcpus[i], ATTN_A20);
 }
 
 static i64 vm_wall_ns(void *opaque)
@@ -431,6 +442,7 @@ enum status vm_reset(struct vm *vm, struct error *e)
     reset_cpus(vm);
     lock_take(&vm->lock);
     pc_reset(&vm->pc);
+    atomic_store(&vm->mem.a20, pc_a20_mask(&vm->pc));
     if (vm->boot.kernel) {
         if (boot_load(&vm->mem, &vm->boot, &state, e) != STATUS_OK)
             return e->status;

@@ -37,6 +37,7 @@ enum status mem_init(struct mem *m, u64 size, struct error *e)
         return error_set(e, STATUS_USAGE, "guest memory: must be 1M to %lluG in whole pages",
                          (unsigned long long)(MEM_MAX_BYTES >> 30));
     m->size = size;
+    atomic_init(&m->a20, ~0ull);
     m->low_size = size < MEM_LOW_END ? size : MEM_LOW_END;
     m->high_size = size - m->low_size;
     m->span = m->high_size ? MEM_HIGH_BASE + m->high_size : m->low_size;

@@ -43,6 +43,7 @@ struct mem {
     u64 rom_base, rom_len; /* a read-only window inside [0xc0000, 1 MiB); empty when rom_len is 0 */
     _Atomic u8 smram;      /* SMRAM_* */
     struct bus pio, mmio;
+    _Atomic u64 a20; /* of every address that a processor puts out, these bits reach memory: all, or all but A20 */
     /* Called before bytes of a FRAME_CODE frame change by a device or by the monitor itself. */
     void (*code_write)(void *opaque, u64 gpa, u64 len);
     void *code_opaque;

@@ -93,6 +93,29 @@ static void test_linux_entry(void)
     image_free(&k);
 }
 
+/* A kernel that has no 64-bit entry is entered as the 32-bit protocol wants: flat, paging off, EBP EDI EBX 0. */
+static void test_linux_entry_32(void)
+{
+    struct rig r;
+    static struct cpu c;
+    struct image k = image_bzimage(0x2000);
+    st16(k.bytes + 0x236, 0);
+    rig_init(&r, MIB(64));
+    CHECK_EQ(rig_load(&r, image_file(&k, k.size)), STATUS_OK);
+    enter(&r, &c);
+    CHECK_EQ(c.rip, MIB(16));
+    CHECK_EQ(c.gpr[RSI].q, r.state.info);
+    CHECK_EQ(c.gpr[RBP].q | c.gpr[RDI].q | c.gpr[RBX].q, 0);
+    CHECK_EQ(c.code_size, 4);
+    CHECK_EQ(c.seg[SEG_CS].sel, 0x10);
+    CHECK_EQ(c.seg[SEG_SS].sel, 0x18);
+    CHECK(c.cr0 & CR0_PE && !(c.cr0 & CR0_PG) && !c.efer);
+    CHECK_EQ(cpu_rflags(&c) & RFLAGS_IF, 0);
+    CHECK_EQ(rig_ld(&r, c.gdt.base + 0x10, 8), 0x00cf9b000000ffff);
+    mem_destroy(&r.mem);
+    image_free(&k);
+}
+
 static void test_pvh(bool is64)
 {
     struct rig r;
@@ -240,10 +263,9 @@ static void test_refused_bzimage(void)
         u64 value;
         const char *why;
     } damage[] = {
-        {0x206, 2, 0x0209, "without a 64-bit entry (boot protocol 2.09)"},
-        {0x236, 2, 0, "without a 64-bit entry"},
-        {0x211, 1, 0, "without a 64-bit entry"},
-        {0x201, 1, 0, "without a 64-bit entry"},
+        {0x206, 2, 0x0209, "needs a BIOS (boot protocol 2.09)"},
+        {0x211, 1, 0, "needs a BIOS"},
+        {0x201, 1, 0, "needs a BIOS"},
         {0x1f4, 4, 0xffffffff, "truncated bzImage"},
         {0x1f1, 1, 255, "truncated bzImage"},
         {0x1f4, 4, 1, "not a bzImage"},
@@ -265,7 +287,7 @@ static void test_refused_bzimage(void)
     }
     REFUSED(k, 0, MIB(32), "is empty");
     REFUSED(k, 0x300 - 1, MIB(32), "truncated bzImage");
-    REFUSED(k, k.size - 1, MIB(32), "truncated bzImage");
+    REFUSED(k, k.size - 16, MIB(32), "truncated bzImage");
     REFUSED(k, k.size, MIB(16), "the guest's memory below 4G ends at");
     REFUSED(k, 100, MIB(32), "not a bootable kernel");
     image_free(&k);
@@ -432,6 +454,7 @@ int main(void)
 {
     test_bzimage();
     test_linux_entry();
+    test_linux_entry_32();
     test_pvh(false);
     test_pvh(true);
     test_multiboot_elf(false);
