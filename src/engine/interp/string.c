@@ -1,7 +1,7 @@
 /* MOVS STOS LODS CMPS SCAS INS OUTS, with and without REP.
  *
  * Under REP every iteration counts one instruction and is a boundary (DESIGN section 9): registers are committed after each, and the loop never runs
- * past the budget. Runs inside one page go by memcpy/memset where that gives what element-by-element copying gives. A fault in the
+ * past the budget. Runs inside one page go by memmove/memset where that gives what element-by-element copying gives. A fault in the
  * middle leaves the registers at the exact element. */
 #include "isa/alu.h"
 
@@ -107,49 +107,73 @@ INLINE bool is_port(const struct insn *i)
     return i->op == OP_INS || i->op == OP_OUTS;
 }
 
-/* How many of N elements lie from LIN upwards in its page. */
-INLINE u64 in_page(u64 lin, u64 n, unsigned size)
+/* How many of N elements lie in the page of the one at LIN, which is the first of them, upwards or DOWN. */
+INLINE u64 in_page(u64 lin, u64 n, unsigned size, bool down)
 {
-    u64 room = (PAGE_SIZE - (lin & ~PAGE_MASK)) / size;
+    u64 at = lin & ~PAGE_MASK, room = (PAGE_SIZE - at) / size;
+    if (down && room)
+        room = at / size + 1;
     return n < room ? n : room;
 }
 
-/* A run of MOVS or STOS upwards inside plain pages; the number of elements done, 0 when the slow way must go first. */
+/* The host address of a source byte. Where it has no entry only because the destination's page took it (the soft TLB is
+ * direct-mapped), its walk takes the entry back: the destination was translated already. */
+static const u8 *bulk_source(struct cpu *c, u64 from, u64 to)
+{
+    const u8 *s = hit_read(c, from, 1);
+    struct place p;
+    if (s || tlb_slot(c->tlb->current, from) != tlb_slot(c->tlb->current, to) || c->view == TLB_VIEW_NONE)
+        return s;
+    return lin_translate(c, from, ACC_READ, &p) ? p.hva : NULL; /* what faults, faults again element by element */
+}
+
+static void bulk_copy(u8 *d, const u8 *s, u64 n, unsigned size, bool down)
+{
+    u64 bytes = n * size;
+    i64 step = down ? -(i64)size : size;
+    const u8 *s_low = down ? s - (bytes - size) : s;
+    u8 *d_low = down ? d - (bytes - size) : d;
+    bool reads_own = down ? d_low < s_low && s_low < d_low + bytes : s_low < d_low && d_low < s_low + bytes;
+    if (!reads_own) {
+        memmove(d_low, s_low, bytes);
+        return;
+    }
+    for (; n; n--, d += step, s += step) /* a pattern fill */
+        host_put(d, host_get(s, size), size);
+}
+
+static void bulk_fill(u8 *d, u64 v, u64 n, unsigned size, bool down)
+{
+    u8 *low = down ? d - (n - 1) * size : d;
+    if (size == 1 || v == 0)
+        memset(low, (u8)v, n * size);
+    else
+        for (u64 k = 0; k < n; k++)
+            host_put(low + k * size, v, size);
+}
+
+/* A run of MOVS or STOS inside plain pages; the number of elements done, 0 when the slow way must go first. */
 static u64 bulk(struct cpu *c, const struct insn *i, u64 n)
 {
-    u64 from = 0, to;
-    if (c->code_size != 8 || i->asize != 8 || c->rflags_sys & RFLAGS_DF)
+    bool down = c->rflags_sys & RFLAGS_DF;
+    if ((i->op != OP_MOVS && i->op != OP_STOS) || !c->flat || i->asize != c->code_size || !(i->flags & INSN_SEG_PLAIN))
         return 0;
-    if ((i->op != OP_MOVS && i->op != OP_STOS) || !(i->flags & INSN_SEG_PLAIN))
-        return 0;
-    to = c->gpr[RDI].q;
-    n = in_page(to, n, i->size);
+    u64 to = index_of(c, i, RDI), from = index_of(c, i, RSI);
+    n = in_page(to, n, i->size, down);
     u8 *d = hit_write(c, to, 1);
     if (!d || !n)
         return 0;
     if (i->op == OP_STOS) {
-        u64 v = c->gpr[RAX].q;
-        if (i->size == 1 || v == 0)
-            memset(d, (u8)v, n * i->size);
-        else
-            for (u64 k = 0; k < n; k++)
-                host_put(d + k * i->size, v, i->size);
-        c->gpr[RDI].q += n * i->size;
-        return n;
+        bulk_fill(d, c->gpr[RAX].q, n, i->size, down);
+    } else {
+        n = in_page(from, n, i->size, down);
+        const u8 *s = n ? bulk_source(c, from, to) : NULL;
+        if (!s)
+            return 0;
+        bulk_copy(d, s, n, i->size, down);
+        advance(c, i, RSI, (i64)n * stride(c, i));
     }
-    from = c->gpr[RSI].q;
-    n = in_page(from, n, i->size);
-    const u8 *s = hit_read(c, from, 1);
-    if (!s || !n)
-        return 0;
-    u64 bytes = n * i->size;
-    if (d > s && d < s + bytes) /* the copy reads what it wrote: a pattern fill, element by element */
-        for (u64 k = 0; k < n; k++)
-            host_put(d + k * i->size, host_get(s + k * i->size, i->size), i->size);
-    else
-        memmove(d, s, bytes);
-    c->gpr[RSI].q += bytes;
-    c->gpr[RDI].q += bytes;
+    advance(c, i, RDI, (i64)n * stride(c, i));
     return n;
 }
 
