@@ -21,6 +21,7 @@ run: deps
 check: deps
 	@tools/build build
 	@tools/guest/prepare || echo "tests that boot Debian's kernel will be skipped" >&2
+	@tools/guest/foreign || echo "tests that boot other kernels will be skipped" >&2
 	@$(RUN_TESTS) $(OWN_SUITES:%=--without %) build
 
 $(OWN_SUITES): deps
@@ -35,6 +36,7 @@ asan:
 
 check-asan: deps asan
 	@tools/guest/prepare || echo "tests that boot Debian's kernel will be skipped" >&2
+	@tools/guest/foreign || echo "tests that boot other kernels will be skipped" >&2
 	@$(RUN_TESTS) --slower 6 $(OWN_SUITES:%=--without %) build-asan
 
 fuzz:
