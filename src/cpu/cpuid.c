@@ -217,6 +217,7 @@ struct cpu_model *cpu_model_create(enum cpu_level level, u32 cpus, unsigned phys
         if (b->feat != NO_FEAT)
             m->features |= BIT(b->feat);
     }
+    m->silicon = silicon_host();
     m->cpus = cpus ? cpus : 1;
     m->phys_bits = phys_bits;
     m->arch_capabilities = ARCH_CAPABILITIES;

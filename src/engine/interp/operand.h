@@ -11,6 +11,9 @@ bool mem_read_slow(struct cpu *c, const struct insn *i, u64 lin, void *buf, unsi
 bool mem_write_slow(struct cpu *c, const struct insn *i, u64 lin, const void *buf,
                     unsigned len) NOINLINE MUST_CHECK;
 
+/* Only the faults of a write. */
+bool mem_write_probe(struct cpu *c, const struct insn *i, u64 lin, unsigned len) MUST_CHECK;
+
 /* The soft-TLB hit alone: where the bytes are, or null. Hot handlers use these and tail-call their general twin on a miss, which keeps them free of stack frames. */
 INLINE u8 *hit_read(const struct cpu *c, u64 lin, unsigned len)
 {
