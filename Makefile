@@ -1,7 +1,7 @@
 # The front door. Everything behind it is meson, ninja and the scripts in tools/; `make help` lists what there is.
 
 .DEFAULT_GOAL := build
-.PHONY: build deps run check check-asan check-boot check-kvm-nested bench asan fuzz format clean help
+.PHONY: oracle build deps run check check-asan check-boot check-kvm-nested bench asan fuzz format clean help
 
 # Suites that have a target of their own; `make check` runs all the others.
 OWN_SUITES := check-boot check-kvm-nested
@@ -42,6 +42,11 @@ check-asan: deps asan
 fuzz:
 	@tools/fuzz
 
+# N cases (default 100 million) from SEED; the same command goes on where it stopped.
+SEED ?= 1
+oracle: build
+	@nice build/tests/isa/test-oracle --seed $(SEED) --state build/oracle-$(SEED).state $(or $(N),100000000)
+
 bench: build
 	@tools/guest/prepare
 	@tools/guest/userland || echo "the suite's rows of Debian's programs will be left out" >&2
@@ -64,6 +69,7 @@ help:
 #: make check        builds, runs the tests; the last line is their count (TESTS="NAME..." for some of them)
 #: make check-boot, check-kvm-nested   the long tests of these names
 #: make asan         builds build-asan, with AddressSanitizer and UBSan; make check-asan also runs the tests on it
+#: make oracle       compares the interpreter with this CPU: N=100000000 SEED=1, resumable (docs/oracle.md)
 #: make fuzz         fuzzes each target for FUZZ_SECONDS (60) with libFuzzer (needs clang)
 #: make bench        the same guest and script in Trine, QEMU and Bochs, those that are installed: a table and a JSON file (BENCH="OPTION...");
 #:                   then the guest suite, natively too: bench/README.md (SUITE="OPTION...")

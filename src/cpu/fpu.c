@@ -107,6 +107,10 @@ static void x87_get(struct cpu *c, const u8 *a, bool rex_w)
     f->fop = ld16(a + FX_FOP) & 0x7ff;
     f->fip = rex_w ? ld64(a + FX_FIP) : ld32(a + FX_FIP);
     f->fdp = rex_w ? ld64(a + FX_FDP) : ld32(a + FX_FDP);
+    if (c->wires.model->silicon == SILICON_AMD) { /* keeps 48 bits of a pointer */
+        f->fip = (u64)((i64)(f->fip << 16) >> 16);
+        f->fdp = (u64)((i64)(f->fdp << 16) >> 16);
+    }
     for (unsigned n = 0; n < 8; n++) {
         u8 *to = f->st[(FSW_TOP(f->fsw) + n) & 7];
         memcpy(to, a + FX_ST + 16 * n, 10);

@@ -4,6 +4,7 @@
 #define CPU_MODEL_H
 
 #include "cpu/system.h"
+#include "cpu/silicon.h"
 
 /* XSAVE state components. */
 enum {
@@ -38,6 +39,7 @@ struct cpu_model {
     u64 xcr0_mask;         /* bits that XCR0 may hold */
     u64 cr4_mask;          /* bits that CR4 may hold */
     u64 arch_capabilities; /* IA32_ARCH_CAPABILITIES */
+    enum silicon silicon;  /* what is left to the silicon follows it */
     u32 phys_bits, cpus;
     u32 max_basic;
     size_t count;

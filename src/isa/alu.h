@@ -1,5 +1,6 @@
 /* Integer arithmetic on operands of 1, 2, 4 or 8 bytes and its flags, in the lazy form of cpu/flags.h. Shared by both software engines.
- * What the manual leaves undefined is modelled as Intel's silicon does it: it is regular (docs/deviations.md), and each rule stands at its place.
+ * What the manual leaves undefined is modelled as Intel's silicon does it: it is regular (docs/deviations.md), and each rule stands at its place;
+ * isa/alu_amd.h has what AMD's does otherwise (cpu/silicon.h).
  * Operands may carry garbage above SIZE; results are cut to it. */
 #ifndef ISA_ALU_H
 #define ISA_ALU_H
@@ -278,12 +279,18 @@ INLINE void flags_mul(struct flags *f, u64 low, bool overflow, unsigned size)
     f->fix = 0;
 }
 
-INLINE u64 alu_imul(struct flags *f, u64 a, u64 b, unsigned size)
+INLINE u64 alu_imul(u64 a, u64 b, unsigned size, bool *overflow)
 {
     i128 p = (i128)(i64)extend(a, size) * (i64)extend(b, size);
     u64 r = (u64)p;
-    flags_mul(f, r, p != (i64)extend(r, size), size);
+    *overflow = p != (i64)extend(r, size);
     return cut(r, size);
+}
+
+/* DIV, IDIV: all six stay. */
+INLINE void flags_div(struct flags *f)
+{
+    (void)f;
 }
 
 /* The sixteen conditions of Jcc, SETcc, CMOVcc. */

@@ -28,7 +28,7 @@ const char *op_name(enum op op)
     return op < OP_COUNT ? op_names[op] : "(out of range)";
 }
 
-static void decoder_for(ZydisDecoder *d, unsigned code_size)
+static void decoder_for(ZydisDecoder *d, unsigned code_size, bool amd)
 {
     static const struct {
         ZydisMachineMode mode;
@@ -40,6 +40,7 @@ static void decoder_for(ZydisDecoder *d, unsigned code_size)
     };
     unsigned k = code_size == 8 ? 2 : code_size == 4 ? 1 : 0;
     ZydisDecoderInit(d, modes[k].mode, modes[k].stack);
+    ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES, amd);
     ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_MPX, false);
     ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_CET, false);
     ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_CLDEMOTE, false);
@@ -299,10 +300,51 @@ static void take_prefixes(struct insn *i, const ZydisDecodedInstruction *z)
         i->flags |= INSN_REX_W;
 }
 
+static u8 repeat_prefix(const ZydisDecodedInstruction *z)
+{
+    u8 last = 0;
+    for (unsigned k = 0; k < z->raw.prefix_count; k++)
+        last = (z->raw.prefixes[k].value & 0xfe) == 0xf2 ? z->raw.prefixes[k].value : last;
+    return last;
+}
+
+/* What AMD's silicon makes of encodings that Intel's reads otherwise. False: #UD. */
+static bool amd_differs(const ZydisDecodedInstruction *z, struct insn *i, unsigned code_size)
+{
+    u8 rep = repeat_prefix(z);
+    if (i->op == OP_LOOPE || i->op == OP_LOOPNE)
+        i->op = rep == 0xf2 ? OP_LOOPNE : rep == 0xf3 ? OP_LOOPE : i->op;
+    bool prefix66 = z->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE;
+    if (code_size == 8 && prefix66 && !z->raw.rex.W && z->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && i->op >= OP_JCC && i->op <= OP_LOOPNE)
+        i->size = i->msize = 2;
+    if (z->opcode_map == ZYDIS_OPCODE_MAP_0F && z->opcode == 0x0d && z->raw.modrm.mod == 3)
+        return false; /* PREFETCHW and its reserved neighbours with a register */
+    bool element = i->op == OP_VPINSRD || i->op == OP_VPEXTRD;
+    return !(element && code_size != 8 && z->raw.vex.W);
+}
+
+/* What Zydis takes too literally, on any silicon. */
+static void correct(const ZydisDecodedInstruction *z, struct insn *i, unsigned code_size)
+{
+    if (code_size != 8)
+        i->flags &= (u8)~INSN_REX_W; /* VPCMPESTRI and its like take 32-bit lengths */
+    if (i->op == OP_PAUSE && z->raw.rex.B) { /* F3 41 90 is XCHG r8, rAX */
+        i->op = OP_XCHG;
+        i->form = FORM_RR;
+        i->rd = 8;
+        i->rs = RAX;
+    }
+    bool base = i->op >= OP_RDFSBASE && i->op <= OP_WRGSBASE;
+    if (base && i->size == 2)
+        i->size = 4;
+}
+
 enum decode_status insn_decode(const u8 *bytes, unsigned len, unsigned code_size, struct insn *i)
 {
     ZydisDecoder d;
-    decoder_for(&d, code_size);
+    bool amd = code_size & DECODE_AMD;
+    code_size &= ~DECODE_AMD;
+    decoder_for(&d, code_size, amd);
     ZydisDecodedInstruction z;
     ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
     ZyanStatus st = ZydisDecoderDecodeFull(&d, bytes, len < 15 ? len : 15, &z, ops);
@@ -336,5 +378,6 @@ enum decode_status insn_decode(const u8 *bytes, unsigned len, unsigned code_size
         i->flags |= INSN_SEG_PLAIN;
     if (is_string(&z) && i->seg != SEG_FS && i->seg != SEG_GS)
         i->flags |= INSN_SEG_PLAIN;
-    return DECODE_OK;
+    correct(&z, i, code_size);
+    return amd && !amd_differs(&z, i, code_size) ? DECODE_UD : DECODE_OK;
 }

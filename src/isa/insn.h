@@ -67,7 +67,7 @@ struct insn {
     u8 msize; /* bytes of the memory operand */
     u8 asize; /* address size in bytes: 2, 4, 8 */
     u8 len;   /* bytes of the instruction */
-    u8 off;   /* (unused by the decoder) record number inside its block */
+    u8 off;   /* (unused by the decoder) while it is bound: enum silicon; then: record number inside its block */
 };
 _Static_assert(sizeof(struct insn) == 32 + 0, "one record is 32 bytes, half a cache line");
 
@@ -78,6 +78,9 @@ enum decode_status {
     DECODE_TOO_LONG, /* more than 15 bytes: #GP(0) */
     DECODE_UNBUILT,  /* the manual knows it, Trine does not offer it: #UD, logged and counted */
 };
+
+/* In CODE_SIZE: as AMD's silicon decodes (docs/deviations.md): 66 shortens near branches of 64-bit code, REP prefixes choose LOOPE or LOOPNE. */
+#define DECODE_AMD 0x10u
 
 /* Decodes one instruction of at most LEN bytes (15 are enough). CODE_SIZE is 2, 4 or 8. Sets everything but
  * fn. */

@@ -55,7 +55,7 @@ static void tables(struct guest *g)
     put(g, G_GDT + DATA0, 0x00cf93000000ffff);
     for (unsigned v = 0; v < 32; v++) {
         u64 h = HIGH + G_HANDLERS + 16 * v;
-        put(g, G_IDT + 16 * v, (h & 0xffff) | CODE0 << 16 | 0x8e00ull << 32 | (h >> 16 & 0xffff) << 48);
+        put(g, G_IDT + 16 * v, (h & 0xffff) | CODE0 << 16 | (v == VEC_BP || v == VEC_OF ? 0xee00ull : 0x8e00ull) << 32 | (h >> 16 & 0xffff) << 48);
         put(g, G_IDT + 16 * v + 8, h >> 32);
     }
     put(g, G_TSS + 4, HIGH + G_STACK);
@@ -66,12 +66,15 @@ static struct seg segment(u16 sel, u16 attr, u64 base, u32 limit)
     return (struct seg){.sel = sel, .attr = attr, .base = base, .limit = limit};
 }
 
-static void enter_user(struct cpu *c)
+static void enter_user(struct cpu *c, const struct world *w)
 {
-    c->seg[SEG_CS] = segment(CODE3 | 3, 0xafb, 0, 0xffffffff);
+    bool wide = w->bits != 32;
+    c->seg[SEG_CS] = segment(CODE3 | 3, wide ? 0xafb : 0xcfb, 0, 0xffffffff);
     for (unsigned s = 0; s < SEG_LDTR; s++)
         if (s != SEG_CS)
             c->seg[s] = segment(DATA3 | 3, 0xcf3, 0, 0xffffffff);
+    c->seg[SEG_FS] = wide ? segment(DATA3 | 3, 0xcf3, w->fs, 0xffffffff) : (struct seg){0};
+    c->seg[SEG_GS] = wide ? segment(DATA3 | 3, 0xcf3, w->gs, 0xffffffff) : (struct seg){0};
     c->activity = ACTIVITY_RUNNING;
     c->shadow_at = UINT64_MAX;
     c->pending_db = 0;
@@ -125,7 +128,7 @@ bool guest_create(struct guest *g)
     c->gdt = (struct dtable){.base = HIGH + G_GDT, .limit = 0x37};
     c->idt = (struct dtable){.base = HIGH + G_IDT, .limit = 0x1ff};
     c->seg[SEG_TR] = segment(TSS, 0x8b, HIGH + G_TSS, 0x67);
-    enter_user(c);
+    enter_user(c, &(struct world){0});
     cpu_update_mode(c);
     return engine_interp.attach(c, &g->engine, &e) == STATUS_OK;
 }
@@ -144,8 +147,10 @@ u8 *guest_data(struct guest *g)
     return g->m.base + NATIVE_DATA;
 }
 
-static void load(struct cpu *c, const struct world *w)
+void guest_load(struct guest *g, const struct world *w)
 {
+    struct cpu *c = g->c;
+    enter_user(c, w);
     for (unsigned k = 0; k < 16; k++)
         c->gpr[k].q = w->gpr[k];
     c->rip = w->rip;
@@ -156,10 +161,14 @@ static void load(struct cpu *c, const struct world *w)
     c->fpu.mxcsr = w->mxcsr;
     for (unsigned k = 0; k < 8; k++)
         memcpy(c->fpu.st[k], w->st[k], 10);
+    c->fpu.fop = w->fop;
+    c->fpu.fip = w->fip;
+    c->fpu.fdp = w->fdp;
     memcpy(c->fpu.ymm, w->ymm, sizeof w->ymm);
+    cpu_update_mode(c);
 }
 
-static void store(struct guest *g, struct world *w)
+void guest_store(struct guest *g, struct world *w)
 {
     struct cpu *c = g->c;
     for (unsigned k = 0; k < 16; k++)
@@ -173,6 +182,11 @@ static void store(struct guest *g, struct world *w)
     for (unsigned k = 0; k < 8; k++)
         memcpy(w->st[k], c->fpu.st[k], 10);
     memcpy(w->ymm, c->fpu.ymm, sizeof w->ymm);
+    w->fop = c->fpu.fop;
+    w->fip = c->fpu.fip;
+    w->fdp = c->fpu.fdp;
+    w->fs = c->seg[SEG_FS].base;
+    w->gs = c->seg[SEG_GS].base;
     w->vector = -1;
     w->error = 0;
     w->addr = 0;
@@ -193,13 +207,10 @@ static void store(struct guest *g, struct world *w)
 
 void guest_run(struct guest *g, struct world *w, const u8 *code, unsigned len)
 {
-    struct cpu *c = g->c;
     struct error e;
     engine_interp.flush_code(g->engine, w->rip, len);
     memcpy(g->m.base + w->rip, code, len);
-    enter_user(c);
-    load(c, w);
-    cpu_update_mode(c);
+    guest_load(g, w);
     engine_interp.step(g->engine, &e);
-    store(g, w);
+    guest_store(g, w);
 }

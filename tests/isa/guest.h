@@ -1,4 +1,4 @@
-/* The interpreter's side of a comparison with silicon: one vCPU in 64-bit user mode, with native.h's
+/* The interpreter's side of a comparison with silicon: one vCPU in user mode, with native.h's
  * addresses mapped to themselves, and handlers of which only the addresses count. */
 #ifndef ISA_GUEST_H
 #define ISA_GUEST_H
@@ -20,6 +20,9 @@ bool guest_create(struct guest *g);
 void guest_destroy(struct guest *g);
 /* The data window. */
 u8 *guest_data(struct guest *g);
+/* The register file alone: user mode as W says, in W->bits; and what the guest, or its handler of an exception, has made of it. */
+void guest_load(struct guest *g, const struct world *w);
+void guest_store(struct guest *g, struct world *w);
 /* Executes LEN bytes at W->rip. CR0 and CR4 are what the test made them. */
 void guest_run(struct guest *g, struct world *w, const u8 *code, unsigned len);
 

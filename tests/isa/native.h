@@ -19,14 +19,18 @@
 
 /* A user program's registers. Both sides of a comparison fill one. */
 struct world {
+    unsigned bits; /* 32: compatibility mode, where the upper halves and R8..R15 do not count; else 64-bit mode */
     u64 gpr[16];
     u64 rip; /* after; before, it is where the bytes are put */
     u64 rflags;
     u16 fcw, fsw;
     u8 ftw;       /* abridged: bit set = physical register in use */
     u8 st[8][10]; /* physical registers */
+    u16 fop;
+    u64 fip, fdp;
     u32 mxcsr;
     u8 ymm[16][32];
+    u64 fs, gs; /* bases, of 64-bit mode */
     int vector; /* after: the exception, or -1 */
     u32 error;
     u64 addr; /* CR2 of a #PF */

@@ -1,24 +1,18 @@
 /* oracle_gen.h. Bytes are generated map by map, with random prefixes, ModRM and immediates, and kept if they decode to an operation of
- * isa/ops_int.def; then registers are chosen that lead the memory operand to a place of interest. What could make the process under test
+ * isa/ops.def that a user program may execute and repeat; then registers are chosen that lead the memory operand to a place of interest. What could make the process under test
  * write to memory other than the windows is rejected. */
 #include "oracle_gen.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/le.h"
 #include "cpu/cpu.h"
-
-u64 gen_next(u64 *s)
-{
-    u64 z = *s += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
+#include "cpu/silicon.h"
 
 static u64 pick(u64 *s, u64 n)
 {
-    return gen_next(s) % n;
+    return gen_pick(s, n);
 }
 
 /* True N times in a hundred. */
@@ -27,20 +21,76 @@ static bool often(u64 *s, unsigned n)
     return pick(s, 100) < n;
 }
 
-enum { FAMILY_NONE, FAMILY_INT, FAMILY_FLOW, FAMILY_STRING };
+enum { FAMILY_NONE, FAMILY_INT, FAMILY_FLOW, FAMILY_STRING, FAMILY_SYSTEM, FAMILY_X87, FAMILY_SIMD, FAMILY_AVX };
 static const u8 family_of[OP_COUNT] = {
 #define OP(name, family, ...) [OP_##name] = FAMILY_##family,
 #define OPX OP
-#include "isa/ops_int.def"
+#include "isa/ops.def"
 #undef OPX
 #undef OP
 };
 
+/* What is far or a system call has tests of its own, and so has what is another value each time; a hypervisor beneath would answer VMCALL. */
 bool gen_wants(unsigned op)
 {
-    if (family_of[op] != FAMILY_FLOW)
+    if (family_of[op] == FAMILY_FLOW)
+        return op < OP_JMP_FAR || op == OP_INTO || op == OP_INT3 || (op >= OP_UD0 && op <= OP_UD2);
+    if (family_of[op] != FAMILY_SYSTEM)
         return family_of[op] != FAMILY_NONE;
-    return op < OP_JMP_FAR || (op >= OP_UD0 && op <= OP_UD2); /* what is far or a system call has tests of its own */
+    switch (op) {
+    case OP_CPUID:
+    case OP_RDTSC:
+    case OP_RDTSCP:
+    case OP_RDPID:
+    case OP_RDRAND:
+    case OP_RDSEED:
+    case OP_RDPKRU:
+    case OP_WRPKRU:
+    case OP_XGETBV:
+    case OP_SMSW: /* Linux answers some of these itself (UMIP) */
+    case OP_SGDT:
+    case OP_SIDT:
+    case OP_SLDT:
+    case OP_STR:
+    case OP_LAR: /* tests/isa/segments_host.c */
+    case OP_LSL:
+    case OP_VERR:
+    case OP_VERW:
+    case OP_MOV_FROM_SEG:
+    case OP_MOV_TO_SEG:
+    case OP_PUSH_SEG:
+    case OP_POP_SEG:
+    case OP_LDS:
+    case OP_LES:
+    case OP_LFS:
+    case OP_LGS:
+    case OP_LSS:
+    case OP_MONITOR:
+    case OP_MWAIT:
+    case OP_VMCALL:
+    case OP_VMMCALL: return false;
+    default: return true;
+    }
+}
+
+static bool is_vector(unsigned op)
+{
+    return family_of[op] >= FAMILY_X87;
+}
+
+static bool is_xsave(unsigned op)
+{
+    return op >= OP_XSAVE && op <= OP_XSAVEC64;
+}
+
+static bool is_gather(unsigned op)
+{
+    return op >= OP_VGATHERDPS && op <= OP_VPGATHERQQ;
+}
+
+static bool is_maskmov(unsigned op)
+{
+    return op == OP_MASKMOVQ || op == OP_MASKMOVDQU || op == OP_VMASKMOVDQU;
 }
 
 static u64 operand(u64 *s)
@@ -71,7 +121,7 @@ static u64 place(u64 *s, unsigned bits, bool align)
     case 0: at = NATIVE_DATA + PAGE_SIZE - pick(s, 20); break;
     case 1: at = NATIVE_DATA_END - pick(s, 20); break;
     case 2: at = NATIVE_DATA - pick(s, 20); break;
-    case 3: at = bits == 64 ? 0 - pick(s, 40) : 0xffffffff - pick(s, 20); break;
+    case 3: at = bits == 64 ? 0 - pick(s, 40) : NATIVE_DATA_END - pick(s, 40); break;
     case 4: at = bits == 64 ? 0x0000800000000000 - 16 + pick(s, 32) : pick(s, 20); break;
     case 5: at = bits == 64 ? 0xffff800000000000 - 16 + pick(s, 32) : NATIVE_DATA; break;
     case 6: at = bits == 64 ? gen_next(s) | 0x1000000000000000 : NATIVE_DATA_END; break;
@@ -95,41 +145,52 @@ static u64 target(u64 *s, unsigned bits)
 
 void gen_fill(const struct icase *t, u8 *window)
 {
-    u64 s = t->fill, same = t->fill & 8 ? 0 : operand(&s);
+    u64 s = t->fill & 0xff, same = t->fill & 8 ? 0 : operand(&s);
+    unsigned image = t->poke_at ? gen_image_size(t->i.op, t->i.msize) : 0;
+    bool vector = is_vector(t->i.op);
     for (unsigned k = 0; k < NATIVE_DATA_LEN; k += 8)
         st64(window + k, t->fill % 4 == 0 ? same : (s += 0x9e3779b97f4a7c15 * (s >> 40 | 1)));
-    if (t->fill % 4 == 1)
+    if (t->fill % 4 == 1 || (vector && t->fill % 4 == 2))
         for (unsigned k = 0; k < NATIVE_DATA_LEN; k += 16)
-            st64(window + k, operand(&s));
-    if (t->poke_at - NATIVE_DATA <= NATIVE_DATA_LEN - 8)
+            st64(window + k, vector ? gen_vector_word(&s) : operand(&s));
+    if (image && t->poke_at - NATIVE_DATA <= NATIVE_DATA_LEN - image)
+        gen_image(&t->i, t->poke, window + (t->poke_at - NATIVE_DATA));
+    else if (t->poke_at - NATIVE_DATA <= NATIVE_DATA_LEN - 8)
         st64(window + (t->poke_at - NATIVE_DATA), t->poke);
+}
+
+unsigned gen_mode(unsigned bits)
+{
+    static unsigned amd = 1; /* asked once: CPUID is slow in a VM */
+    if (amd == 1)
+        amd = silicon_host() == SILICON_AMD ? DECODE_AMD : 0;
+    return bits / 8 | amd;
 }
 
 bool gen_decode(struct icase *t)
 {
-    return insn_decode(t->code + t->lead, t->len - t->lead, t->bits / 8, &t->i) == DECODE_OK && t->i.len == t->len - t->lead;
+    return insn_decode(t->code + t->lead, t->len - t->lead, gen_mode(t->bits), &t->i) == DECODE_OK && t->i.len == t->len - t->lead;
 }
 
 /* Where the parts of the last instruction stand. */
 struct layout {
     unsigned modrm, disp, after; /* offsets into code; AFTER: what follows ModRM, SIB and displacement */
     u8 disp_len;
-    bool high_registers; /* REX or VEX with extension bits */
 };
 
-static unsigned put_prefixes(u64 *s, u8 *p, unsigned bits, bool string)
+static unsigned put_prefixes(u64 *s, u8 *p, bool string, bool vector)
 {
     static const u8 segments[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
     unsigned n = 0;
-    if (often(s, 22))
+    if (often(s, vector ? 35 : 22))
         p[n++] = 0x66;
     if (often(s, 8))
         p[n++] = 0x67;
     if (often(s, 12))
-        p[n++] = segments[pick(s, bits == 64 ? 6 : 4)];
-    if (often(s, string ? 70 : 20))
+        p[n++] = segments[pick(s, 6)];
+    if (often(s, string ? 70 : vector ? 35 : 20))
         p[n++] = (u8)(0xf2 + pick(s, 2));
-    else if (often(s, 12))
+    else if (often(s, vector ? 2 : 12))
         p[n++] = 0xf0;
     for (unsigned k = n; k > 1; k--) { /* in any order */
         unsigned j = (unsigned)pick(s, k);
@@ -171,19 +232,40 @@ static unsigned put_modrm(u64 *s, u8 *code, unsigned n, struct layout *l)
     return n + 8;
 }
 
+/* The two-byte form has neither X, B nor W, and only map 0F. */
+static unsigned put_vex(u64 *s, u8 *p, const struct icase *t, const struct encoding *e)
+{
+    u64 r = gen_next(s);
+    bool wide = t->bits == 64;
+    u8 vvvv = (u8)(r >> 40 & 3 ? r >> 16 & 0x78 : 0x78), rest = (u8)(vvvv | (r >> 32 & 0x87));
+    if (!wide)
+        rest |= 0x40; /* vvvv has eight registers */
+    if (r >> 48 & 7)
+        rest = (u8)((rest & ~3u) | (r >> 52 & 1 ? 1 : r >> 53 & 3)); /* mostly 66 */
+    if (e->map == 1 && r & 1) {
+        p[0] = 0xc5;
+        p[1] = (u8)((rest & 0x7f) | (wide ? r & 0x80 : 0x80));
+        return 2;
+    }
+    p[0] = 0xc4;
+    p[1] = (u8)((wide ? r & 0xe0 : 0xe0) | e->map);
+    p[2] = rest;
+    return 3;
+}
+
 static void put_bytes(u64 *s, struct icase *t, const struct encoding *e, struct layout *l)
 {
     u8 *p = t->code;
     unsigned n = t->lead;
     bool string = !e->map && ((e->opcode >= 0xa4 && e->opcode <= 0xaf) || (e->opcode >= 0x6c && e->opcode <= 0x6f));
     if (e->vex) {
-        p[n++] = 0xc4;
-        p[n++] = (u8)((t->bits == 64 ? gen_next(s) & 0xe0 : 0xe0) | e->map);
-        p[n++] = (u8)(gen_next(s) & 0xfb);
-        if (t->bits == 32)
-            p[n - 1] |= 0x40; /* vvvv has eight registers */
+        if (often(s, 8))
+            p[n++] = 0x67;
+        if (often(s, 8))
+            p[n++] = (u8)(0x64 + pick(s, 2));
+        n += put_vex(s, p + n, t, e);
     } else {
-        n += put_prefixes(s, p + n, t->bits, string);
+        n += put_prefixes(s, p + n, string, e->map > 0);
         if (t->bits == 64 && often(s, 60))
             p[n++] = (u8)(0x40 | (gen_next(s) & 15));
         if (e->map)
@@ -210,12 +292,12 @@ static bool has_memory(const struct insn *i)
 
 static bool uses_stack(unsigned op)
 {
-    return (op >= OP_PUSH && op <= OP_POPAD) || op == OP_CALL || op == OP_RET || op == OP_ENTER || op == OP_LEAVE;
+    return (op >= OP_PUSH && op <= OP_POPAD) || (op >= OP_PUSHF && op <= OP_POPFQ) || op == OP_CALL || op == OP_RET || op == OP_ENTER || op == OP_LEAVE;
 }
 
-static u64 segment_base(const struct gen *g, const struct insn *i)
+static u64 segment_base(const struct icase *t)
 {
-    return i->seg == SEG_FS ? g->fs : i->seg == SEG_GS ? g->gs : 0;
+    return t->i.seg == SEG_FS ? t->r.fs : t->i.seg == SEG_GS ? t->r.gs : 0;
 }
 
 /* An index register that holds VALUE, with garbage above the address size. */
@@ -227,22 +309,25 @@ static void set_address(u64 *s, struct icase *t, unsigned n, u64 value)
 }
 
 /* Leads a memory operand to AT. False: these bytes cannot, or not without danger to the test itself. */
-static bool solve_memory(u64 *s, const struct gen *g, struct icase *t, const struct layout *l, u64 at)
+static bool solve_memory(u64 *s, struct icase *t, const struct layout *l, u64 at)
 {
     struct insn *i = &t->i;
-    u64 rest = at - segment_base(g, i) - (u64)(i64)i->disp;
-    bool locked = i->flags & INSN_LOCK || i->op == OP_XCHG, fs = i->seg == SEG_FS;
+    u64 rest = at - segment_base(t) - (u64)(i64)i->disp;
+    bool locked = i->flags & INSN_LOCK || i->op == OP_XCHG;
     if (i->asize == 2)
         return true; /* below 64 KiB: nothing there */
-    if (fs && i->asize != 8)
-        return false; /* the process's own memory is around */
-    if (i->base == GPR_RIP || (i->base == GPR_ZERO && i->index == GPR_ZERO)) {
+    if (i->base == GPR_RIP || (i->base == GPR_ZERO && i->index == GPR_ZERO && !is_gather(i->op))) {
         u64 from = i->base == GPR_RIP ? t->r.rip + t->len : 0;
-        if (fs || i->op == OP_MOV_LOAD_MOFFS || i->op == OP_MOV_STORE_MOFFS || l->disp_len != 4)
+        if (i->op == OP_MOV_LOAD_MOFFS || i->op == OP_MOV_STORE_MOFFS || l->disp_len != 4)
             return false;
         at = NATIVE_DATA + (at & (NATIVE_DATA_LEN - 16)); /* within reach */
-        st32(t->code + l->disp, (u32)(at - from));
+        st32(t->code + l->disp, (u32)(at - segment_base(t) - from));
         return gen_decode(t);
+    }
+    if (is_gather(i->op)) {
+        if (i->base != GPR_ZERO)
+            set_address(s, t, i->base, rest);
+        return true;
     }
     if (i->base == GPR_ZERO) {
         set_address(s, t, i->index, rest >> i->scale);
@@ -263,27 +348,23 @@ static bool solve_memory(u64 *s, const struct gen *g, struct icase *t, const str
     return true;
 }
 
-static bool solve_moffs(const struct gen *g, struct icase *t, u64 at)
+static bool solve_moffs(struct icase *t, u64 at)
 {
     struct insn *i = &t->i;
     u8 *p = t->code + t->len - i->asize;
-    if (i->seg == SEG_FS && i->asize != 8)
-        return false;
-    at -= segment_base(g, i);
+    at -= segment_base(t);
     for (unsigned k = 0; k < i->asize; k++)
         p[k] = (u8)(at >> 8 * k);
     return gen_decode(t);
 }
 
-static bool solve_string(u64 *s, const struct gen *g, struct icase *t)
+static bool solve_string(u64 *s, struct icase *t)
 {
     struct insn *i = &t->i;
     u64 count = pick(s, often(s, 5) ? 1100 : 20), from = place(s, t->bits, false), to = place(s, t->bits, false);
-    if (i->seg == SEG_FS && i->asize != 8)
-        return false;
     if (often(s, 30))
         to = from + pick(s, 32) - 16;
-    set_address(s, t, RSI, from - segment_base(g, i));
+    set_address(s, t, RSI, from - segment_base(t));
     set_address(s, t, RDI, to);
     if (often(s, 1))
         count = operand(s) & (i->op == OP_CMPS || i->op == OP_SCAS ? 0xfff : 0xffffff); /* flags: see run_case */
@@ -344,6 +425,10 @@ static void likely_memory(u64 *s, struct icase *t, u64 at)
     if ((i->op == OP_CMPXCHG || i->op == OP_CMPXCHG8B || i->op == OP_CMPXCHG16B) && free_a && often(s, 50)) {
         t->poke_at = at;
         t->poke = i->op == OP_CMPXCHG8B ? (r[RAX] & 0xffffffff) | r[RDX] << 32 : r[RAX];
+    }
+    if (gen_image_size(i->op, i->msize)) {
+        t->poke_at = at;
+        t->poke = gen_next(s);
     }
     if (i->op == OP_BOUND && often(s, 60)) {
         t->poke_at = at;
@@ -420,50 +505,117 @@ static bool lead_disturbs(const struct icase *t)
     return (jumps && (t->bits == 64 ? i->rd >= 8 : i->rd == RDX)) || (bits && (t->bits == 64 ? i->rs >= 8 : i->rs == RDX));
 }
 
+/* Moves so much that its pieces may fault in any order. */
+static bool is_area(unsigned op)
+{
+    return (op >= OP_FXSAVE && op <= OP_XSAVEC64) || (op >= OP_FNSTENV && op <= OP_FRSTOR);
+}
+
+/* Aligned as the operation wants it, mostly. */
+static u64 operand_place(u64 *s, const struct icase *t)
+{
+    const struct insn *i = &t->i;
+    bool locked = i->flags & INSN_LOCK || i->op == OP_XCHG;
+    u64 at = place(s, t->bits, locked);
+    if (is_xsave(i->op))
+        return often(s, 85) ? NATIVE_DATA + 64 * pick(s, (NATIVE_DATA_LEN - 896) / 64) : at & ~(often(s, 80) ? 63ull : 0);
+    if (i->op >= OP_FXSAVE && i->op <= OP_FXRSTOR64)
+        return often(s, 75) ? NATIVE_DATA + 16 * pick(s, (NATIVE_DATA_LEN - 512) / 16) : at;
+    if (is_area(i->op) && at - NATIVE_DATA >= NATIVE_DATA_LEN)
+        return NATIVE_DATA - pick(s, 200) + (often(s, 50) ? NATIVE_DATA_LEN : 0);
+    if (is_vector(i->op) && i->size >= 16 && often(s, 60))
+        return at & ~31ull;
+    return at;
+}
+
+static void control_words(u64 *s, struct icase *t)
+{
+    struct world *w = &t->r;
+    u64 r = gen_next(s);
+    w->fcw = gen_fcw(s);
+    w->fsw = gen_fsw(s, w->fcw, !(r & 63));
+    w->ftw = gen_ftw(s, w->fsw);
+    w->mxcsr = 0x1f80;
+    if (r >> 8 & 1)
+        w->mxcsr |= r >> 16 & 0xe07f; /* rounding, FTZ, DAZ, sticky flags */
+    if (!(r >> 40 & 7))
+        w->mxcsr &= (u32)(r >> 43) | 0xe07f; /* some exceptions unmasked */
+    t->vectors = gen_next(s) & ~1ull;
+    if (is_gather(t->i.op) && often(s, 85))
+        t->vectors |= 1;
+    gen_registers(t);
+}
+
+/* The alignment check: only where the way back is aligned, and no other fault competes with it. */
+static void alignment_check(u64 *s, struct icase *t, u64 at)
+{
+    bool inside = at - NATIVE_DATA < NATIVE_DATA_LEN - 64, plain = family_of[t->i.op] == FAMILY_INT && t->i.op != OP_ENTER;
+    bool string = t->i.op >= OP_BT && t->i.op <= OP_BTC;
+    if (plain && !string && inside && !((t->r.rip + t->len + 6) & 7) && often(s, 30))
+        t->r.rflags |= RFLAGS_AC;
+}
+
 static bool make(const struct gen *g, u64 *s, struct icase *t)
 {
     struct layout l;
-    memset(t, 0, sizeof *t);
+    memset(t, 0, offsetof(struct icase, r));
+    t->poke_at = t->poke = 0;
     t->bits = pick(s, 4) ? 64 : 32;
     unsigned mode = t->bits == 32;
     const struct encoding *e = &g->list[mode][pick(s, g->count[mode])];
     put_lead(s, t);
     put_bytes(s, t, e, &l);
-    if (insn_decode(t->code + t->lead, t->len - t->lead, t->bits / 8, &t->i) != DECODE_OK || !gen_wants(t->i.op))
+    if (insn_decode(t->code + t->lead, t->len - t->lead, gen_mode(t->bits), &t->i) != DECODE_OK || !gen_wants(t->i.op) || g->skip[t->i.op])
         return false;
     t->len = t->lead + t->i.len;
     if (lead_disturbs(t))
         return false;
     struct insn *i = &t->i;
+    if ((i->op == OP_VPCLMULQDQ || (i->op >= OP_VAESDEC && i->op <= OP_VAESENCLAST)) && i->flags & INSN_VEX_L)
+        return false; /* VAES and VPCLMULQDQ are not offered */
     for (unsigned k = 0; k < 16; k++)
         t->r.gpr[k] = t->bits == 64 ? operand(s) : (u32)operand(s);
-    bool locked = i->flags & INSN_LOCK || i->op == OP_XCHG;
-    u64 at = place(s, t->bits, locked);
     t->r.rip = NATIVE_CODE + 0x800 + pick(s, 0x600);
     t->r.rflags = 0x202 | (gen_next(s) & RFLAGS_ARITH);
-    t->fill = (unsigned)pick(s, 64);
+    t->fill = (unsigned)pick(s, 4096);
+    control_words(s, t);
+    u64 at = operand_place(s, t);
     likely_operands(s, t);
+    if (is_xsave(i->op)) {
+        t->r.gpr[RAX] = (t->r.gpr[RAX] & ~g->xcr0) | (often(s, 80) ? 7 : 0);
+        t->r.gpr[RDX] &= ~(g->xcr0 >> 32);
+    }
     if (uses_stack(i->op) || often(s, 20)) {
         t->r.gpr[RSP] = place(s, t->bits, false);
         if (i->op == OP_ENTER || i->op == OP_LEAVE)
             t->r.gpr[RBP] = place(s, t->bits, false);
     }
-    if (i->op == OP_XLAT) {
-        if (i->seg == SEG_FS && i->asize != 8)
-            return false;
-        set_address(s, t, RBX, at - segment_base(g, i) - (t->r.gpr[RAX] & 0xff));
-    }
+    if (i->op == OP_XLAT)
+        set_address(s, t, RBX, at - segment_base(t) - (t->r.gpr[RAX] & 0xff));
+    if (is_maskmov(i->op))
+        set_address(s, t, RDI, at - segment_base(t));
     bool moffs = i->op == OP_MOV_LOAD_MOFFS || i->op == OP_MOV_STORE_MOFFS;
     if (i->op >= OP_MOVS && i->op <= OP_OUTS) {
-        if (!solve_string(s, g, t))
+        if (!solve_string(s, t))
             return false;
-    } else if (moffs ? !solve_moffs(g, t, at) : has_memory(i) && !solve_memory(s, g, t, &l, at)) {
+    } else if (moffs ? !solve_moffs(t, at) : has_memory(i) && !solve_memory(s, t, &l, at)) {
         return false;
     }
     if (has_memory(i))
         likely_memory(s, t, at);
     bool branch = i->op >= OP_JCC && i->op <= OP_LOOPNE;
-    return !branch || solve_branch(s, e, t, at);
+    if (branch && !solve_branch(s, e, t, at))
+        return false;
+    if (is_xsave(i->op) && (t->r.gpr[RAX] & (u32)g->xcr0 || t->r.gpr[RDX] & g->xcr0 >> 32))
+        return false; /* the address took the register */
+    if (i->op >= OP_POPF && i->op <= OP_POPFQ) {
+        if (t->r.gpr[RSP] - (NATIVE_DATA - 8) < 8 || t->r.gpr[RSP] - (NATIVE_DATA_END - 8) < 8)
+            return false; /* TF would come from the window */
+        t->poke_at = t->r.gpr[RSP];
+        t->poke = gen_next(s) & ~(u64)(RFLAGS_TF | RFLAGS_AC | RFLAGS_NT);
+    }
+    alignment_check(s, t, uses_stack(i->op) ? t->r.gpr[RSP] : at);
+    return true;
 }
 
 void gen_case(const struct gen *g, u64 seed, struct icase *t)
@@ -479,8 +631,6 @@ static bool is_prefix(u8 b, bool legacy)
 
 void gen_init(struct gen *g)
 {
-    g->fs = host_fs_base();
-    g->gs = host_gs_base();
     u64 s = 1;
     struct layout l;
     for (unsigned mode = 0; mode < 2; mode++)
@@ -489,12 +639,13 @@ void gen_init(struct gen *g)
             bool wanted = false;
             if (e.vex ? e.map < 2 : !e.map && is_prefix(e.opcode, mode))
                 continue;
-            for (unsigned n = 0; n < 400 && !wanted; n++) {
+            for (unsigned n = 0; n < 600 && !wanted; n++) {
                 struct icase t = {.bits = mode ? 32 : 64};
                 put_bytes(&s, &t, &e, &l);
-                wanted = insn_decode(t.code, t.len, t.bits / 8, &t.i) == DECODE_OK && gen_wants(t.i.op) && t.len > 2;
+                wanted = insn_decode(t.code, t.len, gen_mode(t.bits), &t.i) == DECODE_OK && gen_wants(t.i.op) && t.len > 2;
             }
-            if (wanted)
+            bool x87 = !e.map && e.opcode >= 0xd8 && e.opcode <= 0xdf, group15 = e.map == 1 && e.opcode == 0xae;
+            for (unsigned n = x87 ? 16 : group15 ? 8 : 1; wanted && n; n--) /* many operations behind one opcode */
                 g->list[mode][g->count[mode]++] = e;
         }
 }

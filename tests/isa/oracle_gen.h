@@ -1,4 +1,4 @@
-/* Cases of integer code for int_host: bytes, registers, memory, all of it from one number. */
+/* Cases for the oracle: bytes, registers, memory, all of it from one number. */
 #ifndef ISA_ORACLE_GEN_H
 #define ISA_ORACLE_GEN_H
 
@@ -14,9 +14,10 @@ struct icase {
     unsigned lead;  /* bytes before the last instruction: others, which set flags in their own way */
     unsigned count; /* instructions */
     struct insn i;  /* the last one */
-    struct regs r;
-    unsigned fill; /* what the data window holds */
-    u64 poke_at, poke; /* and 8 bytes in it; at 0: none */
+    struct world r; /* before */
+    u64 vectors;    /* the vector and x87 registers of R follow from it */
+    unsigned fill;  /* what the data window holds, and FS and GS bases */
+    u64 poke_at, poke; /* and 8 bytes in it, or an image of gen_image; at 0: none */
 };
 
 /* Encodings that hold a wanted operation: found once, by decoding. */
@@ -26,19 +27,33 @@ struct encoding {
     bool vex;
 };
 struct gen {
-    struct encoding list[2][1024]; /* of 64 and of 32-bit code */
+    struct encoding list[2][2048]; /* of 64 and of 32-bit code */
     unsigned count[2];
-    u64 fs, gs;
+    u64 xcr0; /* the host's components that the guest lacks: no XSAVE touches them */
+    bool skip[OP_COUNT];
 };
 
 u64 gen_next(u64 *s);
-/* Is the operation one that int_host generates? */
+u64 gen_pick(u64 *s, u64 n);
+/* Is the operation one that the oracle generates? */
 bool gen_wants(unsigned op);
 void gen_init(struct gen *g);
 void gen_case(const struct gen *g, u64 seed, struct icase *t);
 /* What the data window holds before T: NATIVE_DATA_LEN bytes. */
 void gen_fill(const struct icase *t, u8 *window);
+/* insn_decode's CODE_SIZE on this host. */
+unsigned gen_mode(unsigned bits);
 /* Decodes the last instruction of T->code; false: there is none. */
 bool gen_decode(struct icase *t);
+
+/* oracle_vector.c: what T's own fields do not say of T->r. */
+void gen_registers(struct icase *t);
+u64 gen_vector_word(u64 *s);
+u16 gen_fcw(u64 *s);
+u16 gen_fsw(u64 *s, u16 fcw, bool pending);
+u8 gen_ftw(u64 *s, u16 fsw);
+/* Memory that OP reads as more than numbers: bytes of it (0: none), and contents from SEED. */
+unsigned gen_image_size(unsigned op, unsigned msize);
+void gen_image(const struct insn *i, u64 seed, u8 *at);
 
 #endif

@@ -1,12 +1,14 @@
 /* oracle_host.h on x86-64 Linux. */
 #include "oracle_host.h"
 
+#include <cpuid.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -19,15 +21,18 @@ enum {
     USER32_CS = 0x23, /* Linux's selectors */
     USER_DS = 0x2b,
     USER64_CS = 0x33,
-    SPRINGBOARD = 0xff0, /* in the code page: 32-bit code comes back through it */
+    SPRINGBOARD = 0xfea, /* in the code page: 32-bit code comes back through it */
 };
 
 /* The way in and out. The assembly knows the offsets; a signal handler has no other way to reach it. */
 struct host_state {
     u64 gpr[16];
-    u64 rflags, saved_rsp, unused[2];
+    u64 rflags, saved_rsp, fs, gs; /* 128 */
     u64 frame[5]; /* 160: RIP CS RFLAGS RSP SS, for IRETQ */
     u64 stack[64];
+    u64 own_fs; /* 712 */
+    u8 pad[768 - 720];
+    _Alignas(64) u8 xsave[1024]; /* 768 */
     volatile bool running;
     volatile int vector;
     volatile u32 error;
@@ -37,6 +42,8 @@ struct host_state {
 _Static_assert(offsetof(struct host_state, rflags) == 128, "in the assembly");
 _Static_assert(offsetof(struct host_state, frame) == 160, "in the assembly");
 _Static_assert(offsetof(struct host_state, stack) == 200, "in the assembly");
+_Static_assert(offsetof(struct host_state, own_fs) == 712, "in the assembly");
+_Static_assert(offsetof(struct host_state, xsave) == 768, "in the assembly");
 struct host_state host_state __attribute__((visibility("hidden")));
 
 void host_enter(void);
@@ -50,6 +57,10 @@ __asm__(
     "host_enter:\n"
     "  push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
     "  mov %rsp, host_state+136(%rip)\n"
+    "  rdfsbase %rax; mov %rax, host_state+712(%rip)\n"
+    "  mov $7, %eax; xor %edx, %edx; xrstor64 host_state+768(%rip)\n"
+    "  mov host_state+144(%rip), %rax; wrfsbase %rax\n"
+    "  mov host_state+152(%rip), %rax; wrgsbase %rax\n"
     "  mov host_state+0(%rip), %rax; mov host_state+8(%rip), %rcx; mov host_state+16(%rip), %rdx; mov host_state+24(%rip), %rbx\n"
     "  mov host_state+40(%rip), %rbp; mov host_state+48(%rip), %rsi; mov host_state+56(%rip), %rdi\n"
     "  mov host_state+64(%rip), %r8; mov host_state+72(%rip), %r9; mov host_state+80(%rip), %r10; mov host_state+88(%rip), %r11\n"
@@ -63,21 +74,37 @@ __asm__(
     "  mov %r12, host_state+96(%rip); mov %r13, host_state+104(%rip); mov %r14, host_state+112(%rip); mov %r15, host_state+120(%rip)\n"
     "  lea host_state+712(%rip), %rsp\n"
     "  pushfq; popq host_state+128(%rip)\n"
+    "  pushq $2; popfq\n"
+    "  rdfsbase %rax; mov %rax, host_state+144(%rip)\n"
+    "  rdgsbase %rax; mov %rax, host_state+152(%rip)\n"
+    "  mov $7, %eax; xor %edx, %edx; xsave64 host_state+768(%rip)\n"
     "host_abort:\n"
+    "  fninit; vzeroupper; ldmxcsr host_mxcsr(%rip)\n"
+    "  mov host_state+712(%rip), %rax; wrfsbase %rax\n"
     "  mov host_state+136(%rip), %rsp\n"
     "  push $2; popfq\n"
     "  mov $0x2b, %eax; mov %eax, %ds; mov %eax, %es\n"
     "  pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
-    "  ret\n");
+    "  ret\n"
+    ".balign 4\n"
+    "host_mxcsr: .long 0x1f80\n");
 /* clang-format on */
 
 /* ucontext's order of registers. */
 static const u8 greg_of[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
 
+/* The kernel leaves RFLAGS.AC and the FS base as the case had them: put right before anything else. */
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
     struct host_state *s = &host_state;
+    __asm__ volatile("pushq $2; popfq" ::: "memory", "cc");
+    if (s->running) {
+        u64 base;
+        __asm__ volatile("rdfsbase %0; mov %0, %1; rdgsbase %0; mov %0, %2; wrfsbase %3"
+                         : "=&r"(base), "=m"(s->fs), "=m"(s->gs)
+                         : "r"(s->own_fs));
+    }
     ucontext_t *u = context;
     greg_t *g = u->uc_mcontext.gregs;
     (void)info;
@@ -88,6 +115,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
     for (unsigned k = 0; k < 16; k++)
         s->gpr[k] = (u64)g[greg_of[k]];
     s->rflags = (u64)g[REG_EFL];
+    memcpy(s->xsave, u->uc_mcontext.fpregs, 576 + 256);
     s->vector = sig == SIGSYS ? HOST_SYSCALL : (int)g[REG_TRAPNO];
     s->error = (u32)g[REG_ERR];
     s->addr = s->vector == 14 ? (u64)g[REG_CR2] : 0;
@@ -113,12 +141,20 @@ static bool code_map(void)
 bool host_init(const char **why)
 {
     static u8 stack[65536];
+    u32 a, b, c, d;
+    *why = "the host has no AVX";
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX))
+        return false;
     void *data = (void *)(uintptr_t)NATIVE_DATA;
     *why = "the host does not let us map low addresses";
     if (!code_map() || mmap(data, NATIVE_DATA_LEN, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != data)
         return false;
     memset(host_state.code, 0xcc, PAGE_SIZE);
+    if (!(getauxval(AT_HWCAP2) & 2)) { /* HWCAP2_FSGSBASE */
+        *why = "the host's kernel does not let programs write FS and GS bases";
+        return false;
+    }
     memcpy(host_state.code + SPRINGBOARD, "\xff\x25\x00\x00\x00\x00", 6); /* JMP [RIP + 0] */
     st64(host_state.code + SPRINGBOARD + 6, (u64)(uintptr_t)host_leave);
     stack_t ss = {.ss_sp = stack, .ss_size = sizeof stack};
@@ -130,7 +166,6 @@ bool host_init(const char **why)
     for (unsigned k = 0; k < ARRAY_LEN(signals); k++)
         ok &= sigaction(signals[k], &sa, NULL) == 0;
     *why = "no signal handlers";
-    ok &= syscall(SYS_arch_prctl, 0x1001 /* ARCH_SET_GS */, 0x7654321098) == 0;
     return ok;
 }
 
@@ -161,18 +196,45 @@ bool host_seal(void)
 #endif
 }
 
-u64 host_fs_base(void)
+static void put_fpu(u8 *x, const struct world *w)
 {
-    u64 base = 0;
-    syscall(SYS_arch_prctl, 0x1003 /* ARCH_GET_FS */, &base);
-    return base;
+    unsigned top = w->fsw >> 11 & 7;
+    memset(x, 0, 576);
+    st16(x, w->fcw);
+    st16(x + 2, w->fsw);
+    x[4] = w->ftw;
+    st16(x + 6, w->fop);
+    st64(x + 8, w->fip);
+    st64(x + 16, w->fdp);
+    st32(x + 24, w->mxcsr);
+    for (unsigned k = 0; k < 8; k++)
+        memcpy(x + 32 + 16 * k, w->st[(top + k) & 7], 10);
+    for (unsigned k = 0; k < 16; k++) {
+        memcpy(x + 160 + 16 * k, w->ymm[k], 16);
+        memcpy(x + 576 + 16 * k, w->ymm[k] + 16, 16);
+    }
+    x[512] = 7; /* XSTATE_BV */
 }
 
-u64 host_gs_base(void)
+static void get_fpu(const u8 *x, struct world *w)
 {
-    u64 base = 0;
-    syscall(SYS_arch_prctl, 0x1004 /* ARCH_GET_GS */, &base);
-    return base;
+    w->fcw = ld16(x);
+    w->fsw = ld16(x + 2);
+    w->ftw = x[4];
+    w->fop = ld16(x + 6);
+    w->fip = ld64(x + 8);
+    w->fdp = ld64(x + 16);
+    w->mxcsr = ld32(x + 24);
+    unsigned top = w->fsw >> 11 & 7;
+    for (unsigned k = 0; k < 8; k++)
+        memcpy(w->st[(top + k) & 7], x + 32 + 16 * k, 10);
+    for (unsigned k = 0; k < 16; k++) {
+        memcpy(w->ymm[k], x + 160 + 16 * k, 16);
+        if (x[512] & 4)
+            memcpy(w->ymm[k] + 16, x + 576 + 16 * k, 16);
+        else
+            memset(w->ymm[k] + 16, 0, 16);
+    }
 }
 
 static unsigned put_tail(u8 *at, unsigned room, unsigned bits)
@@ -190,15 +252,19 @@ static unsigned put_tail(u8 *at, unsigned room, unsigned bits)
     return room;
 }
 
-void host_run(struct regs *r, const u8 *code, unsigned len, unsigned bits)
+void host_run(struct world *r, const u8 *code, unsigned len)
 {
     struct host_state *s = &host_state;
     u64 off = r->rip - NATIVE_CODE;
+    unsigned bits = r->bits;
     u8 behind[16];
     memcpy(behind, s->code + SPRINGBOARD, sizeof behind);
     memcpy(s->code + off, code, len);
     unsigned tail = off + len > SPRINGBOARD ? 0 : put_tail(s->code + off + len, (unsigned)(SPRINGBOARD - off - len), bits);
     memcpy(s->gpr, r->gpr, sizeof s->gpr);
+    put_fpu(s->xsave, r);
+    s->fs = r->fs;
+    s->gs = r->gs;
     s->frame[0] = r->rip;
     s->frame[1] = bits == 64 ? USER64_CS : USER32_CS;
     s->frame[2] = r->rflags;
@@ -211,7 +277,10 @@ void host_run(struct regs *r, const u8 *code, unsigned len, unsigned bits)
     host_enter();
     s->running = false;
     memcpy(r->gpr, s->gpr, sizeof r->gpr);
+    get_fpu(s->xsave, r);
     r->rflags = s->rflags;
+    r->fs = s->fs;
+    r->gs = s->gs;
     r->vector = s->vector;
     r->error = s->error;
     r->addr = s->addr;

@@ -16,6 +16,7 @@
 struct gdb_rig {
     struct cpu *cpus;
     u8 ram[GDB_RIG_RAM];
+    struct mem mem; /* nothing but the A20 gate, which the walk asks */
     struct debug_points points;
     struct gdb *gdb;
     unsigned resumes, steps, kills, releases, interrupts;
@@ -102,6 +103,7 @@ static void gdb_rig_init(struct gdb_rig *r)
         gdb_rig_interrupt, gdb_rig_release, gdb_rig_kill,           r,
     };
     memset(r, 0, sizeof *r);
+    r->mem.a20 = UINT64_MAX;
     r->cpus = aligned_alloc(64, GDB_RIG_CPUS * sizeof *r->cpus);
     memset(r->cpus, 0, GDB_RIG_CPUS * sizeof *r->cpus);
     for (unsigned n = 0; n < GDB_RIG_CPUS; n++) {
@@ -109,6 +111,7 @@ static void gdb_rig_init(struct gdb_rig *r)
         c->index = n;
         c->tlb = tlb_create();
         c->points = &r->points;
+        c->wires.mem = &r->mem;
         c->wires.cr8_read = gdb_rig_cr8;
         c->wires.cr8_write = gdb_rig_set_cr8;
         cpu_reset(c);

@@ -1,5 +1,6 @@
 /* From guest bytes to a record that the translator can re-encode, and the choice of what to do with it: the
  * bt column of isa/ops.def, refined by operand form. 64-bit code. */
+#include "isa/decode_mode.h"
 #include "engine/bt/tr.h"
 #include "engine/interp/inner.h"
 
@@ -206,7 +207,7 @@ static u8 kind_of(const struct dec *d, u32 mode)
 
 bool bt_decode(struct bt *b, struct dec *d, const u8 *bytes, unsigned left, u32 mode)
 {
-    if (!left || insn_decode(bytes, left, 8, &d->i) != DECODE_OK || !interp_offered(b->cpu, &d->i))
+    if (!left || insn_decode(bytes, left, cpu_decode_mode(b->cpu), &d->i) != DECODE_OK || !interp_offered(b->cpu, &d->i))
         return false;
     ZydisDecoder z;
     ZydisDecoderInit(&z, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);

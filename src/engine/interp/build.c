@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "isa/decode_mode.h"
 #include "engine/interp/inner.h"
 #include "engine/interp/operand.h"
 #include "engine/interp/state.h"
@@ -66,6 +67,11 @@ bool interp_offered(const struct cpu *c, struct insn *i)
     return false;
 }
 
+bool interp_amd(const struct cpu *c)
+{
+    return c->wires.model->silicon == SILICON_AMD;
+}
+
 /* Where the bytes of a block come from. */
 struct source {
     u64 gpa;
@@ -120,7 +126,7 @@ static bool decode_gathered(struct cpu *c, u64 rip, struct source *s, struct ins
         if (!lin_read(c, lin, &buf[have], 1, ACC_FETCH))
             return false;
         have++;
-        *st = insn_decode(buf, have, c->code_size, i);
+        *st = insn_decode(buf, have, cpu_decode_mode(c), i);
     } while (*st == DECODE_MORE && have < sizeof buf);
     if (*st != DECODE_OK && *st != DECODE_UNBUILT)
         i->len = (u8)have;
@@ -148,9 +154,11 @@ static void finish(struct cpu *c, struct interp *it, struct insn *i, enum decode
     }
     if (bind_of_op[i->op] == interp_bind_X87)
         i->imm = (i32)offset; /* FIP without counting */
+    i->off = (u8)c->wires.model->silicon; /* what handlers are bound for */
     i->fn = c->company != CPU_ALONE ? interp_bind_company(i, c->company) : NULL;
     if (!i->fn)
         i->fn = bind_of_op[i->op](i, c->code_size, it->mode & MODE_FLAT);
+    i->off = (u8)number;
     if (!i->fn)
         i->fn = interp_unbuilt;
 }
@@ -183,7 +191,7 @@ static bool fill(struct interp *it, u64 rip, unsigned max, struct block *b, stru
         memset(i, 0, sizeof *i);
         enum decode_status st = DECODE_MORE;
         if (s->bytes && offset < s->left)
-            st = insn_decode(s->bytes + offset, s->left - offset, c->code_size, i);
+            st = insn_decode(s->bytes + offset, s->left - offset, cpu_decode_mode(c), i);
         if (st == DECODE_MORE || (st == DECODE_TOO_LONG && s->left - offset < 15)) {
             if (b->count)
                 break; /* a block of its own next time */

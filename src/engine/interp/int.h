@@ -4,6 +4,7 @@
 
 #include "engine/interp/operand.h"
 #include "engine/interp/state.h"
+#include "cpu/silicon.h"
 
 typedef const struct insn *handler(struct cpu *c, const struct insn *i);
 
@@ -22,10 +23,10 @@ INLINE u64 bit_change(u16 op, u64 v, unsigned bit)
 /* Each gives the handler for a record of its operations, or null. PLAIN: see mem_is_plain. */
 insn_fn bind_alu(const struct insn *i, bool plain);
 insn_fn bind_mov(const struct insn *i, bool plain);
-insn_fn bind_shift(const struct insn *i, bool plain);
-insn_fn bind_muldiv(const struct insn *i);
-insn_fn bind_bits(const struct insn *i);
+insn_fn bind_shift(const struct insn *i, enum silicon silicon);
+insn_fn bind_muldiv(const struct insn *i, enum silicon silicon);
+insn_fn bind_bits(const struct insn *i, enum silicon silicon);
 insn_fn bind_stack(const struct insn *i, unsigned code_size, bool flat);
-insn_fn bind_misc(const struct insn *i, unsigned code_size);
+insn_fn bind_misc(const struct insn *i, enum silicon silicon);
 
 #endif

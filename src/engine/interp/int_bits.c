@@ -1,6 +1,6 @@
 /* Bits: BT* BSF BSR TZCNT LZCNT POPCNT CRC32, BMI1, BMI2, ADX.
- * On silicon BSF and BSR clear CF OF SF AF, give PF of the result, and leave the destination alone (all 64 bits) when the source is 0; BT* change CF only. */
-#include "isa/alu.h"
+* On Intel's silicon BSF and BSR clear CF OF SF AF and give PF of the result, on AMD's they change ZF alone; both leave the destination alone (all 64 bits) when the source is 0; BT* change CF only. */
+#include "isa/alu_amd.h"
 
 #include "engine/interp/int.h"
 
@@ -64,30 +64,49 @@ static const struct insn *BTX_M(struct cpu *c, const struct insn *i)
     NEXT(c, i);
 }
 
-static const struct insn *BITSCAN(struct cpu *c, const struct insn *i)
+INLINE void flags_bitscan(struct flags *f, u64 v, u64 r)
 {
-    u64 v;
-    TRY(c, i, source(c, i, i->size, &v));
-    if (!v) {
-        flags_load(&c->fl, RFLAGS_ZF | RFLAGS_PF);
-        NEXT(c, i);
-    }
-    u64 r = (u64)(i->op == OP_BSF ? __builtin_ctzll(v) : 63 - __builtin_clzll(v));
-    flags_logic(&c->fl, r | 0x100, 8); /* not zero whatever R is, and the parity of R */
-    reg_set(c, i->rd, r, i->size);
-    NEXT(c, i);
+    if (v)
+        flags_logic(f, r | 0x100, 8); /* not zero whatever R is, and the parity of R */
+    else
+        flags_load(f, RFLAGS_ZF | RFLAGS_PF);
 }
 
-static const struct insn *TZLZCNT(struct cpu *c, const struct insn *i)
+INLINE void amd_flags_bitscan(struct flags *f, u64 v, u64 r)
 {
-    u64 v;
-    unsigned bits = 8u * i->size;
-    TRY(c, i, source(c, i, i->size, &v));
-    u64 r = !v ? bits : (u64)(i->op == OP_TZCNT ? __builtin_ctzll(v) : __builtin_clzll(v) - (64 - (int)bits));
-    flags_load(&c->fl, (v ? 0 : RFLAGS_CF) | (r ? 0 : RFLAGS_ZF));
-    reg_set(c, i->rd, r, i->size);
-    NEXT(c, i);
+    (void)r;
+    flags_put_zf(f, !v);
 }
+
+#define BITSCAN(vendor, flags)                                                                  \
+    static const struct insn *BITSCAN##vendor(struct cpu *c, const struct insn *i)              \
+    {                                                                                           \
+        u64 v, r = 0;                                                                           \
+        TRY(c, i, source(c, i, i->size, &v));                                                   \
+        if (v) {                                                                                \
+            r = (u64)(i->op == OP_BSF ? __builtin_ctzll(v) : 63 - __builtin_clzll(v));          \
+            reg_set(c, i->rd, r, i->size);                                                      \
+        }                                                                                       \
+        flags(&c->fl, v, r);                                                                    \
+        NEXT(c, i);                                                                             \
+    }
+BITSCAN(, flags_bitscan)
+BITSCAN(_AMD, amd_flags_bitscan)
+
+/* KEPT: flags that stay. */
+#define TZLZCNT(vendor, kept)                                                                                           \
+    static const struct insn *TZLZCNT##vendor(struct cpu *c, const struct insn *i)                                      \
+    {                                                                                                                   \
+        u64 v;                                                                                                          \
+        unsigned bits = 8u * i->size;                                                                                   \
+        TRY(c, i, source(c, i, i->size, &v));                                                                           \
+        u64 r = !v ? bits : (u64)(i->op == OP_TZCNT ? __builtin_ctzll(v) : __builtin_clzll(v) - (64 - (int)bits));      \
+        flags_load(&c->fl, (flags_value(&c->fl) & (kept)) | (v ? 0 : RFLAGS_CF) | (r ? 0 : RFLAGS_ZF));                 \
+        reg_set(c, i->rd, r, i->size);                                                                                  \
+        NEXT(c, i);                                                                                                     \
+    }
+TZLZCNT(, 0)
+TZLZCNT(_AMD, RFLAGS_OF)
 
 static const struct insn *POPCNT(struct cpu *c, const struct insn *i)
 {
@@ -114,50 +133,69 @@ static const struct insn *CRC32(struct cpu *c, const struct insn *i)
     NEXT(c, i);
 }
 
-/* SF and ZF of R, CF as given; OF, AF, PF 0. */
-static void flags_bmi(struct flags *f, u64 r, unsigned size, bool cf)
+/* SF and ZF of R, CF as given; OF, AF, PF 0. AMD: PF of R. */
+INLINE void flags_bmi(struct flags *f, u64 r, unsigned size, bool cf)
 {
     flags_load(f, (cut(r, size) ? 0 : RFLAGS_ZF) | (top_bit(r, size) ? RFLAGS_SF : 0) | (cf ? RFLAGS_CF : 0));
 }
 
-static const struct insn *BMI1(struct cpu *c, const struct insn *i)
+INLINE void amd_flags_bmi(struct flags *f, u64 r, unsigned size, bool cf)
 {
-    u64 v, r;
-    TRY(c, i, source(c, i, i->size, &v));
-    bool cf = false;
-    switch (i->op) {
-    case OP_ANDN: r = ~reg_get(c, i->rv, i->size) & v; break;
-    case OP_BLSI: r = (0 - v) & v, cf = v; break;
-    case OP_BLSMSK: r = (v - 1) ^ v, cf = !v; break;
-    default: r = (v - 1) & v, cf = !v; break; /* BLSR */
+    flags_logic(f, r, size);
+    flags_put_cf_of(f, cf, false);
+}
+
+/* SF is 0 on both; AMD: AF 1, PF of R. */
+INLINE void flags_bextr(struct flags *f, u64 r)
+{
+    flags_load(f, r ? 0 : RFLAGS_ZF);
+}
+
+INLINE void amd_flags_bextr(struct flags *f, u64 r)
+{
+    flags_logic(f, (r & 0xff) | (r ? 0x100 : 0), 8);
+    f->cv = 8;
+}
+
+#define BMI(vendor, flags_bmi, flags_bextr)                                             \
+    static const struct insn *BMI1##vendor(struct cpu *c, const struct insn *i)         \
+    {                                                                                   \
+        u64 v, r;                                                                       \
+        TRY(c, i, source(c, i, i->size, &v));                                           \
+        bool cf = false;                                                                \
+        switch (i->op) {                                                                \
+        case OP_ANDN: r = ~reg_get(c, i->rv, i->size) & v; break;                       \
+        case OP_BLSI: r = (0 - v) & v, cf = v; break;                                   \
+        case OP_BLSMSK: r = (v - 1) ^ v, cf = !v; break;                                \
+        default: r = (v - 1) & v, cf = !v; break; /* BLSR */                            \
+        }                                                                               \
+        r = cut(r, i->size);                                                            \
+        flags_bmi(&c->fl, r, i->size, cf);                                              \
+        reg_set(c, i->rd, r, i->size);                                                  \
+        NEXT(c, i);                                                                     \
+    }                                                                                   \
+    static const struct insn *BEXTR##vendor(struct cpu *c, const struct insn *i)        \
+    {                                                                                   \
+        u64 v, control = reg_get(c, i->rv, i->size);                                    \
+        TRY(c, i, source(c, i, i->size, &v));                                           \
+        unsigned start = control & 0xff, len = control >> 8 & 0xff;                     \
+        u64 r = start < 64 ? v >> start & ones(len) : 0;                                \
+        flags_bextr(&c->fl, r);                                                         \
+        reg_set(c, i->rd, r, i->size);                                                  \
+        NEXT(c, i);                                                                     \
+    }                                                                                   \
+    static const struct insn *BZHI##vendor(struct cpu *c, const struct insn *i)         \
+    {                                                                                   \
+        u64 v;                                                                          \
+        unsigned n = (u8)c->gpr[i->rv].q, bits = 8u * i->size;                          \
+        TRY(c, i, source(c, i, i->size, &v));                                           \
+        u64 r = n < bits ? v & ones(n) : v;                                             \
+        flags_bmi(&c->fl, r, i->size, n >= bits);                                       \
+        reg_set(c, i->rd, r, i->size);                                                  \
+        NEXT(c, i);                                                                     \
     }
-    r = cut(r, i->size);
-    flags_bmi(&c->fl, r, i->size, cf);
-    reg_set(c, i->rd, r, i->size);
-    NEXT(c, i);
-}
-
-static const struct insn *BEXTR(struct cpu *c, const struct insn *i)
-{
-    u64 v, control = reg_get(c, i->rv, i->size);
-    TRY(c, i, source(c, i, i->size, &v));
-    unsigned start = control & 0xff, len = control >> 8 & 0xff;
-    u64 r = start < 64 ? v >> start & ones(len) : 0;
-    flags_load(&c->fl, r ? 0 : RFLAGS_ZF);
-    reg_set(c, i->rd, r, i->size);
-    NEXT(c, i);
-}
-
-static const struct insn *BZHI(struct cpu *c, const struct insn *i)
-{
-    u64 v;
-    unsigned n = (u8)c->gpr[i->rv].q, bits = 8u * i->size;
-    TRY(c, i, source(c, i, i->size, &v));
-    u64 r = n < bits ? v & ones(n) : v;
-    flags_bmi(&c->fl, r, i->size, n >= bits);
-    reg_set(c, i->rd, r, i->size);
-    NEXT(c, i);
-}
+BMI(, flags_bmi, flags_bextr)
+BMI(_AMD, amd_flags_bmi, amd_flags_bextr)
 
 static const struct insn *PDEP_PEXT(struct cpu *c, const struct insn *i)
 {
@@ -184,25 +222,26 @@ static const struct insn *ADX(struct cpu *c, const struct insn *i)
     NEXT(c, i);
 }
 
-insn_fn bind_bits(const struct insn *i)
+insn_fn bind_bits(const struct insn *i, enum silicon silicon)
 {
+    bool amd = silicon == SILICON_AMD;
     switch (i->op) {
     case OP_BT: return i->form == FORM_RR || i->form == FORM_RI ? BT_R : BT_M;
     case OP_BTS:
     case OP_BTR:
     case OP_BTC: return i->form == FORM_RR || i->form == FORM_RI ? BT_R : BTX_M;
     case OP_BSF:
-    case OP_BSR: return BITSCAN;
+    case OP_BSR: return amd ? BITSCAN_AMD : BITSCAN;
     case OP_TZCNT:
-    case OP_LZCNT: return TZLZCNT;
+    case OP_LZCNT: return amd ? TZLZCNT_AMD : TZLZCNT;
     case OP_POPCNT: return POPCNT;
     case OP_CRC32: return CRC32;
     case OP_ANDN:
     case OP_BLSI:
     case OP_BLSMSK:
-    case OP_BLSR: return BMI1;
-    case OP_BEXTR: return BEXTR;
-    case OP_BZHI: return BZHI;
+    case OP_BLSR: return amd ? BMI1_AMD : BMI1;
+    case OP_BEXTR: return amd ? BEXTR_AMD : BEXTR;
+    case OP_BZHI: return amd ? BZHI_AMD : BZHI;
     case OP_PDEP:
     case OP_PEXT: return PDEP_PEXT;
     case OP_ADCX:

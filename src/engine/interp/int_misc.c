@@ -1,5 +1,5 @@
 /* Flag instructions, decimal arithmetic, NOPs and hints, BOUND, ARPL. */
-#include "isa/alu.h"
+#include "isa/alu_amd.h"
 
 #include "engine/interp/int.h"
 
@@ -52,8 +52,15 @@ static void flags_decimal(struct cpu *c, bool cf, bool af)
     c->fl.cv = (cf ? BIT(63) | BIT(62) : 0) | (af ? 8 : 0);
 }
 
+/* AMD: OF is the signed overflow of the correction. */
+static void amd_flags_decimal(struct cpu *c, u8 before, bool sub)
+{
+    u8 after = c->gpr[RAX].b[0];
+    flags_put_cf_of(&c->fl, flag_cf(&c->fl), (sub ? before & ~after : ~before & after) & 0x80);
+}
+
 /* DAA, DAS: SDM vol. 2. */
-static const struct insn *DAA(struct cpu *c, const struct insn *i)
+static void decimal(struct cpu *c, const struct insn *i)
 {
     u8 al = c->gpr[RAX].b[0];
     bool old_cf = flag_cf(&c->fl), af = (al & 15) > 9 || flag_af(&c->fl), sub = i->op == OP_DAS;
@@ -68,6 +75,35 @@ static const struct insn *DAA(struct cpu *c, const struct insn *i)
         cf = true;
     c->gpr[RAX].b[0] = r;
     flags_decimal(c, cf, af);
+}
+
+static const struct insn *DAA(struct cpu *c, const struct insn *i)
+{
+    decimal(c, i);
+    NEXT(c, i);
+}
+
+static const struct insn *DAA_AMD(struct cpu *c, const struct insn *i)
+{
+    u8 before = c->gpr[RAX].b[0];
+    decimal(c, i);
+    amd_flags_decimal(c, before, i->op == OP_DAS);
+    NEXT(c, i);
+}
+
+/* AMD: SF ZF PF are those of AX before AL loses its upper half, OF is the signed overflow. */
+static const struct insn *AAA_AMD(struct cpu *c, const struct insn *i)
+{
+    u16 before = c->gpr[RAX].w;
+    bool adjust = (c->gpr[RAX].b[0] & 15) > 9 || flag_af(&c->fl);
+    if (adjust)
+        c->gpr[RAX].w = (u16)(i->op == OP_AAA ? c->gpr[RAX].w + 0x106 : c->gpr[RAX].w - 0x106);
+    u16 after = c->gpr[RAX].w;
+    bool of = (i->op == OP_AAA ? ~before & after : before & ~after) & 0x8000;
+    flags_logic(&c->fl, after, 2);
+    c->fl.cv = adjust ? 8 : 0;
+    flags_put_cf_of(&c->fl, adjust, of);
+    c->gpr[RAX].b[0] &= 15;
     NEXT(c, i);
 }
 
@@ -136,9 +172,9 @@ static const struct insn *ARPL(struct cpu *c, const struct insn *i)
     NEXT(c, i);
 }
 
-insn_fn bind_misc(const struct insn *i, unsigned code_size)
+insn_fn bind_misc(const struct insn *i, enum silicon silicon)
 {
-    (void)code_size;
+    bool amd = silicon == SILICON_AMD;
     switch (i->op) {
     case OP_CLC:
     case OP_STC:
@@ -149,9 +185,9 @@ insn_fn bind_misc(const struct insn *i, unsigned code_size)
     case OP_SAHF: return SAHF;
     case OP_SALC: return SALC;
     case OP_DAA:
-    case OP_DAS: return DAA;
+    case OP_DAS: return amd ? DAA_AMD : DAA;
     case OP_AAA:
-    case OP_AAS: return AAA;
+    case OP_AAS: return amd ? AAA_AMD : AAA;
     case OP_AAM: return AAM;
     case OP_AAD: return AAD;
     case OP_BOUND: return BOUND;
@@ -177,16 +213,17 @@ insn_fn bind_misc(const struct insn *i, unsigned code_size)
 insn_fn interp_bind_INT(const struct insn *i, unsigned code_size, bool flat)
 {
     bool plain = mem_is_plain(i, code_size, flat);
+    enum silicon silicon = (enum silicon)i->off;
     insn_fn fn = bind_alu(i, plain);
     if (!fn)
         fn = bind_mov(i, plain);
     if (!fn)
-        fn = bind_shift(i, plain);
+        fn = bind_shift(i, silicon);
     if (!fn)
         fn = bind_stack(i, code_size, flat);
     if (!fn)
-        fn = bind_muldiv(i);
+        fn = bind_muldiv(i, silicon);
     if (!fn)
-        fn = bind_bits(i);
-    return fn ? fn : bind_misc(i, code_size);
+        fn = bind_bits(i, silicon);
+    return fn ? fn : bind_misc(i, silicon);
 }

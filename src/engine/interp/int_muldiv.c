@@ -1,5 +1,5 @@
-/* MUL IMUL DIV IDIV MULX. Flags after DIV and IDIV: silicon leaves all six as they were. */
-#include "isa/alu.h"
+/* MUL IMUL DIV IDIV MULX, once for each silicon profile. */
+#include "isa/alu_amd.h"
 
 #include "engine/interp/int.h"
 
@@ -37,8 +37,8 @@ INLINE i128 extend_double(u128 v, unsigned size)
     return (i128)(v << drop) >> drop;
 }
 
-#define ONE_OPERAND(size)                                                           \
-    static const struct insn *MUL_##size(struct cpu *c, const struct insn *i)       \
+#define ONE_OPERAND(size, vendor, flags_mul, flags_div)                                                           \
+    static const struct insn *MUL_##vendor##size(struct cpu *c, const struct insn *i)       \
     {                                                                               \
         u64 b;                                                                      \
         TRY(c, i, operand(c, i, size, &b));                                         \
@@ -47,7 +47,7 @@ INLINE i128 extend_double(u128 v, unsigned size)
         flags_mul(&c->fl, (u64)p, (bool)(p >> (8 * size) != 0), size);              \
         NEXT(c, i);                                                                 \
     }                                                                               \
-    static const struct insn *IMUL_##size(struct cpu *c, const struct insn *i)      \
+    static const struct insn *IMUL_##vendor##size(struct cpu *c, const struct insn *i)      \
     {                                                                               \
         u64 b;                                                                      \
         TRY(c, i, operand(c, i, size, &b));                                         \
@@ -56,7 +56,7 @@ INLINE i128 extend_double(u128 v, unsigned size)
         flags_mul(&c->fl, (u64)p, p != (i64)extend((u64)p, size), size);            \
         NEXT(c, i);                                                                 \
     }                                                                               \
-    static const struct insn *DIV_##size(struct cpu *c, const struct insn *i)       \
+    static const struct insn *DIV_##vendor##size(struct cpu *c, const struct insn *i)       \
     {                                                                               \
         u64 b;                                                                      \
         TRY(c, i, operand(c, i, size, &b));                                         \
@@ -75,9 +75,10 @@ INLINE i128 extend_double(u128 v, unsigned size)
             reg_set(c, RAX, q, size);                                               \
             reg_set(c, RDX, r, size);                                               \
         }                                                                           \
+        flags_div(&c->fl);                                                          \
         NEXT(c, i);                                                                 \
     }                                                                               \
-    static const struct insn *IDIV_##size(struct cpu *c, const struct insn *i)      \
+    static const struct insn *IDIV_##vendor##size(struct cpu *c, const struct insn *i)      \
     {                                                                               \
         u64 v;                                                                      \
         TRY(c, i, operand(c, i, size, &v));                                         \
@@ -94,40 +95,36 @@ INLINE i128 extend_double(u128 v, unsigned size)
             reg_set(c, RAX, (u64)q, size);                                          \
             reg_set(c, RDX, (u64)r, size);                                          \
         }                                                                           \
+        flags_div(&c->fl);                                                          \
         NEXT(c, i);                                                                 \
     }
-ONE_OPERAND(1)
-ONE_OPERAND(2)
-ONE_OPERAND(4)
-ONE_OPERAND(8)
+#define ONE_OPERAND_SIZES(...)  \
+    ONE_OPERAND(1, __VA_ARGS__) \
+    ONE_OPERAND(2, __VA_ARGS__) \
+    ONE_OPERAND(4, __VA_ARGS__) \
+    ONE_OPERAND(8, __VA_ARGS__)
+ONE_OPERAND_SIZES(, flags_mul, flags_div)
+ONE_OPERAND_SIZES(AMD_, amd_flags_mul, amd_flags_div)
 
-static const struct insn *IMUL_RR(struct cpu *c, const struct insn *i)
-{
-    reg_set(c, i->rd, alu_imul(&c->fl, reg_get(c, i->rd, i->size), reg_get(c, i->rs, i->size), i->size), i->size);
-    NEXT(c, i);
-}
-
-static const struct insn *IMUL_RM(struct cpu *c, const struct insn *i)
-{
-    u64 b = 0;
-    TRY(c, i, op_load(c, i, &b, i->size));
-    reg_set(c, i->rd, alu_imul(&c->fl, reg_get(c, i->rd, i->size), b, i->size), i->size);
-    NEXT(c, i);
-}
-
-static const struct insn *IMUL_RRI(struct cpu *c, const struct insn *i)
-{
-    reg_set(c, i->rd, alu_imul(&c->fl, reg_get(c, i->rs, i->size), (u64)(i64)i->imm, i->size), i->size);
-    NEXT(c, i);
-}
-
-static const struct insn *IMUL_RMI(struct cpu *c, const struct insn *i)
-{
-    u64 a = 0;
-    TRY(c, i, op_load(c, i, &a, i->size));
-    reg_set(c, i->rd, alu_imul(&c->fl, a, (u64)(i64)i->imm, i->size), i->size);
-    NEXT(c, i);
-}
+#define IMUL_FORM(name, vendor, flags_mul, multiplicand, multiplier)                        \
+    static const struct insn *name##vendor(struct cpu *c, const struct insn *i)            \
+    {                                                                                      \
+        u64 m = 0;                                                                         \
+        bool overflow;                                                                     \
+        if (i->form == FORM_RM || i->form == FORM_RMI)                                     \
+            TRY(c, i, op_load(c, i, &m, i->size));                                         \
+        u64 r = alu_imul(multiplicand, multiplier, i->size, &overflow);                    \
+        flags_mul(&c->fl, r, overflow, i->size);                                           \
+        reg_set(c, i->rd, r, i->size);                                                     \
+        NEXT(c, i);                                                                        \
+    }
+#define IMUL_FORMS(vendor, flags_mul)                                                                                   \
+    IMUL_FORM(IMUL_RR, vendor, flags_mul, reg_get(c, i->rd, i->size), reg_get(c, i->rs, i->size) + m)                   \
+    IMUL_FORM(IMUL_RM, vendor, flags_mul, reg_get(c, i->rd, i->size), m)                                                \
+    IMUL_FORM(IMUL_RRI, vendor, flags_mul, reg_get(c, i->rs, i->size) + m, (u64)(i64)i->imm)                            \
+    IMUL_FORM(IMUL_RMI, vendor, flags_mul, m, (u64)(i64)i->imm)
+IMUL_FORMS(, flags_mul)
+IMUL_FORMS(_AMD, amd_flags_mul)
 
 /* MULX r_high, r_low (vvvv), r/m: when both are the same register the high half stays. */
 static const struct insn *MULX(struct cpu *c, const struct insn *i)
@@ -143,28 +140,21 @@ static const struct insn *MULX(struct cpu *c, const struct insn *i)
     NEXT(c, i);
 }
 
-#define BY_SIZE(name) {name##_1, name##_2, name##_4, name##_8}
+#define BY_SIZE(name) {name##1, name##2, name##4, name##8}
+#define BY_FORM(vendor) {[FORM_RR] = IMUL_RR##vendor, [FORM_RM] = IMUL_RM##vendor, [FORM_RRI] = IMUL_RRI##vendor, [FORM_RMI] = IMUL_RMI##vendor}
 
-insn_fn bind_muldiv(const struct insn *i)
+insn_fn bind_muldiv(const struct insn *i, enum silicon silicon)
 {
-    static handler *const mul[] = BY_SIZE(MUL), *const imul[] = BY_SIZE(IMUL), *const div[] = BY_SIZE(DIV),
-                          *const idiv[] = BY_SIZE(IDIV);
+    static handler *const one[2][4][4] = {{BY_SIZE(MUL_), BY_SIZE(IMUL_), BY_SIZE(DIV_), BY_SIZE(IDIV_)},
+                                          {BY_SIZE(MUL_AMD_), BY_SIZE(IMUL_AMD_), BY_SIZE(DIV_AMD_), BY_SIZE(IDIV_AMD_)}};
+    static handler *const more[2][FORM_COUNT] = {BY_FORM(), BY_FORM(_AMD)};
     unsigned s = size_index(i->size);
     switch (i->op) {
-    case OP_MUL: return mul[s];
-    case OP_DIV: return div[s];
-    case OP_IDIV: return idiv[s];
+    case OP_MUL: return one[silicon][0][s];
+    case OP_IMUL: return i->form == FORM_R || i->form == FORM_M ? one[silicon][1][s] : more[silicon][i->form];
+    case OP_DIV: return one[silicon][2][s];
+    case OP_IDIV: return one[silicon][3][s];
     case OP_MULX: return MULX;
-    case OP_IMUL:
-        switch (i->form) {
-        case FORM_R:
-        case FORM_M: return imul[s];
-        case FORM_RR: return IMUL_RR;
-        case FORM_RM: return IMUL_RM;
-        case FORM_RRI: return IMUL_RRI;
-        case FORM_RMI: return IMUL_RMI;
-        default: return NULL;
-        }
     default: return NULL;
     }
 }

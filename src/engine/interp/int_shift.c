@@ -1,5 +1,5 @@
 /* SHL SHR SAR ROL ROR RCL RCR SHLD SHRD, and BMI2's SARX SHLX SHRX RORX. */
-#include "isa/alu.h"
+#include "isa/alu_amd.h"
 
 #include "engine/interp/int.h"
 
@@ -32,19 +32,6 @@
     SHIFT_SIZE(name, fn, fn_imm, 4) \
     SHIFT_SIZE(name, fn, fn_imm, 8)
 
-SHIFT(SHL, alu_shl, alu_shl)
-SHIFT(SHR, alu_shr, alu_shr)
-SHIFT(SAR, alu_sar, alu_sar)
-SHIFT(ROL, alu_rol, alu_rol_imm)
-SHIFT(ROR, alu_ror, alu_ror_imm)
-SHIFT(RCL, alu_rcl, alu_rcl)
-SHIFT(RCR, alu_rcr, alu_rcr)
-
-#define SHIFT_ROW(name, s) {name##_RI_##s, name##_RC_##s, name##_M_##s}
-#define SHIFT_ROWS(name)   [OP_##name] = {SHIFT_ROW(name, 1), SHIFT_ROW(name, 2), SHIFT_ROW(name, 4), SHIFT_ROW(name, 8)}
-static handler *const shift[][4][3] = {SHIFT_ROWS(SHL), SHIFT_ROWS(SHR), SHIFT_ROWS(SAR), SHIFT_ROWS(ROL),
-                                       SHIFT_ROWS(ROR), SHIFT_ROWS(RCL), SHIFT_ROWS(RCR)};
-
 /* The count is an immediate in the forms that have one, CL otherwise. */
 INLINE u64 double_count(const struct cpu *c, const struct insn *i)
 {
@@ -73,12 +60,47 @@ INLINE u64 double_count(const struct cpu *c, const struct insn *i)
     DOUBLE_SIZE(name, fn, 2) \
     DOUBLE_SIZE(name, fn, 4) \
     DOUBLE_SIZE(name, fn, 8)
+
+#define SHIFT_ROW(name, s) {name##_RI_##s, name##_RC_##s, name##_M_##s}
+#define SHIFT_ROWS(name, vendor) \
+    [OP_##name] = {SHIFT_ROW(vendor##name, 1), SHIFT_ROW(vendor##name, 2), SHIFT_ROW(vendor##name, 4), SHIFT_ROW(vendor##name, 8)}
+#define DOUBLE_ROW(name) {{NULL, name##_R_2, name##_R_4, name##_R_8}, {NULL, name##_M_2, name##_M_4, name##_M_8}}
+
+/* Which of a row's handlers a record of SHL to RCR wants. */
+static inline unsigned shift_column(const struct insn *i)
+{
+    return i->form == FORM_RI ? 0 : i->form == FORM_RR ? 1 : 2;
+}
+
+
+SHIFT(SHL, alu_shl, alu_shl)
+SHIFT(SHR, alu_shr, alu_shr)
+SHIFT(SAR, alu_sar, alu_sar)
+SHIFT(ROL, alu_rol, alu_rol_imm)
+SHIFT(ROR, alu_ror, alu_ror_imm)
+SHIFT(RCL, alu_rcl, alu_rcl)
+SHIFT(RCR, alu_rcr, alu_rcr)
+
+SHIFT(AMD_SHL, amd_shl, amd_shl)
+SHIFT(AMD_SHR, amd_shr, amd_shr)
+SHIFT(AMD_SAR, amd_sar, amd_sar)
+SHIFT(AMD_ROL, amd_rol, amd_rol)
+SHIFT(AMD_ROR, amd_ror, amd_ror)
+SHIFT(AMD_RCL, amd_rcl, amd_rcl)
+SHIFT(AMD_RCR, amd_rcr, amd_rcr)
+
+static handler *const shift[2][OP_RCR + 1][4][3] = {
+    {SHIFT_ROWS(SHL, ), SHIFT_ROWS(SHR, ), SHIFT_ROWS(SAR, ), SHIFT_ROWS(ROL, ), SHIFT_ROWS(ROR, ), SHIFT_ROWS(RCL, ), SHIFT_ROWS(RCR, )},
+    {SHIFT_ROWS(SHL, AMD_), SHIFT_ROWS(SHR, AMD_), SHIFT_ROWS(SAR, AMD_), SHIFT_ROWS(ROL, AMD_), SHIFT_ROWS(ROR, AMD_), SHIFT_ROWS(RCL, AMD_),
+     SHIFT_ROWS(RCR, AMD_)}};
+
 DOUBLE(SHLD, alu_shld)
 DOUBLE(SHRD, alu_shrd)
 
-#define DOUBLE_ROW(name) {{NULL, name##_R_2, name##_R_4, name##_R_8}, {NULL, name##_M_2, name##_M_4, name##_M_8}}
-static handler *const shld[2][4] = DOUBLE_ROW(SHLD);
-static handler *const shrd[2][4] = DOUBLE_ROW(SHRD);
+DOUBLE(AMD_SHLD, amd_shld)
+DOUBLE(AMD_SHRD, amd_shrd)
+static handler *const shld[2][2][4] = {DOUBLE_ROW(SHLD), DOUBLE_ROW(AMD_SHLD)};
+static handler *const shrd[2][2][4] = {DOUBLE_ROW(SHRD), DOUBLE_ROW(AMD_SHRD)};
 
 /* BMI2: no flags; the count comes from a register, RORX's from the immediate. */
 static const struct insn *SHIFTX(struct cpu *c, const struct insn *i)
@@ -101,21 +123,20 @@ static const struct insn *SHIFTX(struct cpu *c, const struct insn *i)
     NEXT(c, i);
 }
 
-insn_fn bind_shift(const struct insn *i, bool plain)
+insn_fn bind_shift(const struct insn *i, enum silicon silicon)
 {
-    (void)plain;
     unsigned s = size_index(i->size);
     bool mem = i->form == FORM_MR || i->form == FORM_MRI;
     switch (i->op) {
-    case OP_SHLD: return shld[mem][s];
-    case OP_SHRD: return shrd[mem][s];
+    case OP_SHLD: return shld[silicon][mem][s];
+    case OP_SHRD: return shrd[silicon][mem][s];
     case OP_SHLX:
     case OP_SHRX:
     case OP_SARX:
     case OP_RORX: return SHIFTX;
     default: break;
     }
-    if (i->op >= ARRAY_LEN(shift) || !shift[i->op][0][0])
+    if (i->op > OP_RCR)
         return NULL;
-    return shift[i->op][s][i->form == FORM_RI ? 0 : i->form == FORM_RR ? 1 : 2];
+    return shift[silicon][i->op][s][shift_column(i)];
 }

@@ -40,6 +40,9 @@ const struct insn *interp_fault(struct cpu *c, const struct insn *i) COLD;
 const struct insn *interp_leave(struct cpu *c, const struct insn *i);
 const struct insn *interp_leave_rip(struct cpu *c, const struct insn *i);
 
+/* AMD's silicon profile (cpu/silicon.h), for paths that are not hot. */
+bool interp_amd(const struct cpu *c);
+
 /* RIP of the instruction at I, and of the one behind it. */
 u64 interp_rip(const struct cpu *c, const struct insn *i);
 u64 interp_next_rip(const struct cpu *c, const struct insn *i);

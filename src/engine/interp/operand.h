@@ -17,6 +17,9 @@ bool mem_write_element(struct cpu *c, const struct insn *i, u64 lin, const void 
 /* Canonical form, which the in-line paths leave to the slow ones. */
 bool mem_address_ok(struct cpu *c, const struct insn *i, u64 lin, unsigned len) MUST_CHECK;
 
+/* Only the faults of a write. */
+bool mem_write_probe(struct cpu *c, const struct insn *i, u64 lin, unsigned len) MUST_CHECK;
+
 /* The soft-TLB hit alone: where the bytes are, or null. Hot handlers use these and tail-call their general twin on a miss, which keeps them free of stack frames. */
 INLINE u8 *hit_read(const struct cpu *c, u64 lin, unsigned len)
 {

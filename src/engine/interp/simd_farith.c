@@ -149,8 +149,8 @@ SIMD_ROW(VSTMXCSR, {NULL, vstmxcsr})
 
 /* Dot products, in steps as the manual has them: products of the lanes that imm 7..4 selects, sums of pairs,
  * their sum; into the lanes that imm 3..0 selects. Each step has its own exceptions. Where two NaNs meet,
- * silicon takes the neighbour's in DPPS' first sum (each lane adds itself to its neighbour), and its own in
- * the others. */
+ * Intel's silicon takes the neighbour's in DPPS' first sum (each lane adds itself to its neighbour), and its own in
+ * the others; AMD's the lower lane's in all of them. */
 INLINE void select_lanes(union xmm *r, const union xmm *s, unsigned lanes)
 {
     for (unsigned k = 0; k < 4; k++)
@@ -164,6 +164,19 @@ INLINE void select_lanes(union xmm *r, const union xmm *s, unsigned lanes)
         if (!fp_commit(c, &e))                                                                               \
             return false;                                                                                    \
     } while (0)
+/* A and B hold the same lanes, B's with bit SWAP of the lane number inverted, or the other way round: the lower one to A. */
+static void lower_first(union xmm *a, union xmm *b, unsigned swap, unsigned halves)
+{
+    for (unsigned h = 0; h < halves; h++)
+        for (unsigned k = 0; k < 4; k++) {
+            bool exchange = swap == 1 ? !(k & swap) : k & swap;
+            u32 v = a[h].d[k];
+            if (exchange) {
+                a[h].d[k] = b[h].d[k];
+                b[h].d[k] = v;
+            }
+        }
+}
 static bool dot_ps(struct cpu *c, union xmm *r, const union xmm *a, const union xmm *b, unsigned imm,
                    unsigned halves)
 {
@@ -177,10 +190,14 @@ static bool dot_ps(struct cpu *c, union xmm *r, const union xmm *a, const union 
     for (unsigned h = 0; h < halves; h++)
         for (unsigned k = 0; k < 4; k++)
             x[h].d[k] = t[h].d[k ^ 1];
+    if (interp_amd(c))
+        lower_first(x, t, 1, halves);
     FP_STEP(fp_addps(&e, &y[h], &x[h], &t[h]));
     for (unsigned h = 0; h < halves; h++)
         for (unsigned k = 0; k < 4; k++)
             x[h].d[k] = y[h].d[k ^ 2];
+    if (interp_amd(c))
+        lower_first(y, x, 2, halves);
     FP_STEP(fp_addps(&e, &t[h], &y[h], &x[h]));
     for (unsigned h = 0; h < halves; h++)
         select_lanes(&r[h], &t[h], imm);
@@ -197,6 +214,10 @@ static bool dot_pd(struct cpu *c, union xmm *r, const union xmm *a, const union 
     FP_STEP(fp_mulpd(&e, &t[h], &x[h], &y[h]));
     y->q[0] = t->q[1];
     y->q[1] = t->q[0];
+    if (interp_amd(c)) {
+        t->q[1] = y->q[1];
+        y->q[1] = y->q[0];
+    }
     FP_STEP(fp_addpd(&e, &x[h], &t[h], &y[h]));
     select_lanes(r, x, (imm & 1) * 3 | (imm >> 1 & 1) * 12);
     return true;

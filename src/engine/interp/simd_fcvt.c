@@ -305,11 +305,15 @@ SIMD_HANDLER(vcvtps2ph_rr)
     vex_put(c, i, &r, false);
     NEXT(c, i);
 }
-/* MXCSR has its flags even when the store faults, as on silicon. */
+/* MXCSR has its flags even when the store faults, as on Intel's silicon. AMD's leaves it alone then. */
 SIMD_HANDLER(vcvtps2ph_mr)
 {
     union xmm r;
+    u64 lin;
+    unsigned len = vex_wide(i) ? 16 : 8;
     CHECK(avx);
+    if (interp_amd(c))
+        TRY(c, i, mem_address(c, i, len, true, &lin) && mem_write_probe(c, i, lin, len));
     TRY(c, i, single_to_half(c, i, &r));
     TRY(c, i, vex_wide(i) ? simd_store(c, i, &r, 16) : simd_store(c, i, &r, 8));
     NEXT(c, i);

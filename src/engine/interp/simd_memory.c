@@ -4,7 +4,7 @@
 
 static bool simd_linear(struct cpu *c, const struct insn *i, unsigned len, bool write, u64 *lin)
 {
-    if (LIKELY(c->flat && i->flags & INSN_SEG_PLAIN)) {
+    if (LIKELY(c->flat && i->flags & INSN_SEG_PLAIN && !(write && i->seg == SEG_CS && c->code_size != 8))) {
         *lin = ea(c, i);
         return true;
     }
@@ -23,12 +23,18 @@ bool simd_store(struct cpu *c, const struct insn *i, const void *buf, unsigned l
     return simd_linear(c, i, len, true, &lin) && lin_store(c, i, lin, buf, len);
 }
 
+/* AMD's SHA instructions take any address. */
+static bool simd_tolerates(const struct cpu *c, const struct insn *i)
+{
+    return i->op >= OP_SHA1MSG1 && i->op <= OP_SHA256RNDS2 && interp_amd(c);
+}
+
 bool simd_load_aligned(struct cpu *c, const struct insn *i, void *buf, unsigned len)
 {
     u64 lin;
     if (!simd_linear(c, i, len, false, &lin))
         return false;
-    if (UNLIKELY(lin & (len - 1)))
+    if (UNLIKELY(lin & (len - 1)) && !simd_tolerates(c, i))
         return simd_misaligned(c);
     return lin_load(c, i, lin, buf, len);
 }

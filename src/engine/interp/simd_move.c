@@ -303,12 +303,13 @@ VEX_RR_PART(vmovq_rr, zext8)
         mmx_put(c, i->rd, v);                                                                                \
         NEXT(c, i);                                                                                          \
     }
-/* TOP is 0 even when the store faults, the tags are not touched then: as on silicon. */
+/* TOP is 0 even when the store faults, the tags are not touched then: as on Intel's silicon. AMD's touches neither then. */
 #define MM_STORE(name, N)                                                                                    \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
         CHECK(mmx);                                                                                          \
-        c->fpu.fsw &= (u16)~FSW_TOP;                                                                         \
+        if (!interp_amd(c))                                                                                  \
+            c->fpu.fsw &= (u16)~FSW_TOP;                                                                     \
         TRY(c, i, simd_store(c, i, MM(c, i->rs), N));                                                        \
         mmx_enter(c);                                                                                        \
         NEXT(c, i);                                                                                          \

@@ -201,11 +201,23 @@ static const struct insn *leave_inside(struct cpu *c, const struct insn *i)
     return interp_leave_rip(c, i);
 }
 
-/* A fault in the middle: the flags are those from before the instruction, or from before it was resumed (SDM vol. 2, REP). */
+/* A fault in the middle: the flags are those from before the instruction, or from before it was resumed (SDM vol. 2, REP).
+ * AMD: those of the last iteration. */
 static const struct insn *stop(struct cpu *c, const struct insn *i, const struct flags *before)
 {
-    c->fl = *before;
+    if (!interp_amd(c))
+        c->fl = *before;
     FAULT(c, i);
+}
+
+/* A 32-bit address size clears the upper halves even when no iteration is done; AMD's silicon does so with the first one that is. */
+static void clear_upper_halves(struct cpu *c, const struct insn *i)
+{
+    advance(c, i, RCX, 0);
+    if (i->op == OP_MOVS)
+        advance(c, i, RSI, 0);
+    if (i->op == OP_MOVS || i->op == OP_STOS)
+        advance(c, i, RDI, 0);
 }
 
 /* The block was charged one instruction: for the first iteration, or for the whole when the count is 0. At the loop's head the iteration
@@ -216,12 +228,8 @@ static const struct insn *REP(struct cpu *c, const struct insn *i)
     const struct flags before = c->fl;
     if (is_port(i))
         TRY(c, i, io_check(c, c->gpr[RDX].w, i->size)); /* even for a count of 0 */
-    /* A 32-bit address size clears the upper halves even when no iteration is done. */
-    advance(c, i, RCX, 0);
-    if (i->op == OP_MOVS)
-        advance(c, i, RSI, 0);
-    if (i->op == OP_MOVS || i->op == OP_STOS)
-        advance(c, i, RDI, 0);
+    if (!interp_amd(c))
+        clear_upper_halves(c, i);
     while (count) {
         u64 allowed = 1 + (u64)c->budget, done = bulk(c, i, count < allowed ? count : allowed);
         if (!done) {

@@ -219,12 +219,21 @@ static void store_indefinite(struct store *s, enum op op, unsigned size)
     }
 }
 
+/* Where an exception refuses the store, a fault of its address still comes first. */
+static bool store_probe(struct cpu *c, const struct insn *i, unsigned size)
+{
+    u64 lin;
+    return mem_address(c, i, size, true, &lin) && mem_write_probe(c, i, lin, size);
+}
+
 static NOINLINE enum x87_end store_empty(struct cpu *c, const struct insn *i, unsigned size, bool pop)
 {
     struct store s;
     if (c->fpu.fcw & FSW_IE) {
         store_indefinite(&s, i->op, size);
         X87_MEM(op_store(c, i, s.raw, size));
+    } else {
+        X87_MEM(store_probe(c, i, size));
     }
     x87_note(c, i);
     if (x87_underflow(c, i) && pop)
@@ -236,6 +245,7 @@ INLINE enum x87_end store_finish(struct cpu *c, const struct insn *i, const stru
                                  bool pop)
 {
     if (UNLIKELY(s->sw & ~c->fpu.fcw & STORE_REFUSALS)) {
+        X87_MEM(store_probe(c, i, size));
         x87_note(c, i);
         x87_status(c, i, s->sw & (STORE_REFUSALS | (s->sw & FSW_IE ? 0 : FSW_PE)), FSW_C1);
         return X87_DONE;

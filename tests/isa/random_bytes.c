@@ -1,0 +1,178 @@
+/* Arbitrary bytes on the host's CPU and on the interpreter: what is #UD, and how long an instruction is. The first N bytes of a string end where the
+ * code page does, N = 1, 2, ...: as long as the CPU asks for the page behind, the instruction is longer. Registers lead memory operands nowhere.
+ *
+ *     random_bytes [COUNT [SEED]]      default 300,000 strings
+ *
+ * Exit status: 0 no difference; 1 differences; 77 this host cannot. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "oracle_gen.h"
+
+enum { SHOWN = 40, DEATHS_MAX = 20, CODE_MAX = 15 };
+
+/* LONGER: the CPU wants to fetch what is not there. RUNS: anything else but #UD, other exceptions included. */
+enum answer { LONGER, UNDEFINED, RUNS };
+
+struct tally {
+    u64 next, strings, undefined, differences, unbuilt;
+};
+
+static enum answer answer_of(const struct world *w, u64 start)
+{
+    if (w->vector == VEC_PF && w->addr == NATIVE_CODE + PAGE_SIZE && w->rip == start)
+        return LONGER;
+    return w->vector == VEC_UD && w->rip == start ? UNDEFINED : RUNS;
+}
+
+static void registers(struct world *w, unsigned bits, unsigned n)
+{
+    *w = (struct world){.bits = bits, .fcw = 0x37f, .mxcsr = 0x1f80, .rflags = 0x202, .rip = NATIVE_CODE + PAGE_SIZE - n};
+    for (unsigned k = 0; k < 16; k++)
+        w->gpr[k] = bits == 64 ? 0x8000000000000000 : 0x60000000;
+}
+
+static enum answer ask_guest(struct guest *g, const u8 *code, unsigned bits, unsigned n)
+{
+    struct world w;
+    struct error e;
+    registers(&w, bits, n);
+    engine_interp.flush_code(g->engine, NATIVE_CODE, PAGE_SIZE);
+    memset(g->m.base + NATIVE_CODE, 0xcc, PAGE_SIZE);
+    memcpy(g->m.base + w.rip, code, n);
+    u64 start = w.rip;
+    guest_load(g, &w);
+    engine_interp.step(g->engine, &e);
+    guest_store(g, &w);
+    return answer_of(&w, start);
+}
+
+static enum answer ask_host(const u8 *code, unsigned bits, unsigned n)
+{
+    struct world w;
+    registers(&w, bits, n);
+    u64 start = w.rip;
+    host_run(&w, code, n);
+    return answer_of(&w, start);
+}
+
+static void make_bytes(u64 seed, u8 *code, unsigned *bits)
+{
+    static const u8 prefixes[] = {0x66, 0x67, 0xf2, 0xf3, 0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65, 0xf0, 0x48, 0x41, 0x4f};
+    unsigned n = 0;
+    *bits = gen_pick(&seed, 3) ? 64 : 32;
+    for (unsigned k = (unsigned)gen_pick(&seed, 4); k; k--)
+        code[n++] = prefixes[gen_pick(&seed, ARRAY_LEN(prefixes))];
+    if (gen_pick(&seed, 2))
+        code[n++] = 0x0f;
+    if (gen_pick(&seed, 8) == 0)
+        code[n++] = 0x01;
+    while (n < CODE_MAX)
+        code[n++] = (u8)gen_next(&seed);
+}
+
+/* Never executed: a branch into itself would not end; system calls, and what a hypervisor beneath answers, say nothing. */
+static bool refused(const u8 *code, unsigned bits, struct insn *i, enum decode_status *st)
+{
+    *st = insn_decode(code, CODE_MAX, gen_mode(bits), i);
+    if (*st != DECODE_OK)
+        return false;
+    bool branch = i->form == FORM_REL && i->imm < 0 && i->imm >= -CODE_MAX;
+    bool call = i->op == OP_SYSCALL || i->op == OP_SYSRET || i->op == OP_SYSENTER || i->op == OP_SYSEXIT;
+    return branch || call || i->op == OP_VMCALL || i->op == OP_VMMCALL || i->op == OP_WRPKRU || i->op == OP_RDPKRU;
+}
+
+/* A form that the CPUID of the guest does not offer, on a host that has it. */
+static bool not_offered(const struct insn *i, enum decode_status st)
+{
+    bool wide_aes = (i->op >= OP_VAESDEC && i->op <= OP_VAESENCLAST) || i->op == OP_VPCLMULQDQ;
+    return st == DECODE_UNBUILT || (wide_aes && i->flags & INSN_VEX_L);
+}
+
+static void try_bytes(struct guest *g, u64 seed, struct tally *t)
+{
+    static const char *const names[] = {"longer", "#UD", "runs"};
+    u8 code[CODE_MAX];
+    unsigned bits;
+    struct insn i = {0};
+    enum decode_status st;
+    make_bytes(seed, code, &bits);
+    if (refused(code, bits, &i, &st))
+        return;
+    t->strings++;
+    for (unsigned n = 1; n <= CODE_MAX; n++) {
+        enum answer guest = ask_guest(g, code, bits, n), host = ask_host(code, bits, n);
+        t->undefined += host == UNDEFINED;
+        if (guest == host && host == LONGER)
+            continue;
+        if (guest == host)
+            return;
+        if (not_offered(&i, st)) {
+            t->unbuilt++;
+            return;
+        }
+        if (t->differences++ < SHOWN) {
+            printf("%u-bit, %s, first %u of", bits, st == DECODE_OK ? op_name((enum op)i.op) : "no instruction", n);
+            for (unsigned k = 0; k < CODE_MAX; k++)
+                printf(" %02x", code[k]);
+            printf(": guest %s, host %s\n", names[guest], names[host]);
+            fflush(stdout);
+        }
+        return;
+    }
+}
+
+static void run_child(struct guest *g, struct tally *t, u64 count, u64 seed)
+{
+    if (!host_seal())
+        _exit(77);
+    for (; t->next < count; t->next++) {
+        u64 s = seed * 0xd1342543de82ef95 + t->next;
+        try_bytes(g, gen_next(&s), t);
+    }
+    _exit(0);
+}
+
+int main(int argc, char **argv)
+{
+    static struct guest g;
+    const char *why;
+    u64 count = argc > 1 ? strtoull(argv[1], NULL, 0) : 300000, seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
+    struct tally *t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (!host_init(&why)) {
+        printf("%s\n", why);
+        return 77;
+    }
+    if (t == MAP_FAILED || !guest_create(&g)) {
+        fprintf(stderr, "no memory for the guest\n");
+        return 1;
+    }
+    g.c->efer |= EFER_NXE;
+    unsigned deaths = 0;
+    while (t->next < count && deaths < DEATHS_MAX) {
+        int status = 0;
+        fflush(stdout);
+        pid_t pid = fork();
+        if (!pid)
+            run_child(&g, t, count, seed);
+        while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            ;
+        if (pid < 0 || (WIFEXITED(status) && WEXITSTATUS(status)))
+            return 77;
+        if (WIFSIGNALED(status)) {
+            printf("string %llu killed the child by signal %d\n", (unsigned long long)t->next, WTERMSIG(status));
+            t->next++;
+            deaths++;
+        }
+    }
+    printf("%llu strings, %llu #UD on the host, %llu of instructions that the guest is not offered, %llu differences, %u deaths\n",
+           (unsigned long long)t->strings, (unsigned long long)t->undefined, (unsigned long long)t->unbuilt,
+           (unsigned long long)t->differences, deaths);
+    return t->differences || deaths;
+}
