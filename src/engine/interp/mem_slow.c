@@ -58,7 +58,7 @@ bool mem_read_slow(struct cpu *c, const struct insn *i, u64 lin, void *buf, unsi
 
 bool mem_write_probe(struct cpu *c, const struct insn *i, u64 lin, unsigned len)
 {
-    return address_ok(c, i, lin, len) && lin_probe(c, lin, len, ACC_WRITE);
+    return mem_address_ok(c, i, lin, len) && lin_probe(c, lin, len, ACC_WRITE);
 }
 
 bool mem_write_slow(struct cpu *c, const struct insn *i, u64 lin, const void *buf, unsigned len)
