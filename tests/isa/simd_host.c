@@ -344,6 +344,11 @@ static void forgive(unsigned op, const struct world *guest, struct world *host)
         host->addr = guest->addr;
     if (host->vector == VEC_PF && (i64)host->addr < 0)
         host->error &= ~1u;
+    /* A gather that faults: the manual says what became of the elements before the one that faulted; the mask's
+     * others and the upper half AMD leaves as they were. */
+    if (op >= OP_VGATHERDPS && op <= OP_VPGATHERQQ && host->vector == guest->vector && host->vector >= 0 &&
+        __builtin_cpu_is("amd"))
+        memcpy(host->ymm, guest->ymm, sizeof host->ymm);
 }
 
 /* The portable build has approximations of its own: as good as the manual promises, each within 1.5 * 2^-12

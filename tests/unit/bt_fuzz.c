@@ -119,18 +119,23 @@ static void make_code(u8 *page)
     memset(page + at, 0x90, PAGE_SIZE - at);
 }
 
-static void code_changed(void *opaque, u64 gpa, u64 len)
-{
-    void **engine = opaque;
-    (*(const struct engine_ops **)engine[0])->flush_code(engine[1], gpa, len);
-}
-
 struct side {
     struct rig r;
     const struct engine_ops *ops;
     void *state;
-    void *hook[2];
 };
+
+/* As the machine does it, frame by frame. */
+static void code_changed(void *opaque, u64 gpa, u64 len)
+{
+    struct side *s = opaque;
+    for (u64 end = gpa + len, n; gpa < end; gpa += n) {
+        n = PAGE_SIZE - (gpa & ~PAGE_MASK);
+        n = n < end - gpa ? n : end - gpa;
+        if (!s->ops->flush_code(s->state, gpa, n))
+            mem_frame_clear(&s->r.m, gpa, FRAME_CODE);
+    }
+}
 
 static bool side_open(struct side *s, const struct engine_ops *ops, const struct cpu_model *model)
 {
@@ -143,17 +148,15 @@ static bool side_open(struct side *s, const struct engine_ops *ops, const struct
     s->r.c->wires.log = &quiet;
     if (ops->attach(s->r.c, &s->state, &e) != STATUS_OK)
         return false;
-    s->hook[0] = &s->ops;
-    s->hook[1] = s->state;
     s->r.m.code_write = code_changed;
-    s->r.m.code_opaque = s->hook;
+    s->r.m.code_opaque = s;
     return true;
 }
 
 static void prepare(struct side *s, const u8 *page, const u64 *values, unsigned cpl)
 {
     struct cpu *c = s->r.c;
-    s->ops->flush_code(s->state, 0, MIB(4));
+    code_changed(s, 0, MIB(4));
     memset(s->r.m.base, 0, MIB(4));
     rig_reset(&s->r, true, cpl);
     c->cr4 |= CR4_OSFXSR | CR4_OSXSAVE | CR4_OSXMMEXCPT;
