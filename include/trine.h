@@ -19,6 +19,7 @@ extern "C" {
 /* Bounds of trine_config.memory, which is a multiple of 4 KiB. */
 #define TRINE_MEMORY_MIN (UINT64_C(1) << 20)
 #define TRINE_MEMORY_MAX (UINT64_C(1) << 45)
+#define TRINE_CPUS_MAX   32
 
 enum trine_status {
     TRINE_OK = 0,

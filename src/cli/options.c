@@ -68,8 +68,10 @@ static const char *set_cpus(struct run_options *o, const char *value)
     uint64_t n;
     if (!value_u64(value, &n) || !n)
         return "not a number of vCPUs";
-    o->config.cpus = 1;
-    return n == 1 ? NULL : NOT_BUILT;
+    if (n > TRINE_CPUS_MAX)
+        return "more vCPUs than 32";
+    o->config.cpus = (uint32_t)n;
+    return NULL;
 }
 
 static const char *set_cpu(struct run_options *o, const char *value)
@@ -165,7 +167,7 @@ static const struct option options[] = {
     {"engine", "auto|interp|bt", "what executes the guest; auto (default): the fastest usable here",
      .set = set_engine},
     {"machine", "pc|microvm", "default pc: PCI, ACPI and the classic chips. microvm: virtio in memory, no PCI", .set = set_machine},
-    {"cpus", "1", "number of vCPUs", .set = set_cpus},
+    {"cpus", "N", "number of vCPUs, 1 to 32; default 1", .set = set_cpus},
     {"cpu", "v1|v2|v3|host",
      "x86-64 level that CPUID offers; host: of v3, what the host has too.\n"
      "Default v3, or the highest that all engines usable here can keep",

@@ -60,7 +60,7 @@ static void mmio_write(struct cpu *c, u64 gpa, const u8 *buf, unsigned len)
 static void place_read(struct cpu *c, const struct place *p, u8 *buf, unsigned len)
 {
     if (p->hva)
-        memcpy(buf, p->hva, len);
+        ram_get(buf, p->hva, len);
     else
         mmio_read(c, p->gpa, buf, len);
 }
@@ -74,9 +74,9 @@ static void place_write(struct cpu *c, const struct place *p, const u8 *buf, uns
     }
     if (!mem_is_writable(m, p->gpa, len) && !mem_is_smram(m, p->gpa, len))
         return; /* ROM ignores writes */
-    if (m->frame_flags[p->gpa >> PAGE_SHIFT] & FRAME_CODE && m->code_write)
+    ram_put(p->hva, buf, len);
+    if (mem_frame_flags(m, p->gpa) & FRAME_CODE && m->code_write)
         m->code_write(m->code_opaque, p->gpa, len);
-    memcpy(p->hva, buf, len);
 }
 
 /* #AC: CPL 3, CR0.AM, RFLAGS.AC (SDM vol. 3, 6.15, vector 17). Operands of other than 2, 4 and 8 bytes: 16

@@ -121,7 +121,6 @@ static void common_reset(struct cpu *c)
     c->shadow_at = c->rep_at = UINT64_MAX;
     c->pending_db = c->smm_pending_db = 0;
     memset(&c->fault, 0, sizeof c->fault);
-    atomic_fetch_and(&c->attention, ~(u32)(ATTN_NMI | ATTN_SMI | ATTN_INIT | ATTN_SIPI | ATTN_TRAP | ATTN_MC));
     c->activity = c->index ? ACTIVITY_WAIT_SIPI : ACTIVITY_RUNNING;
     tlb_load_cr3(c, 0, false);
     tlb_flush_all(c);
@@ -131,6 +130,7 @@ static void common_reset(struct cpu *c)
 void cpu_reset(struct cpu *c)
 {
     c->cr0 = CR0_CD | CR0_NW | CR0_ET;
+    atomic_fetch_and(&c->attention, ~(u32)(ATTN_NMI | ATTN_SMI | ATTN_INIT | ATTN_SIPI | ATTN_TRAP | ATTN_MC));
     common_reset(c);
     c->star = c->lstar = c->cstar = c->sfmask = c->kernel_gs_base = 0;
     c->sysenter_cs = c->sysenter_esp = c->sysenter_eip = 0;
@@ -157,5 +157,7 @@ void cpu_reset(struct cpu *c)
 void cpu_init_signal(struct cpu *c)
 {
     c->cr0 = CR0_ET | (c->cr0 & (CR0_CD | CR0_NW));
+    /* A SIPI stays: it came after this INIT (machine/vm.c, apic_signal). */
+    atomic_fetch_and(&c->attention, ~(u32)(ATTN_NMI | ATTN_SMI | ATTN_INIT | ATTN_TRAP | ATTN_MC));
     common_reset(c);
 }

@@ -185,6 +185,9 @@ enum {
 
 enum cpu_activity { ACTIVITY_RUNNING, ACTIVITY_HALTED, ACTIVITY_WAIT_SIPI, ACTIVITY_SHUTDOWN };
 
+/* Who else runs on this memory: nobody, other vCPUs in turn, or other vCPUs at the same time. */
+enum cpu_company { CPU_ALONE, CPU_TURNS, CPU_CONCURRENT };
+
 struct cpu;
 struct exit;
 struct cpu_model;
@@ -211,6 +214,12 @@ struct cpu_wires {
     u64 (*random)(void *opaque); /* RDRAND and RDSEED */
     u64 (*tsc)(void *opaque,
                const struct cpu *c); /* host side of the TSC, before IA32_TSC_ADJUST and writes */
+    /* These three may be null while the vCPU is alone. tlb_mark_code's part for the other vCPUs. */
+    void (*code_mark)(void *opaque, u64 gpa, u8 flag);
+    /* From true to false all other vCPUs stand at safe points (engine/engine.h). No exit in between: the big lock
+     * comes before this one. */
+    void (*stop_others)(void *opaque, bool stop);
+    void (*relax)(void *opaque); /* PAUSE: lets another vCPU's thread have the core now and then */
     void *opaque;
 };
 
@@ -268,7 +277,7 @@ struct cpu {
     struct mc_error mc_pending; /* valid while ATTN_MC is set */
     u64 pending_db; /* DR6 bits of a trap that is due at the next boundary */
     struct fault fault; /* valid while a function that returned false is being unwound */
-    u8 sipi_vector;
+    _Atomic u8 sipi_vector; /* written, before ATTN_SIPI, by whoever sends it */
 
     /* Instructions retired. A REP iteration counts one, an instruction that faults counts zero. While an
      * engine runs, `icount` is exact only after the engine published it. */
@@ -276,6 +285,7 @@ struct cpu {
     i64 budget; /* software engines: instructions that may still retire before they must look around */
 
     u32 index;       /* vCPU number, initial APIC id */
+    u8 company;      /* enum cpu_company */
     struct tlb *tlb; /* soft TLB of the software engines; a part of the machine, because guests can see it */
     const struct debug_points *points; /* null: no debugger. An engine may then run on the interpreter alone */
     struct point_hit point_hit;

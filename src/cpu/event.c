@@ -145,10 +145,11 @@ static void attention_clear(struct cpu *c, u32 bits)
 
 static void start_up(struct cpu *c)
 {
-    attention_clear(c, ATTN_SIPI);
+    attention_clear(c, ATTN_SIPI | ATTN_NMI); /* NMIs are blocked until now, and lost */
     c->activity = ACTIVITY_RUNNING;
-    c->seg[SEG_CS].sel = (u16)(c->sipi_vector << 8);
-    c->seg[SEG_CS].base = (u64)c->sipi_vector << 12;
+    u8 vector = c->sipi_vector;
+    c->seg[SEG_CS].sel = (u16)(vector << 8);
+    c->seg[SEG_CS].base = (u64)vector << 12;
     c->rip = 0;
     cpu_update_mode(c);
 }
@@ -178,17 +179,17 @@ static bool take_intr(struct cpu *c)
 /* Drops what waits but will never be taken, so that nobody is called to attention for it. */
 static void attention_prune(struct cpu *c)
 {
-    u32 drop = 0;
     if (UNLIKELY(atomic_load_explicit(&c->attention, memory_order_acquire) & ATTN_A20)) {
         attention_clear(c, ATTN_A20);
         tlb_flush_all(c);
     }
-    if (c->activity != ACTIVITY_WAIT_SIPI)
+    u32 drop = 0, a = atomic_load_explicit(&c->attention, memory_order_relaxed);
+    if (c->activity != ACTIVITY_WAIT_SIPI && !(a & ATTN_INIT))
         drop |= ATTN_SIPI;
     if (!c->pending_db)
         drop |= ATTN_TRAP;
-    if (atomic_load_explicit(&c->attention, memory_order_relaxed) & drop)
-        attention_clear(c, drop);
+    if (a & drop) /* not when A has changed: an INIT that came now makes the SIPI behind it count */
+        atomic_compare_exchange_strong(&c->attention, &a, a & ~drop);
     if (c->pending_db & DR6_BS && c->shadow_ss && cpu_in_shadow(c))
         c->pending_db &= ~(u64)DR6_BS; /* MOV SS suppresses its single-step trap for good */
 }

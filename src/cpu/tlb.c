@@ -179,10 +179,11 @@ void tlb_fill(struct cpu *c, u64 lin, unsigned acc, const struct walk *w)
         return;
     }
     e->read = page;
-    u8 *flags = &m->frame_flags[w->gpa >> PAGE_SHIFT];
-    if (acc & ACC_WRITE && !(*flags & FRAME_CODE) && mem_is_writable(m, w->gpa & PAGE_MASK, PAGE_SIZE)) {
+    u8 flags = mem_frame_flags(m, w->gpa);
+    if (acc & ACC_WRITE && !(flags & FRAME_CODE) && mem_is_writable(m, w->gpa & PAGE_MASK, PAGE_SIZE)) {
         e->write = page;
-        *flags |= FRAME_WTAG;
+        if (!(flags & FRAME_WTAG))
+            mem_frame_set(m, w->gpa, FRAME_WTAG);
     }
 }
 
@@ -295,10 +296,6 @@ void tlb_protect_frame(struct cpu *c, u64 gpa)
 {
     struct tlb *t = c->tlb;
     struct mem *m = c->wires.mem;
-    u8 *flags = &m->frame_flags[gpa >> PAGE_SHIFT];
-    if (!(*flags & FRAME_WTAG))
-        return;
-    *flags &= (u8)~FRAME_WTAG;
     u64 hva = (u64)(uintptr_t)m->base + (gpa & PAGE_MASK);
     for (unsigned x = 0; x < TLB_CONTEXTS; x++)
         for (unsigned v = 0; v < TLB_VIEWS; v++) {
@@ -309,4 +306,21 @@ void tlb_protect_frame(struct cpu *c, u64 gpa)
                 if (e[k].write != TLB_INVALID && e[k].write + e[k].addend == hva)
                     e[k].write = TLB_INVALID;
         }
+}
+
+void tlb_mark_code(struct cpu *c, u64 gpa, u8 flag)
+{
+    struct mem *m = c->wires.mem;
+    u8 flags = mem_frame_flags(m, gpa);
+    if (LIKELY(flags & flag))
+        return;
+    if (c->company != CPU_ALONE) {
+        c->wires.code_mark(c->wires.opaque, gpa, flag);
+        return;
+    }
+    mem_frame_set(m, gpa, flag);
+    if (flags & FRAME_WTAG && !(flags & FRAME_CODE)) {
+        mem_frame_clear(m, gpa, FRAME_WTAG);
+        tlb_protect_frame(c, gpa);
+    }
 }

@@ -109,7 +109,10 @@ void tlb_flush_pcid(struct cpu *c, u16 pcid); /* INVPCID 1 */
 void tlb_invlpg(struct cpu *c, u64 lin);      /* current context, and global entries in all */
 void tlb_invpcid_page(struct cpu *c, u16 pcid, u64 lin); /* INVPCID 0 */
 void tlb_flush_pkru(struct cpu *c);                      /* WRPKRU: what data accesses know, in every context */
-/* Drops write tags of the frame at GPA in every table: it now holds code, or is watched. */
+/* Drops this vCPU's write tags of the frame at GPA: it now holds code, or is watched. */
 void tlb_protect_frame(struct cpu *c, u64 gpa);
+/* The RAM frame at GPA is about to be decoded or translated (FLAG: FRAME_DECODED or FRAME_TRANSLATED): from now on no vCPU writes to it unseen. A safe point (engine/engine.h) unless the frame is marked
+ * already. */
+void tlb_mark_code(struct cpu *c, u64 gpa, u8 flag);
 
 #endif

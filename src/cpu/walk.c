@@ -52,17 +52,16 @@ static u64 pte_load(const struct cpu *c, u64 gpa, unsigned width)
 /* Sets BITS in the entry if it still is what the walk saw; false: it changed, walk again. */
 static bool pte_update(struct mem *m, u64 gpa, u64 old, u64 bits, unsigned width)
 {
+    u32 old32 = (u32)old;
     if (!mem_is_writable(m, gpa, width) && !mem_is_smram(m, gpa, width))
         return true;
-    if (m->frame_flags[gpa >> PAGE_SHIFT] & FRAME_CODE && m->code_write)
+    bool done = width == 4 ? __atomic_compare_exchange_n((u32 *)(void *)(m->base + gpa), &old32, old32 | (u32)bits, false,
+                                                         __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
+                           : __atomic_compare_exchange_n((u64 *)(void *)(m->base + gpa), &old, old | bits, false,
+                                                         __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    if (done && mem_frame_flags(m, gpa) & FRAME_CODE && m->code_write)
         m->code_write(m->code_opaque, gpa, width);
-    if (width == 4) {
-        u32 o = (u32)old;
-        return __atomic_compare_exchange_n((u32 *)(void *)(m->base + gpa), &o, o | (u32)bits, false,
-                                           __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-    }
-    return __atomic_compare_exchange_n((u64 *)(void *)(m->base + gpa), &old, old | bits, false,
-                                       __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    return done;
 }
 
 static bool walk_user(const struct cpu *c, unsigned acc)

@@ -1,5 +1,16 @@
 /* The contract between engines and the rest (DESIGN section 4). An engine is one const ops struct over
- * `struct cpu`. */
+ * `struct cpu`.
+ *
+ * Several vCPUs (cpu->company). Decoded code and soft TLBs are per vCPU, frame flags are shared. Before an engine reads
+ * bytes that it will keep as code it calls tlb_mark_code: no vCPU has a write tag for a FRAME_CODE frame, so every write
+ * to it ends in mem->code_write, after the bytes changed, and from there in flush_code of every vCPU.
+ *
+ * Under CPU_CONCURRENT another thread may do that to this vCPU (drop its blocks, take its write tags) only at its safe
+ * points: outside run; in every wire but `tsc` and `random`; in tlb_mark_code of an unmarked frame; in mem->code_write;
+ * hence in any slow access, walk or store. So no address from the soft TLB lives across one of these, and code that was
+ * read before one is looked at again before it is kept. Stopping the others takes as long as their longest way to the
+ * next look at `attention`. LOCK, XCHG with memory and page-table updates are host atomics then; what no host atomic
+ * can do stands between wires.stop_others(true) and (false). */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
@@ -25,6 +36,7 @@ struct engine_ops {
     u32 max_cpus;
     /* The features (a bit per enum cpu_feature) that it can offer on this host; null: all that are built. */
     u64 (*features)(void);
+    bool concurrent; /* its vCPUs may run at the same time (--time real); else several only take turns */
     /* Per-vCPU state of the engine. Called on the thread that will run it. */
     enum status (*attach)(struct cpu *c, void **state, struct error *e);
     void (*detach)(void *state);
@@ -38,9 +50,10 @@ struct engine_ops {
     /* Brings struct cpu up to date from the engine's own copies, and back. */
     void (*pull)(void *state);
     void (*push)(void *state);
-    /* Guest memory [gpa, gpa + len) that held code is about to change. The owning thread, or all vCPUs
-     * stopped. */
-    void (*flush_code)(void *state, u64 gpa, u64 len);
+    /* Guest memory [gpa, gpa + len), inside one frame, has changed: what was decoded or translated of it goes, exactly
+     * from the next instruction on. False: nothing of the frame is kept any more. The owning thread in its own write,
+     * or any thread while the vCPU stands at a safe point (below). */
+    bool (*flush_code)(void *state, u64 gpa, u64 len);
     /* Adds engine-specific counters; see engine_stats. */
     struct engine_stats (*stats)(void *state);
 };

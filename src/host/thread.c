@@ -2,6 +2,7 @@
 #include "host/thread.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -52,4 +53,14 @@ unsigned long thread_timer_slack(unsigned long ns)
     int old = prctl(PR_GET_TIMERSLACK);
     prctl(PR_SET_TIMERSLACK, ns);
     return old > 0 ? (unsigned long)old : 0;
+}
+
+u64 thread_self(void)
+{
+    return (u64)pthread_self(); /* glibc: the address of its control block */
+}
+
+void thread_yield(void)
+{
+    sched_yield();
 }

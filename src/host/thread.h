@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "base/error.h"
+#include "base/types.h"
 
 struct lock {
     pthread_mutex_t m;
@@ -56,6 +57,11 @@ static inline void cond_sleep(struct cond *c, struct lock *l)
 enum status thread_start(struct thread *t, const char *name, void *(*main)(void *), void *arg,
                          struct error *e);
 void thread_join(struct thread *t);
+
+/* Of the calling thread; no two living threads have the same, and none has 0. */
+u64 thread_self(void);
+/* Lets other threads have the core. */
+void thread_yield(void);
 
 /* How late, in nanoseconds, the kernel may wake the calling thread (prctl(2), PR_SET_TIMERSLACK). Returns
  * what it was. */

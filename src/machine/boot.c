@@ -104,9 +104,9 @@ static void boot_segments(struct cpu *c, bool code64)
     c->seg[SEG_TR] = (struct seg){.attr = SEG_P | 0xb, .limit = 0x67};
 }
 
-/* As a BIOS leaves them (SDM vol. 3, 12.11): RAM write-back, video memory uncached, the shadowed BIOS
+/* As a BIOS leaves them on every processor (SDM vol. 3, 12.11): RAM write-back, video memory uncached, the shadowed BIOS
  * write-protected, the space between low RAM and 4 GiB uncached. */
-static void boot_mtrrs(struct cpu *c)
+void boot_mtrrs(struct cpu *c)
 {
     enum {
         UNCACHED = 0,
@@ -129,7 +129,6 @@ void boot_enter(struct cpu *c, const struct boot_state *s)
 {
     bool code64 = s->cr3;
     boot_segments(c, code64);
-    boot_mtrrs(c);
     c->gdt = (struct dtable){.base = s->gdt, .limit = 4 * 8 - 1};
     c->cr0 = CR0_PE | CR0_ET;
     if (code64) {

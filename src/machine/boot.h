@@ -40,5 +40,7 @@ enum status boot_load(struct mem *m, const struct boot_config *cfg, struct boot_
 
 /* Puts vCPU C, fresh from cpu_reset, at the kernel's entry. */
 void boot_enter(struct cpu *c, const struct boot_state *s);
+/* Every vCPU's memory types. */
+void boot_mtrrs(struct cpu *c);
 
 #endif

@@ -50,8 +50,10 @@ static bool vcpu_turn(struct vcpu *v)
 {
     struct vm *vm = v->vm;
     struct error e;
+    vcpu_enter(v);
     enum run_result r =
         v->go == GDB_STEP ? debugger_step(v, &e) : vm->engine->run(v->engine, UINT64_MAX, &e);
+    vcpu_leave(v);
     if (r == RUN_HALT)
         vcpu_halt(v);
     lock_take(&vm->lock);

@@ -2,18 +2,23 @@
  * waking it. */
 #include "machine/vm.h"
 
+#include "cpu/tlb.h"
 #include "host/entropy.h"
 
-static void vcpu_lock(struct vcpu *v)
+void vcpu_lock(struct vcpu *v)
 {
+    bool inside = vcpu_step_out(v);
     lock_take(&v->vm->lock);
     v->vm->serving = v;
+    v->serves_inside = inside;
 }
 
-static void vcpu_unlock(struct vcpu *v)
+void vcpu_unlock(struct vcpu *v)
 {
     v->vm->serving = NULL;
+    bool inside = v->serves_inside;
     lock_release(&v->vm->lock);
+    vcpu_back(v, inside);
 }
 
 static void log_exit(struct exit_log *l, struct cpu *c, const struct exit *x)
@@ -100,6 +105,37 @@ static u64 wire_tsc(void *opaque, const struct cpu *c)
     return clock_now(&v->vm->clock);
 }
 
+static void wire_code_mark(void *opaque, u64 gpa, u8 flag)
+{
+    struct vm *vm = ((struct vcpu *)opaque)->vm;
+    exclusive_begin(vm);
+    if (mem_frame_flags(&vm->mem, gpa) & FRAME_WTAG)
+        for (u32 i = 0; i < vm->config.cpus; i++)
+            tlb_protect_frame(&vm->vcpus[i].cpu, gpa);
+    mem_frame_clear(&vm->mem, gpa, FRAME_WTAG);
+    mem_frame_set(&vm->mem, gpa, flag);
+    exclusive_end(vm);
+}
+
+static void wire_stop_others(void *opaque, bool stop)
+{
+    struct vm *vm = ((struct vcpu *)opaque)->vm;
+    if (stop)
+        exclusive_begin(vm);
+    else
+        exclusive_end(vm);
+}
+
+/* With fewer cores than vCPUs, who spins keeps off the core whoever is waited for. */
+#define PAUSES_PER_YIELD 64
+
+static void wire_relax(void *opaque)
+{
+    struct vcpu *v = opaque;
+    if (v->vm->concurrent && ++v->pauses % PAUSES_PER_YIELD == 0)
+        thread_yield();
+}
+
 void vcpu_wire(struct vcpu *v)
 {
     v->cpu.wires = (struct cpu_wires){
@@ -116,6 +152,9 @@ void vcpu_wire(struct vcpu *v)
         .ferr = wire_ferr,
         .random = wire_random,
         .tsc = wire_tsc,
+        .code_mark = wire_code_mark,
+        .stop_others = wire_stop_others,
+        .relax = wire_relax,
         .opaque = v,
     };
 }
@@ -135,8 +174,10 @@ void vcpu_attend(struct vcpu *v, u32 bits)
 enum status vcpu_attach(struct vcpu *v, struct error *e)
 {
     enum status s = v->vm->engine->attach(&v->cpu, &v->engine, e);
-    if (s == STATUS_OK)
+    if (s == STATUS_OK) {
+        atomic_store(&v->thread_id, thread_self());
         atomic_store(&v->attached, true);
+    }
     return s;
 }
 

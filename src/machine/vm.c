@@ -55,16 +55,13 @@ u64 vm_max_time(const struct vm *vm)
 static void vm_lock(void *opaque, struct cpu *c)
 {
     struct vm *vm = opaque;
-    lock_take(&vm->lock);
-    vm->serving = &vm->vcpus[c->index];
+    vcpu_lock(&vm->vcpus[c->index]);
 }
 
 static void vm_unlock(void *opaque, struct cpu *c)
 {
     struct vm *vm = opaque;
-    (void)c;
-    vm->serving = NULL;
-    lock_release(&vm->lock);
+    vcpu_unlock(&vm->vcpus[c->index]);
 }
 
 static bool vm_private_mmio(void *opaque, struct cpu *c, struct exit *x)
@@ -73,7 +70,7 @@ static bool vm_private_mmio(void *opaque, struct cpu *c, struct exit *x)
     return pc_private_mmio(&vm->pc, c->index, x);
 }
 
-/* A device on the loop's thread: V itself drops the frame before it goes on. What the guest learns of the write
+/* A device on the loop's thread beside a single vCPU: V itself drops the frame before it goes on. What the guest learns of the write
  * by (an interrupt, a ring's index) it looks at after that, or it raced with its own device. */
 static void vcpu_stale(struct vcpu *v, u64 gpa)
 {
@@ -97,18 +94,30 @@ static void vcpu_stale(struct vcpu *v, u64 gpa)
     vcpu_attend(v, ATTN_KICK);
 }
 
-/* Decoded code of this range, inside one frame, is about to become wrong. Called by the vCPU that writes, by a
- * device of the loop's thread, or with all vCPUs stopped. */
+/* mem->code_write: the decoded code of this range is wrong, on every vCPU. FRAME_CODE goes with the last of it. */
 static void vm_code_write(void *opaque, u64 gpa, u64 len)
 {
     struct vm *vm = opaque;
-    for (u32 i = 0; i < vm->config.cpus; i++)
-        if (!atomic_load(&vm->vcpus[i].attached))
+    if (vm->devices_at_work && !vm->concurrent) {
+        for (u64 p = gpa & PAGE_MASK; p < gpa + len; p += PAGE_SIZE)
+            if (atomic_load(&vm->vcpus[0].attached) && mem_frame_flags(&vm->mem, p) & FRAME_CODE)
+                vcpu_stale(&vm->vcpus[0], p);
+        return;
+    }
+    exclusive_begin(vm);
+    for (u64 end = gpa + len, n; gpa < end; gpa += n) {
+        n = PAGE_SIZE - (gpa & ~PAGE_MASK);
+        n = n < end - gpa ? n : end - gpa;
+        bool kept = false;
+        if (!(mem_frame_flags(&vm->mem, gpa) & FRAME_CODE))
             continue;
-        else if (vm->devices_at_work)
-            vcpu_stale(&vm->vcpus[i], gpa);
-        else
-            vm->engine->flush_code(vm->vcpus[i].engine, gpa, len);
+        for (u32 i = 0; i < vm->config.cpus; i++)
+            if (atomic_load(&vm->vcpus[i].attached))
+                kept |= vm->engine->flush_code(vm->vcpus[i].engine, gpa, n);
+        if (!kept)
+            mem_frame_clear(&vm->mem, gpa, FRAME_CODE);
+    }
+    exclusive_end(vm);
 }
 
 static void apic_signal(void *opaque, unsigned cpu, enum apic_signal signal, u8 vector)
@@ -119,6 +128,9 @@ static void apic_signal(void *opaque, unsigned cpu, enum apic_signal signal, u8 
     };
     struct vm *vm = opaque;
     struct vcpu *v = &vm->vcpus[cpu];
+    /* A SIPI counts only behind an INIT; cpu/event.c drops those that come in another state. */
+    if (signal == APIC_SIGNAL_INIT)
+        atomic_fetch_and(&v->cpu.attention, ~(u32)ATTN_SIPI);
     if (signal == APIC_SIGNAL_STARTUP)
         v->cpu.sipi_vector = vector;
     vcpu_attend(v, bits[signal]);
@@ -239,11 +251,15 @@ static enum status check_config(const struct trine_config *cfg, const struct eng
     if (cfg->time == TRINE_TIME_VIRTUAL && !engine->virtual_time)
         return error_set(e, STATUS_UNSUPPORTED,
                          "engine %s: cannot count instructions exactly, as virtual time needs", engine->name);
-    if (!cfg->cpus || cfg->cpus > PC_MAX_CPUS)
-        return error_set(e, STATUS_USAGE, "cpus %u: must be 1 to %d", cfg->cpus, PC_MAX_CPUS);
+    if (!cfg->cpus || cfg->cpus > TRINE_CPUS_MAX)
+        return error_set(e, STATUS_USAGE, "cpus %u: must be 1 to %d", cfg->cpus, TRINE_CPUS_MAX);
     if (cfg->cpus > engine->max_cpus)
         return error_set(e, STATUS_UNSUPPORTED, "cpus %u: engine %s runs at most %u", cfg->cpus, engine->name,
                          engine->max_cpus);
+    if (cfg->cpus > 1 && cfg->time == TRINE_TIME_REAL && !engine->concurrent)
+        return error_set(e, STATUS_UNSUPPORTED,
+                         "cpus %u: engine %s cannot run vCPUs at the same time on this host; --time virtual runs them in turn",
+                         cfg->cpus, engine->name);
     if (!(cfg->max_time_s >= 0))
         return error_set(e, STATUS_USAGE, "max-time: not a time");
     if (cfg->rtc < 0 || cfg->rtc > RTC_MAX_S)
@@ -278,6 +294,7 @@ static enum status make_vcpus(struct vm *vm, enum cpu_level level, struct error 
         v->vm = vm;
         v->go = GDB_GO;
         v->cpu.index = i;
+        v->cpu.company = n == 1 ? CPU_ALONE : vm->is_virtual ? CPU_TURNS : CPU_CONCURRENT;
         v->cpu.tlb = tlb_create();
         if (!v->cpu.tlb)
             return error_set(e, STATUS_HOST, "vCPUs: out of memory");
@@ -338,6 +355,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     vm->engine = engine;
     vm->pause_at = UINT64_MAX;
     vm->is_virtual = cfg->time == TRINE_TIME_VIRTUAL;
+    vm->concurrent = !vm->is_virtual && cfg->cpus > 1;
     vm->mem.fd = vm->wake.fd = -1;
     vm->clock = (struct clock){.now = vm_now,
                                .earlier = clock_earlier,
@@ -363,6 +381,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     if ((s = check_config(cfg, engine, &level, e)) != STATUS_OK ||
         (s = wake_init(&vm->wake, e)) != STATUS_OK || (s = lock_init(&vm->lock, e)) != STATUS_OK ||
         (s = cond_init(&vm->unparked, e)) != STATUS_OK || (s = cond_init(&vm->resumed, e)) != STATUS_OK ||
+        (s = exclusive_init(&vm->exclusive, e)) != STATUS_OK ||
         (s = mem_init(&vm->mem, cfg->memory, e)) != STATUS_OK ||
         (s = make_vcpus(vm, level, e)) != STATUS_OK ||
         (s = console_init(&vm->console, cfg, &vm->clock, &vm->wake, &vm->stop_wanted, e)) != STATUS_OK ||
@@ -429,6 +448,7 @@ static void reset_cpus(struct vm *vm)
         u64 icount = v->cpu.icount; /* virtual time goes on */
         cpu_reset(&v->cpu);
         v->cpu.icount = icount;
+        v->cpu.tsc_offset = vm->vcpus[0].cpu.tsc_offset; /* they start together */
         atomic_store(&v->cpu.attention, 0);
     }
 }
@@ -451,6 +471,8 @@ enum status vm_reset(struct vm *vm, struct error *e)
     lock_release(&vm->lock);
     if (vm->boot.kernel)
         boot_enter(&vm->vcpus[0].cpu, &state);
+    for (u32 i = 0; vm->boot.kernel && i < vm->config.cpus; i++)
+        boot_mtrrs(&vm->vcpus[i].cpu);
     for (u32 i = 0; i < vm->config.cpus; i++)
         if (atomic_load(&vm->vcpus[i].attached))
             vm->engine->push(vm->vcpus[i].engine);

@@ -1,6 +1,6 @@
 /* One virtual machine: memory, chips, vCPUs, an engine, time, and how it ended.
  *
- * Locks: there is one, the big lock. Under it: every chip, the clock, the console's ring, exit statistics,
+ * Locks: the big lock, and after it the one of machine/exclusive.h. Under the big lock: every chip, the clock, the console's ring, exit statistics,
  * everything about the end. A vCPU takes it for the time of an exit; the loop thread holds it while it is
  * awake. `attention` of a vCPU and `stop_wanted` are atomic. A vCPU's registers belong to the thread that
  * runs it, or to whoever has stopped it. */
@@ -17,6 +17,7 @@
 #include "machine/console.h"
 #include "machine/debugger.h"
 #include "machine/devices.h"
+#include "machine/exclusive.h"
 #include "machine/pc.h"
 #include "machine/random.h"
 #include "mem/mem.h"
@@ -39,6 +40,10 @@ struct vcpu {
     void *engine; /* its state: made by the thread that runs it, kept until the VM goes */
     _Atomic bool attached;
     struct stale_code stale;
+    _Atomic bool inside;   /* see machine/exclusive.h */
+    _Atomic u64 thread_id; /* who runs it; 0 before */
+    bool serves_inside;    /* it was, before the exit that is being served */
+    u32 pauses;            /* PAUSE instructions, its own thread */
     struct thread thread;
     struct cond wake; /* an event, or the machine wants the thread */
     u64 halted_ns;    /* real time: waiting for an event */
@@ -72,6 +77,8 @@ struct vm {
     struct vcpu *vcpus; /* config.cpus of them */
     struct exit_target exits;
     struct lock lock;
+    struct exclusive exclusive;
+    bool concurrent; /* vCPUs run at the same time */
     struct vcpu *serving; /* whose exit is being served */
     bool devices_at_work; /* real: the loop's thread serves timers and back ends while vCPUs run */
     struct random random;
@@ -154,6 +161,9 @@ u64 vm_max_time(const struct vm *vm);
 
 /* vcpu.c: what the machine does for a vCPU. */
 void vcpu_wire(struct vcpu *v);
+/* The big lock, for the time of an exit or another wire. */
+void vcpu_lock(struct vcpu *v);
+void vcpu_unlock(struct vcpu *v);
 void vcpu_attend(struct vcpu *v, u32 bits);
 enum status vcpu_attach(struct vcpu *v, struct error *e);
 /* Its own thread, lock held: drops the code that devices have overwritten. */

@@ -87,13 +87,19 @@ bool mem_read(const struct mem *m, u64 gpa, void *buf, u64 len)
     return true;
 }
 
-/* Tells the decode caches about frames in [gpa, gpa + len) that hold code. */
-static void mem_before_write(struct mem *m, u64 gpa, u64 len)
+/* The fence stands between the bytes and the look at the flag, as code_mark's callers have the flag before they read the
+ * bytes: one of the two sees the other. */
+void mem_written(struct mem *m, u64 gpa, u64 len)
 {
-    for (u64 p = gpa & PAGE_MASK; p < gpa + len; p += PAGE_SIZE)
-        if (m->frame_flags[p >> PAGE_SHIFT] & FRAME_CODE && m->code_write) {
-            u64 from = p > gpa ? p : gpa, to = p + PAGE_SIZE < gpa + len ? p + PAGE_SIZE : gpa + len;
-            m->code_write(m->code_opaque, from, to - from);
+    if (!len || !m->code_write)
+        return;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    u64 last = (gpa + len - 1) & PAGE_MASK;
+    for (u64 p = gpa & PAGE_MASK; p <= last; p += PAGE_SIZE)
+        if (mem_frame_flags(m, p) & FRAME_CODE) {
+            u64 from = p > gpa ? p : gpa;
+            m->code_write(m->code_opaque, from, gpa + len - from);
+            return;
         }
 }
 
@@ -101,8 +107,8 @@ bool mem_write(struct mem *m, u64 gpa, const void *buf, u64 len)
 {
     if (!mem_is_ram(m, gpa, len))
         return false;
-    mem_before_write(m, gpa, len);
     memcpy(m->base + gpa, buf, len);
+    mem_written(m, gpa, len);
     return true;
 }
 
@@ -110,7 +116,7 @@ bool mem_fill(struct mem *m, u64 gpa, u8 byte, u64 len)
 {
     if (!mem_is_ram(m, gpa, len))
         return false;
-    mem_before_write(m, gpa, len);
     memset(m->base + gpa, byte, len);
+    mem_written(m, gpa, len);
     return true;
 }

@@ -4,6 +4,7 @@
 #define MEM_MEM_H
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/types.h"
@@ -44,7 +45,8 @@ struct mem {
     _Atomic u8 smram;      /* SMRAM_* */
     struct bus pio, mmio;
     _Atomic u64 a20; /* of every address that a processor puts out, these bits reach memory: all, or all but A20 */
-    /* Called before bytes of a FRAME_CODE frame change by a device or by the monitor itself. */
+    /* Called after bytes of a range with FRAME_CODE frames changed: by a vCPU's thread in its own write, or by any other
+     * that holds the big lock. When it returns, no vCPU executes what was there before. */
     void (*code_write)(void *opaque, u64 gpa, u64 len);
     void *code_opaque;
 };
@@ -65,6 +67,47 @@ bool mem_is_smram(const struct mem *m, u64 gpa, u64 len);
 bool mem_read(const struct mem *m, u64 gpa, void *buf, u64 len) MUST_CHECK;
 bool mem_write(struct mem *m, u64 gpa, const void *buf, u64 len) MUST_CHECK;
 bool mem_fill(struct mem *m, u64 gpa, u8 byte, u64 len) MUST_CHECK;
+
+/* For whoever writes to RAM through a host address of its own (scatter lists): to be called when the bytes of
+ * [gpa, gpa + len), all RAM, are there. mem_write and mem_fill do it. */
+void mem_written(struct mem *m, u64 gpa, u64 len);
+
+/* Flags of the frame with GPA. FRAME_CODE changes only while no vCPU runs, or in the one that is alone. */
+static inline u8 mem_frame_flags(const struct mem *m, u64 gpa)
+{
+    return __atomic_load_n(&m->frame_flags[gpa >> PAGE_SHIFT], __ATOMIC_RELAXED);
+}
+static inline void mem_frame_set(struct mem *m, u64 gpa, u8 flags)
+{
+    __atomic_fetch_or(&m->frame_flags[gpa >> PAGE_SHIFT], flags, __ATOMIC_SEQ_CST);
+}
+static inline void mem_frame_clear(struct mem *m, u64 gpa, u8 flags)
+{
+    __atomic_fetch_and(&m->frame_flags[gpa >> PAGE_SHIFT], (u8)~flags, __ATOMIC_SEQ_CST);
+}
+
+/* One access of a guest: aligned ones of 1, 2, 4 and 8 bytes are single accesses of the host too, which another vCPU
+ * sees whole (SDM vol. 3, 9.1.1); memcpy promises no such thing and stores some lengths twice. */
+INLINE void ram_get(void *buf, const u8 *p, unsigned len)
+{
+    switch (len) {
+    case 1: memcpy(buf, p, 1); break;
+    case 2: memcpy(buf, p, 2); break;
+    case 4: memcpy(buf, p, 4); break;
+    case 8: memcpy(buf, p, 8); break;
+    default: memcpy(buf, p, len);
+    }
+}
+INLINE void ram_put(u8 *p, const void *buf, unsigned len)
+{
+    switch (len) {
+    case 1: memcpy(p, buf, 1); break;
+    case 2: memcpy(p, buf, 2); break;
+    case 4: memcpy(p, buf, 4); break;
+    case 8: memcpy(p, buf, 8); break;
+    default: memcpy(p, buf, len);
+    }
+}
 
 /* Host frames behind guest RAM, in bytes. Does not allocate. */
 u64 mem_resident(const struct mem *m);

@@ -80,7 +80,7 @@ static bool take_entry(struct mem *m, struct tlb_table *t, unsigned slot, struct
     if (tags & TAG_WRITE) {
         if (!mem_is_writable(m, gpa, PAGE_SIZE))
             return false;
-        m->frame_flags[gpa >> PAGE_SHIFT] |= FRAME_WTAG;
+        mem_frame_set(m, gpa, FRAME_WTAG);
     }
     t->kind[slot] = (u8)kind;
     t->entry[slot] = (struct tlb_entry){

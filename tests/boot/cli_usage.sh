@@ -51,7 +51,7 @@ run 2 '--memory 1048577: not a multiple of 4K' --memory 1048577
 run 2 '--memory 1G,prealloc: not built in' --memory 1G,prealloc
 for option in 'engine bochs:no such engine' 'engine kvm:not built in' \
 	'machine q35:no such machine' 'cpu 486:no such processor*' \
-	'cpus 0:not a number*' 'cpus two:not a number*' 'cpus 2:not built in' \
+	'cpus 0:not a number*' 'cpus two:not a number*' 'cpus 33:more vCPUs than 32' 'cpus 18446744073709551617:not a number*' 'cpus -1:not a number*' 'cpus 1K:not a number*' \
 	'serial com1:none of *' 'serial file\::no path given' 'serial stdiox:none of *' \
 	'time fast:neither real nor virtual' 'max-time 0:not a number*' 'max-time -1:not a number*' 'max-time 1s:not a number*' 'max-time nan:not a number*' \
 	'max-time 1e300:not a number*' 'seed x:not a number*' 'seed 18446744073709551616:not a number*' 'seed 0x:not a number*' \

@@ -164,10 +164,10 @@ static void nothing(void *state)
     (void)state;
 }
 
-static void flush_code(void *state, u64 gpa, u64 len)
+static bool flush_code(void *state, u64 gpa, u64 len)
 {
     struct faulty *f = state;
-    engine_interp.flush_code(f->inner, gpa, len);
+    return engine_interp.flush_code(f->inner, gpa, len);
 }
 
 static struct engine_stats stats(void *state)

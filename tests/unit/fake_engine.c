@@ -92,9 +92,10 @@ static void fake_nothing(void *state)
     (void)state;
 }
 
-static void fake_flush(void *state, u64 gpa, u64 len)
+static bool fake_flush(void *state, u64 gpa, u64 len)
 {
     (void)state, (void)gpa, (void)len;
+    return false;
 }
 
 static struct engine_stats fake_stats(void *state)
@@ -108,6 +109,7 @@ const struct engine_ops fake_engine = {
     .probe = fake_probe,
     .virtual_time = true,
     .max_cpus = 4,
+    .concurrent = true,
     .attach = fake_attach,
     .detach = fake_detach,
     .run = fake_execute,

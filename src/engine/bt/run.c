@@ -273,17 +273,12 @@ static enum run_result bt_step(void *state, struct error *e)
     return engine_interp.step(((struct bt *)state)->inner, e);
 }
 
-static void bt_flush_code(void *state, u64 gpa, u64 len)
+static bool bt_flush_code(void *state, u64 gpa, u64 len)
 {
     struct bt *b = state;
-    u64 end = gpa + len;
-    engine_interp.flush_code(b->inner, gpa, len);
-    while (gpa < end) {
-        u64 n = PAGE_SIZE - (gpa & ~PAGE_MASK);
-        n = n < end - gpa ? n : end - gpa;
-        bt_cache_invalidate(b, gpa, n);
-        gpa += n;
-    }
+    bool kept = engine_interp.flush_code(b->inner, gpa, len);
+    bt_cache_invalidate(b, gpa, len);
+    return kept || mem_frame_flags(b->cpu->wires.mem, gpa) & FRAME_TRANSLATED;
 }
 
 static void bt_detach(void *state)

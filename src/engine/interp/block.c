@@ -34,15 +34,11 @@ void block_cache_destroy(struct block_cache *bc)
     bc->arena = NULL;
 }
 
-void block_cache_flush(struct block_cache *bc, struct mem *m)
+void block_cache_flush(struct block_cache *bc)
 {
     for (unsigned k = 0; k < BLOCK_HASH; k++)
-        for (struct block *b = bc->hash[k]; b; b = b->hash_next) {
-            m->frame_flags[b->gpa >> PAGE_SHIFT] &= (u8)~FRAME_DECODED;
-            if (b->page2 != BLOCK_NO_PAGE)
-                m->frame_flags[b->page2 >> PAGE_SHIFT] &= (u8)~FRAME_DECODED;
+        for (const struct block *b = bc->hash[k]; b; b = b->hash_next)
             bc->flushed++;
-        }
     memset(bc->hash, 0, sizeof bc->hash);
     memset(bc->frames, 0, sizeof bc->frames);
     memset(bc->jump, 0, sizeof bc->jump);
@@ -74,15 +70,11 @@ struct block *block_reserve(struct block_cache *bc, unsigned n)
     return b;
 }
 
-static void frame_add(struct block_cache *bc, struct block *b, struct frame_ref *r, u64 frame, struct cpu *c)
+static void frame_add(struct block_cache *bc, struct block *b, struct frame_ref *r, u64 frame)
 {
     struct frame_ref **head = &bc->frames[hash_frame(frame)];
     *r = (struct frame_ref){.next = *head, .block = b, .frame = frame};
     *head = r;
-    u8 *flags = &c->wires.mem->frame_flags[frame >> PAGE_SHIFT];
-    if (!(*flags & FRAME_CODE))
-        tlb_protect_frame(c, frame);
-    *flags |= FRAME_DECODED;
 }
 
 static bool crosses(const struct block *b)
@@ -90,16 +82,16 @@ static bool crosses(const struct block *b)
     return b->page2 != BLOCK_NO_PAGE && b->page2 != (b->gpa & PAGE_MASK);
 }
 
-void block_commit(struct block_cache *bc, struct block *b, struct cpu *c)
+void block_commit(struct block_cache *bc, struct block *b)
 {
     bc->used += block_bytes(b->count);
     bc->translated++;
     struct block **head = &bc->hash[hash_block(b->gpa, b->mode)];
     b->hash_next = *head;
     *head = b;
-    frame_add(bc, b, &b->ref[0], b->gpa & PAGE_MASK, c);
+    frame_add(bc, b, &b->ref[0], b->gpa & PAGE_MASK);
     if (crosses(b))
-        frame_add(bc, b, &b->ref[1], b->page2, c);
+        frame_add(bc, b, &b->ref[1], b->page2);
 }
 
 static void unhash(struct block_cache *bc, struct block *b)
@@ -138,8 +130,9 @@ void block_drop(struct block_cache *bc, struct block *b, insn_fn stale)
     bc->flushed++;
 }
 
-void block_invalidate(struct block_cache *bc, struct mem *m, u64 gpa, u64 len, insn_fn stale)
+bool block_invalidate(struct block_cache *bc, u64 gpa, u64 len, insn_fn stale)
 {
+    bc->writes++;
     u64 frame = gpa & PAGE_MASK;
     bool left = false;
     struct frame_ref *next;
@@ -155,6 +148,5 @@ void block_invalidate(struct block_cache *bc, struct mem *m, u64 gpa, u64 len, i
         else
             left = true;
     }
-    if (!left)
-        m->frame_flags[frame >> PAGE_SHIFT] &= (u8)~FRAME_DECODED;
+    return left;
 }

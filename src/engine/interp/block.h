@@ -76,22 +76,25 @@ struct block_cache {
     u8 *arena;
     size_t used;
     u64 translated, flushed;
+    u64 writes; /* to code, seen so far: what was read before the last of them may be old */
 };
 
 bool block_cache_init(struct block_cache *bc);
 void block_cache_destroy(struct block_cache *bc);
-/* Drops everything; no block may be running. Clears FRAME_CODE of all frames that had blocks. */
-void block_cache_flush(struct block_cache *bc, struct mem *m);
+/* Drops everything; no block may be running. FRAME_CODE stays: what it costs is that the next write to the frame finds
+ * nobody who keeps code of it, and clears it. */
+void block_cache_flush(struct block_cache *bc);
 /* The block at (gpa, mode) whose second frame, if any, is PAGE2. */
 struct block *block_find(struct block_cache *bc, u64 gpa, u32 mode);
 /* Room for a block of up to N instructions, or null: the arena is full. */
 struct block *block_reserve(struct block_cache *bc, unsigned n);
-/* Enters a reserved and filled block; gives back what was not used. */
-void block_commit(struct block_cache *bc, struct block *b, struct cpu *c);
+/* Enters a reserved and filled block, whose frames tlb_mark_code marked before they were read; gives back what was not
+ * used. */
+void block_commit(struct block_cache *bc, struct block *b);
 /* Takes one block out and turns its records to STALE. */
 void block_drop(struct block_cache *bc, struct block *b, insn_fn stale);
-/* Bytes [gpa, gpa + len), inside one frame, change: every block over them goes. */
-void block_invalidate(struct block_cache *bc, struct mem *m, u64 gpa, u64 len, insn_fn stale);
+/* Bytes [gpa, gpa + len), inside one frame, changed: every block over them goes. Are there blocks of the frame left? */
+bool block_invalidate(struct block_cache *bc, u64 gpa, u64 len, insn_fn stale);
 
 INLINE struct jump_entry *jump_slot(struct block_cache *bc, u64 rip)
 {

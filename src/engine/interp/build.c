@@ -148,7 +148,9 @@ static void finish(struct cpu *c, struct interp *it, struct insn *i, enum decode
     }
     if (bind_of_op[i->op] == interp_bind_X87)
         i->imm = (i32)offset; /* FIP without counting */
-    i->fn = bind_of_op[i->op](i, c->code_size, it->mode & MODE_FLAT);
+    i->fn = c->company == CPU_CONCURRENT ? interp_bind_concurrent(i) : NULL;
+    if (!i->fn)
+        i->fn = bind_of_op[i->op](i, c->code_size, it->mode & MODE_FLAT);
     if (!i->fn)
         i->fn = interp_unbuilt;
 }
@@ -169,12 +171,11 @@ static void finish_links(const struct cpu *c, struct block *b)
     b->entry[0] = (struct insn){.fn = point ? interp_point : interp_enter, .imm = (i32)b->count};
 }
 
-/* Decodes from RIP into B. False: fault at the first instruction. */
-static bool fill(struct interp *it, u64 rip, struct block *b, struct source *s)
+/* Decodes up to MAX instructions from RIP into B. False: fault at the first instruction. */
+static bool fill(struct interp *it, u64 rip, unsigned max, struct block *b, struct source *s)
 {
     struct cpu *c = it->cpu;
-    /* Writes to what is not kept are not noticed: such code runs an instruction at a time. */
-    unsigned max = it->mode & MODE_SINGLE || s->fleeting ? 1 : BLOCK_MAX, offset = 0;
+    unsigned offset = 0;
     while (b->count < max) {
         if (UNLIKELY(c->points) && b->count && points_at_offset(c->points, (s->gpa + offset) & ~PAGE_MASK))
             break;
@@ -210,7 +211,7 @@ static struct block *reserve(struct interp *it)
 {
     struct block *b = block_reserve(&it->cache, BLOCK_MAX);
     if (!b) {
-        block_cache_flush(&it->cache, it->cpu->wires.mem);
+        block_cache_flush(&it->cache);
         b = block_reserve(&it->cache, BLOCK_MAX);
     }
     return b;
@@ -231,6 +232,41 @@ static bool second_page_ok(struct cpu *c, u64 rip, const struct block *b, bool *
     return true;
 }
 
+enum decoded {
+    DECODED_FAULT,
+    DECODED_ONCE, /* not RAM, SMRAM, or cut by a segment limit: decoded anew each time, in the free end of the arena */
+    DECODED_KEEP, /* its frames were marked before they were read, and nobody wrote to code meanwhile */
+    DECODED_AGAIN,
+};
+
+static enum decoded decode(struct interp *it, u64 rip, struct source s, unsigned max, struct block **made)
+{
+    struct cpu *c = it->cpu;
+    if (s.fleeting) /* writes to what is not kept are not noticed: such code runs an instruction at a time */
+        max = 1;
+    bool may = !s.fleeting && !s.limited;
+    if (may)
+        tlb_mark_code(c, s.gpa, FRAME_DECODED);
+    u64 writes = it->cache.writes;
+    struct block *b = *made = reserve(it);
+    b->gpa = s.gpa;
+    b->mode = it->mode;
+    if (!fill(it, rip, max, b, &s))
+        return DECODED_FAULT;
+    b->page2 = s.page2;
+    finish_links(c, b);
+    if (!may || s.fleeting)
+        return DECODED_ONCE;
+    if (s.page2 != BLOCK_NO_PAGE && !(mem_frame_flags(c->wires.mem, s.page2) & FRAME_DECODED)) {
+        tlb_mark_code(c, s.page2, FRAME_DECODED);
+        return DECODED_AGAIN;
+    }
+    return writes == it->cache.writes ? DECODED_KEEP : DECODED_AGAIN;
+}
+
+/* After so many disturbances by other vCPUs a single instruction is decoded, and used once. */
+#define DECODE_TRIES 4
+
 const struct insn *build_entry(struct interp *it, u64 rip)
 {
     struct cpu *c = it->cpu;
@@ -238,28 +274,23 @@ const struct insn *build_entry(struct interp *it, u64 rip)
     if (!source_open(c, rip, &s))
         return NULL;
     struct block *b = block_find(&it->cache, s.gpa, it->mode);
-    bool limited = s.limited;
-    if (b && !limited) {
+    if (b && !s.limited) {
         bool fits;
         if (!second_page_ok(c, rip, b, &fits))
             return NULL;
         if (fits)
             return b->entry;
-        block_drop(&it->cache, b, interp_stale);
+        if (block_find(&it->cache, s.gpa, it->mode) == b) /* looking at the page was a safe point */
+            block_drop(&it->cache, b, interp_stale);
     }
-    b = reserve(it);
-    b->gpa = s.gpa;
-    b->mode = it->mode;
-    if (!fill(it, rip, b, &s))
+    unsigned max = it->mode & MODE_SINGLE ? 1 : BLOCK_MAX;
+    enum decoded d = DECODED_AGAIN;
+    for (unsigned tries = 0; tries < DECODE_TRIES && d == DECODED_AGAIN; tries++)
+        d = decode(it, rip, s, tries == DECODE_TRIES - 1 ? 1 : max, &b);
+    if (d == DECODED_FAULT)
         return NULL;
-    b->page2 = s.page2;
-    finish_links(c, b);
-    /* Code outside RAM or cut by a segment limit is decoded anew each time, in the free end of the arena. */
-    if (!s.fleeting && !limited)
-        block_commit(&it->cache, b, c);
-    else
-        b->entry->rd = BLOCK_FLEETING;
-    if (!s.fleeting && !limited && b->page2 != BLOCK_NO_PAGE)
-        b->entry->rd = BLOCK_CROSSING;
+    if (d == DECODED_KEEP)
+        block_commit(&it->cache, b);
+    b->entry->rd = d != DECODED_KEEP ? BLOCK_FLEETING : b->page2 != BLOCK_NO_PAGE ? BLOCK_CROSSING : 0;
     return b->entry;
 }

@@ -14,7 +14,7 @@ INLINE MUST_CHECK bool source(struct cpu *c, const struct insn *i, unsigned size
 }
 
 /* With a register bit offset and a memory operand, the bit string reaches +-2^63 bits (SDM vol. 2, BT). */
-static bool bit_address(struct cpu *c, const struct insn *i, bool write, u64 *lin, unsigned *bit)
+bool bit_address(struct cpu *c, const struct insn *i, bool write, u64 *lin, unsigned *bit)
 {
     unsigned bits = 8u * i->size;
     if (i->form == FORM_MI) {
@@ -27,11 +27,6 @@ static bool bit_address(struct cpu *c, const struct insn *i, bool write, u64 *li
     u64 a = ea_plain(c, i) + (u64)words * i->size;
     a = i->asize == 8 ? a : i->asize == 4 ? (u32)a : (u16)a;
     return seg_linear(c, i->seg, a, i->size, write, lin);
-}
-
-INLINE u64 bit_change(u16 op, u64 v, unsigned bit)
-{
-    return op == OP_BTS ? v | BIT(bit) : op == OP_BTR ? v & ~BIT(bit) : v ^ BIT(bit);
 }
 
 static const struct insn *BT_R(struct cpu *c, const struct insn *i)

@@ -4,7 +4,7 @@
 #include "engine/interp/state.h"
 
 /* Canonical form: the in-line paths leave it to here, for such an address never hits. What wraps at 4 GiB under a flat limit does not fault. */
-static bool address_ok(struct cpu *c, const struct insn *i, u64 lin, unsigned len)
+bool mem_address_ok(struct cpu *c, const struct insn *i, u64 lin, unsigned len)
 {
     if (LIKELY(c->code_size != 8 || (cpu_canonical(lin) && cpu_canonical(lin + len - 1))))
         return true;
@@ -35,7 +35,7 @@ static bool only_ram(struct cpu *c, u64 lin, unsigned len, unsigned acc)
 
 static bool read_slow(struct cpu *c, const struct insn *i, u64 lin, void *buf, unsigned len, unsigned acc)
 {
-    if (!address_ok(c, i, lin, len) || !only_ram(c, lin, len, acc))
+    if (!mem_address_ok(c, i, lin, len) || !only_ram(c, lin, len, acc))
         return false;
     if (interp_of(c)->stepping)
         interp_sync(c, i);
@@ -73,7 +73,7 @@ bool mem_write_element(struct cpu *c, const struct insn *i, u64 lin, const void 
 
 bool rmw_slow(struct cpu *c, const struct insn *i, u64 lin, unsigned len, u8 **p, u8 *tmp)
 {
-    if (!address_ok(c, i, lin, len) || !only_ram(c, lin, len, ACC_WRITE))
+    if (!mem_address_ok(c, i, lin, len) || !only_ram(c, lin, len, ACC_WRITE))
         return false;
     if (interp_of(c)->stepping)
         interp_sync(c, i);

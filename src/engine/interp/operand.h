@@ -14,6 +14,9 @@ bool mem_write_slow(struct cpu *c, const struct insn *i, u64 lin, const void *bu
 bool mem_read_element(struct cpu *c, const struct insn *i, u64 lin, void *buf, unsigned len) MUST_CHECK;
 bool mem_write_element(struct cpu *c, const struct insn *i, u64 lin, const void *buf, unsigned len) MUST_CHECK;
 
+/* Canonical form, which the in-line paths leave to the slow ones. */
+bool mem_address_ok(struct cpu *c, const struct insn *i, u64 lin, unsigned len) MUST_CHECK;
+
 /* The soft-TLB hit alone: where the bytes are, or null. Hot handlers use these and tail-call their general twin on a miss, which keeps them free of stack frames. */
 INLINE u8 *hit_read(const struct cpu *c, u64 lin, unsigned len)
 {
@@ -38,7 +41,7 @@ INLINE MUST_CHECK bool lin_load(struct cpu *c, const struct insn *i, u64 lin, vo
 {
     const struct tlb_entry *t = tlb_slot(c->tlb->current, lin);
     if (LIKELY(t->read == ((lin + len - 1) & PAGE_MASK))) {
-        memcpy(buf, (const void *)(uintptr_t)(lin + t->addend), len);
+        ram_get(buf, (const u8 *)(uintptr_t)(lin + t->addend), len);
         return true;
     }
     return mem_read_slow(c, i, lin, buf, len);
@@ -48,7 +51,7 @@ INLINE MUST_CHECK bool lin_store(struct cpu *c, const struct insn *i, u64 lin, c
 {
     const struct tlb_entry *t = tlb_slot(c->tlb->current, lin);
     if (LIKELY(t->write == ((lin + len - 1) & PAGE_MASK))) {
-        memcpy((void *)(uintptr_t)(lin + t->addend), buf, len);
+        ram_put((u8 *)(uintptr_t)(lin + t->addend), buf, len);
         return true;
     }
     return mem_write_slow(c, i, lin, buf, len);
@@ -128,13 +131,13 @@ INLINE void reg_set(struct cpu *c, unsigned n, u64 v, unsigned size)
 INLINE u64 host_get(const u8 *p, unsigned size)
 {
     u64 v = 0;
-    memcpy(&v, p, size);
+    ram_get(&v, p, size);
     return v;
 }
 
 INLINE void host_put(u8 *p, u64 v, unsigned size)
 {
-    memcpy(p, &v, size);
+    ram_put(p, &v, size);
 }
 
 /* Loads and stores the instruction's memory operand; the plain, always right way for families that are not

@@ -303,7 +303,7 @@ static void meet_points(struct interp *it)
 {
     u64 now = it->cpu->points ? it->cpu->points->generation : 0;
     if (UNLIKELY(it->points_seen != now)) {
-        block_cache_flush(&it->cache, it->cpu->wires.mem);
+        block_cache_flush(&it->cache);
         it->points_seen = now;
     }
 }
@@ -336,6 +336,9 @@ static enum run_result interp_run(void *state, u64 limit, struct error *e)
     (void)e;
     meet_points(it);
     for (;;) {
+        /* What serializes (IRET, MOV CR, WRMSR ...) leaves its block, and is a fence by this. */
+        if (UNLIKELY(c->company == CPU_CONCURRENT))
+            atomic_thread_fence(memory_order_seq_cst);
         u32 attention = atomic_load_explicit(&c->attention, memory_order_acquire);
         if (UNLIKELY(attention)) {
             if (cpu_take_event(c))
@@ -377,16 +380,10 @@ static enum run_result interp_step(void *state, struct error *e)
     return c->activity == ACTIVITY_SHUTDOWN ? RUN_SHUTDOWN : RUN_LIMIT;
 }
 
-static void interp_flush_code(void *state, u64 gpa, u64 len)
+static bool interp_flush_code(void *state, u64 gpa, u64 len)
 {
     struct interp *it = state;
-    u64 end = gpa + len;
-    while (gpa < end) {
-        u64 n = PAGE_SIZE - (gpa & ~PAGE_MASK);
-        n = n < end - gpa ? n : end - gpa;
-        block_invalidate(&it->cache, it->cpu->wires.mem, gpa, n, interp_stale);
-        gpa += n;
-    }
+    return block_invalidate(&it->cache, gpa, len, interp_stale);
 }
 
 static enum status interp_attach(struct cpu *c, void **state, struct error *e)
@@ -406,7 +403,6 @@ static enum status interp_attach(struct cpu *c, void **state, struct error *e)
 static void interp_detach(void *state)
 {
     struct interp *it = state;
-    block_cache_flush(&it->cache, it->cpu->wires.mem);
     block_cache_destroy(&it->cache);
     it->cpu->engine = NULL;
     free(it);
@@ -444,7 +440,8 @@ const struct engine_ops engine_interp = {
     .name = "interp",
     .probe = interp_probe,
     .virtual_time = true,
-    .max_cpus = 1,
+    .max_cpus = 32,
+    .concurrent = HOST_ORDERS_STORES,
     .attach = interp_attach,
     .detach = interp_detach,
     .run = interp_run,
