@@ -219,7 +219,9 @@ struct cpu_wires {
     /* From true to false all other vCPUs stand at safe points (engine/engine.h). No exit in between: the big lock
      * comes before this one. */
     void (*stop_others)(void *opaque, bool stop);
-    void (*relax)(void *opaque); /* PAUSE: lets another vCPU's thread have the core now and then */
+    /* PAUSE. CPU_TURNS: the turn ends at the next boundary, where the engine returns. CPU_CONCURRENT: another thread has
+     * the core now and then. */
+    void (*relax)(void *opaque);
     void *opaque;
 };
 

@@ -1,7 +1,7 @@
 /* --time virtual: one thread does everything, and a run repeats exactly (DESIGN section 9).
  *
  * Virtual time is instructions retired, by all vCPUs, plus what HLT skipped; one is a nanosecond. The vCPUs
- * take turns of QUANTUM. The engine runs to the next deadline; a chip that arms an earlier one during an exit
+ * take turns of QUANTUM, which PAUSE cuts short: who spins waits for another. The engine runs to the next deadline; a chip that arms an earlier one during an exit
  * kicks it (vm.c, clock_earlier), so that it comes back at the next boundary. The host's clock is looked at
  * between slices, for --max-time alone: slices do not show in the guest. */
 #include "host/clock.h"
@@ -40,6 +40,12 @@ static bool choose(struct vm *vm, struct turns *t)
         return true;
     }
     return false;
+}
+
+void vm_end_turn(struct vcpu *v)
+{
+    v->vm->turns.until = 1; /* long past */
+    cpu_attend(&v->cpu, ATTN_KICK);
 }
 
 static void fire_due(struct vm *vm)

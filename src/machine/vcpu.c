@@ -132,7 +132,9 @@ static void wire_stop_others(void *opaque, bool stop)
 static void wire_relax(void *opaque)
 {
     struct vcpu *v = opaque;
-    if (v->vm->concurrent && ++v->pauses % PAUSES_PER_YIELD == 0)
+    if (v->vm->is_virtual)
+        vm_end_turn(v);
+    else if (++v->pauses % PAUSES_PER_YIELD == 0)
         thread_yield();
 }
 

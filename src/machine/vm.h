@@ -171,6 +171,9 @@ void vcpu_drop_stale(struct vcpu *v);
 /* Its own thread: clears ATTN_KICK before it looks at what the kick was for. */
 void vcpu_kick_taken(struct vcpu *v);
 
+/* Virtual time: V, whose turn it is, lets the next one go on. */
+void vm_end_turn(struct vcpu *v);
+
 /* Appends everything but RAM: vCPUs, chips, then VM_TIME_BYTES of virtual time and random state. False when
  * out of memory. */
 bool vm_put_state(struct vm *vm, struct buffer *b) MUST_CHECK;

@@ -148,7 +148,7 @@ static void finish(struct cpu *c, struct interp *it, struct insn *i, enum decode
     }
     if (bind_of_op[i->op] == interp_bind_X87)
         i->imm = (i32)offset; /* FIP without counting */
-    i->fn = c->company == CPU_CONCURRENT ? interp_bind_concurrent(i) : NULL;
+    i->fn = c->company != CPU_ALONE ? interp_bind_company(i, c->company) : NULL;
     if (!i->fn)
         i->fn = bind_of_op[i->op](i, c->code_size, it->mode & MODE_FLAT);
     if (!i->fn)

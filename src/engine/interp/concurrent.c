@@ -1,4 +1,5 @@
-/* The handlers that differ when other vCPUs run at the same time (cpu->company, CPU_CONCURRENT): LOCK and XCHG with memory are host atomics, fences fence,
+/* The handlers that differ when there are other vCPUs. When they take turns (cpu->company, CPU_TURNS): PAUSE alone, which ends the turn.
+ * When they run at the same time (CPU_CONCURRENT): LOCK and XCHG with memory are host atomics, fences fence,
  * PAUSE gives way. SDM vol. 3, 9.1.2 (bus locking), 9.2.5 (fences, serializing instructions).
  *
  * An aligned operand in RAM is changed by a compare-and-swap of its own size. One that is not aligned ("split lock", and what merely lies askew) is read and
@@ -246,6 +247,8 @@ static const struct insn *FENCE(struct cpu *c, const struct insn *i)
 static const struct insn *RELAX(struct cpu *c, const struct insn *i)
 {
     c->wires.relax(c->wires.opaque);
+    if (c->company == CPU_TURNS)
+        return interp_leave(c, i); /* the turn is over */
     NEXT(c, i);
 }
 
@@ -285,8 +288,10 @@ static insn_fn bind_locked(const struct insn *i)
     }
 }
 
-insn_fn interp_bind_concurrent(const struct insn *i)
+insn_fn interp_bind_company(const struct insn *i, enum cpu_company company)
 {
+    if (company != CPU_CONCURRENT)
+        return i->op == OP_PAUSE && company == CPU_TURNS ? RELAX : NULL;
     bool mem = i->form == FORM_RM || i->form == FORM_MR;
     if (i->flags & INSN_LOCK || (i->op == OP_XCHG && mem))
         return bind_locked(i);

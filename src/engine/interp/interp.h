@@ -54,8 +54,8 @@ insn_fn interp_bind_SYSTEM(const struct insn *i, unsigned code_size, bool flat);
 insn_fn interp_bind_X87(const struct insn *i, unsigned code_size, bool flat);
 insn_fn interp_bind_SIMD(const struct insn *i, unsigned code_size, bool flat);
 insn_fn interp_bind_AVX(const struct insn *i, unsigned code_size, bool flat);
-/* What stands in their place while other vCPUs run at the same time; null: the usual one. */
-insn_fn interp_bind_concurrent(const struct insn *i);
+/* What stands in their place when the vCPU has company; null: the usual one. */
+insn_fn interp_bind_company(const struct insn *i, enum cpu_company company);
 /* Of an operation whose feature is AVX: does this form need AVX2? */
 bool interp_needs_avx2(const struct insn *i);
 
