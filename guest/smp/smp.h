@@ -23,9 +23,9 @@ enum {
 enum { APIC_ID = 0x20, APIC_EOI = 0xb0, APIC_LDR = 0xd0, APIC_DFR = 0xe0, APIC_SVR = 0xf0, APIC_ICR = 0x300 };
 
 /* smp_start_64.c */
-extern unsigned cpus;             /* as the MP table says */
-extern unsigned volatile online;  /* have come up since the last INIT of all */
-extern bool x2apic;               /* mode of all local APICs */
+extern unsigned cpus;            /* as the MP table says */
+extern unsigned volatile online; /* have come up since the last INIT of all */
+extern bool x2apic;              /* mode of all local APICs */
 /* Starts the other processors, once. False: they did not come. */
 bool smp_start(void);
 /* Which one am I: the initial APIC id. */

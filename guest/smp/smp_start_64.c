@@ -1,6 +1,13 @@
 #include "smp.h"
 
-enum { LAPIC = 0xfee00000, START = 0x8000, SVR_ENABLE = 0x1ff, X2APIC = 0x800, MSR_ICR = 0x830, CPUID_APIC = 1 };
+enum {
+    LAPIC = 0xfee00000,
+    START = 0x8000,
+    SVR_ENABLE = 0x1ff,
+    X2APIC = 0x800,
+    MSR_ICR = 0x830,
+    CPUID_APIC = 1
+};
 #define APIC_BASE_EXTD (1u << 10)
 
 extern uint8_t ap_start[], ap_start_end[];

@@ -1,5 +1,5 @@
-/* Compare-and-swap of 16 bytes, aligned, by the host; P's old contents. gcc has it in line on x86 behind `cx16` alone; other hosts take its generic
- * builtin. */
+/* Compare-and-swap of 16 bytes, aligned, by the host; P's old contents. gcc has it in line on x86 behind
+ * `cx16` alone; other hosts take its generic builtin. */
 #ifndef BASE_CAS16_H
 #define BASE_CAS16_H
 

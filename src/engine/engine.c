@@ -11,7 +11,7 @@ static void engine_refuse(char *why, size_t size, const struct engine_ops *ops, 
     snprintf(why + n, size - n, "%s%s: %s", n ? "; " : "", ops->name, reason);
 }
 
-const struct engine_ops *engine_choose(const char *name, bool virtual_time, char *why, size_t size)
+const struct engine_ops *engine_choose(const char *name, bool virtual_time, u32 cpus, char *why, size_t size)
 {
     bool any = !strcmp(name, "auto"), known = false;
     why[0] = 0;
@@ -20,7 +20,11 @@ const struct engine_ops *engine_choose(const char *name, bool virtual_time, char
         if (!any && strcmp(name, (*p)->name))
             continue;
         known = true;
-        if (!(*p)->probe(reason, sizeof reason))
+        if (cpus > (*p)->max_cpus)
+            snprintf(reason, sizeof reason, "runs at most %u vCPU%s", (*p)->max_cpus, (*p)->max_cpus == 1 ? "" : "s");
+        else if (cpus > 1 && !virtual_time && !(*p)->concurrent)
+            snprintf(reason, sizeof reason, "runs several vCPUs on this host only in turn, with --time virtual");
+        if (*reason || !(*p)->probe(reason, sizeof reason))
             engine_refuse(why, size, *p, reason);
         else if (virtual_time && !(*p)->virtual_time)
             engine_refuse(why, size, *p, "cannot count instructions exactly, as --time virtual needs");
@@ -32,10 +36,10 @@ const struct engine_ops *engine_choose(const char *name, bool virtual_time, char
     return NULL;
 }
 
-const struct engine_ops *engine_get(const char *name, bool virtual_time, char *why, size_t size,
+const struct engine_ops *engine_get(const char *name, bool virtual_time, u32 cpus, char *why, size_t size,
                                     struct error *e)
 {
-    const struct engine_ops *engine = engine_choose(name, virtual_time, why, size);
+    const struct engine_ops *engine = engine_choose(name, virtual_time, cpus, why, size);
     if (engine)
         return engine;
     bool known = !strcmp(name, "auto"); /* an engine that cannot run here is not wrong usage */

@@ -68,12 +68,12 @@ extern const struct engine_ops engine_interp, engine_bt;
 /* All engines, fastest first; a null ends the list. */
 extern const struct engine_ops *const engine_list[];
 
-/* The engine called NAME, or the first usable one for "auto". Null: WHY (SIZE > 0 bytes) says why not. When an engine is returned, WHY says why the
+/* The engine called NAME that can run CPUS vCPUs, or the first usable one for "auto". Null: WHY (SIZE > 0 bytes) says why not. When an engine is returned, WHY says why the
  * faster ones were not taken, or is empty. */
-const struct engine_ops *engine_choose(const char *name, bool virtual_time, char *why, size_t size);
+const struct engine_ops *engine_choose(const char *name, bool virtual_time, u32 cpus, char *why, size_t size);
 
 /* The same for a name that a user gave: E says why not, as wrong usage when nobody knows the name. */
-const struct engine_ops *engine_get(const char *name, bool virtual_time, char *why, size_t size,
+const struct engine_ops *engine_get(const char *name, bool virtual_time, u32 cpus, char *why, size_t size,
                                     struct error *e);
 
 /* What all engines usable here can offer: a guest may move between them. */

@@ -218,7 +218,7 @@ static enum status check_pair(struct lockstep *l, struct error *e)
 {
     char why[512];
     for (unsigned n = 0; n < 2; n++) {
-        l->pair.engine[n] = engine_get(l->check->engines[n], true, why, sizeof why, e);
+        l->pair.engine[n] = engine_get(l->check->engines[n], true, l->config->cpus, why, sizeof why, e);
         if (!l->pair.engine[n])
             return e->status;
     }

@@ -36,7 +36,7 @@ enum trine_status trine_create(const struct trine_config *c, struct trine_vm **v
     char why[512];
     const char *name = c->engine ? c->engine : "auto";
     const struct engine_ops *engine =
-        engine_get(name, c->time == TRINE_TIME_VIRTUAL, why, sizeof why, &err);
+        engine_get(name, c->time == TRINE_TIME_VIRTUAL, c->cpus <= TRINE_CPUS_MAX ? c->cpus : 1, why, sizeof why, &err);
     struct vm *made;
     *vm = NULL;
     if (!engine)
@@ -88,6 +88,6 @@ bool trine_engine(unsigned n, const char **name, bool *usable, char *why, size_t
 const char *trine_engine_auto(void)
 {
     char why[512];
-    const struct engine_ops *engine = engine_choose("auto", false, why, sizeof why);
+    const struct engine_ops *engine = engine_choose("auto", false, 1, why, sizeof why);
     return engine ? engine->name : "none";
 }

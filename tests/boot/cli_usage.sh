@@ -66,6 +66,7 @@ for option in 'engine bochs:no such engine' 'engine kvm:not built in' \
 	text=$(printf %s "$option" | sed 's/\\:/;/g; s/:.*//; s/;/:/g')
 	run 2 "--$text: $why" "--${text%% *}" "${text#* }"
 done
+run 4 'engine bt: *runs at most 1 vCPU*' --engine bt --cpus 2
 run 2 '--input-log f: needs --time virtual' --input-log f
 run 2 '--restore*: needs --time virtual' --restore f
 run 2 '--engine a?b: no such engine' --engine "$(printf 'a\nb')"

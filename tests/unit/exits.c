@@ -107,12 +107,12 @@ static void test_dispatch(struct fixture *f)
 static void test_choice(void)
 {
     char why[256];
-    CHECK(engine_choose("auto", false, why, sizeof why) != NULL);
-    CHECK(engine_choose("interp", true, why, sizeof why) == &engine_interp);
+    CHECK(engine_choose("auto", false, 1, why, sizeof why) != NULL);
+    CHECK(engine_choose("interp", true, 32, why, sizeof why) == &engine_interp);
     CHECK_STR(why, "");
-    CHECK(!engine_choose("bochs", false, why, sizeof why));
+    CHECK(!engine_choose("bochs", false, 1, why, sizeof why));
     CHECK_STR(why, "bochs: no such engine");
-    CHECK(!engine_choose("", false, why, 4));
+    CHECK(!engine_choose("", false, 1, why, 4));
     CHECK_STR(why, ": n");
 }
 

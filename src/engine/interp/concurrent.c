@@ -1,9 +1,11 @@
-/* The handlers that differ when there are other vCPUs. When they take turns (cpu->company, CPU_TURNS): PAUSE alone, which ends the turn.
- * When they run at the same time (CPU_CONCURRENT): LOCK and XCHG with memory are host atomics, fences fence,
- * PAUSE gives way. SDM vol. 3, 9.1.2 (bus locking), 9.2.5 (fences, serializing instructions).
+/* The handlers that differ when there are other vCPUs. When they take turns (cpu->company, CPU_TURNS): PAUSE
+ * alone, which ends the turn. When they run at the same time (CPU_CONCURRENT): LOCK and XCHG with memory are
+ * host atomics, fences fence, PAUSE gives way. SDM vol. 3, 9.1.2 (bus locking), 9.2.5 (fences, serializing
+ * instructions).
  *
- * An aligned operand in RAM is changed by a compare-and-swap of its own size. One that is not aligned ("split lock", and what merely lies askew) is read and
- * written while all other vCPUs stand still, for their plain accesses must not fall in between either. A device register is read and written by two exits. */
+ * An aligned operand in RAM is changed by a compare-and-swap of its own size. One that is not aligned ("split
+ * lock", and what merely lies askew) is read and written while all other vCPUs stand still, for their plain
+ * accesses must not fall in between either. A device register is read and written by two exits. */
 #include <stdatomic.h>
 
 #include "base/cas16.h"
@@ -65,7 +67,8 @@ static NOINLINE bool begin_slow(struct cpu *c, const struct insn *i, unsigned le
 }
 
 /* Faults as a write does. What follows, up to lock_end, cannot fail. */
-INLINE MUST_CHECK bool lock_begin(struct cpu *c, const struct insn *i, u64 lin, unsigned len, struct locked *l)
+INLINE MUST_CHECK bool lock_begin(struct cpu *c, const struct insn *i, u64 lin, unsigned len,
+                                  struct locked *l)
 {
     l->lin = lin;
     l->gpa = NO_GPA;
@@ -107,13 +110,13 @@ INLINE u64 atomic_get(const u8 *p, unsigned size)
 /* False: *OLD is what stands there instead. */
 INLINE bool atomic_swap_if(u8 *p, u64 *old, u64 put, unsigned size)
 {
-#define CASE(type)                                                                                                    \
-    {                                                                                                                 \
-        type expect = (type)*old;                                                                                     \
-        bool done = __atomic_compare_exchange_n((type *)(void *)p, &expect, (type)put, false, __ATOMIC_SEQ_CST,       \
-                                                __ATOMIC_SEQ_CST);                                                    \
-        *old = expect;                                                                                                \
-        return done;                                                                                                  \
+#define CASE(type)                                                                                           \
+    {                                                                                                        \
+        type expect = (type)*old;                                                                            \
+        bool done = __atomic_compare_exchange_n((type *)(void *)p, &expect, (type)put, false,                \
+                                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                         \
+        *old = expect;                                                                                       \
+        return done;                                                                                         \
     }
     switch (size) {
     case 1: CASE(u8)
@@ -156,46 +159,46 @@ INLINE u64 other_operand(const struct cpu *c, const struct insn *i, unsigned siz
     return i->form == FORM_M ? 0 : reg_get(c, i->form == FORM_RM ? i->rd : i->rs, size);
 }
 
-#define LOCKED(size)                                                                                                  \
-    static const struct insn *LOCK_##size(struct cpu *c, const struct insn *i)                                        \
-    {                                                                                                                 \
-        struct locked l;                                                                                              \
-        struct flags f;                                                                                               \
-        u64 lin, b = other_operand(c, i, size), put;                                                                  \
-        TRY(c, i, mem_address(c, i, size, true, &lin));                                                               \
-        TRY(c, i, lock_begin(c, i, lin, size, &l));                                                                   \
-        u64 old = atomic_get(l.p, size);                                                                              \
-        do {                                                                                                          \
-            f = c->fl;                                                                                                \
-            put = apply(c, i, &f, old, b, size);                                                                      \
-        } while (!atomic_swap_if(l.p, &old, put, size));                                                              \
-        lock_end(c, &l, size);                                                                                        \
-        c->fl = f;                                                                                                    \
-        if (i->op == OP_XCHG || i->op == OP_XADD)                                                                     \
-            reg_set(c, i->form == FORM_RM ? i->rd : i->rs, old, size);                                                \
-        else if (i->op == OP_CMPXCHG && old != reg_get(c, RAX, size))                                                 \
-            reg_set(c, RAX, old, size);                                                                               \
-        NEXT(c, i);                                                                                                   \
+#define LOCKED(size)                                                                                         \
+    static const struct insn *LOCK_##size(struct cpu *c, const struct insn *i)                               \
+    {                                                                                                        \
+        struct locked l;                                                                                     \
+        struct flags f;                                                                                      \
+        u64 lin, b = other_operand(c, i, size), put;                                                         \
+        TRY(c, i, mem_address(c, i, size, true, &lin));                                                      \
+        TRY(c, i, lock_begin(c, i, lin, size, &l));                                                          \
+        u64 old = atomic_get(l.p, size);                                                                     \
+        do {                                                                                                 \
+            f = c->fl;                                                                                       \
+            put = apply(c, i, &f, old, b, size);                                                             \
+        } while (!atomic_swap_if(l.p, &old, put, size));                                                     \
+        lock_end(c, &l, size);                                                                               \
+        c->fl = f;                                                                                           \
+        if (i->op == OP_XCHG || i->op == OP_XADD)                                                            \
+            reg_set(c, i->form == FORM_RM ? i->rd : i->rs, old, size);                                       \
+        else if (i->op == OP_CMPXCHG && old != reg_get(c, RAX, size))                                        \
+            reg_set(c, RAX, old, size);                                                                      \
+        NEXT(c, i);                                                                                          \
     }
 LOCKED(1)
 LOCKED(2)
 LOCKED(4)
 LOCKED(8)
 
-#define LOCKED_BIT(size)                                                                                              \
-    static const struct insn *LOCK_BIT_##size(struct cpu *c, const struct insn *i)                                    \
-    {                                                                                                                 \
-        struct locked l;                                                                                              \
-        u64 lin;                                                                                                      \
-        unsigned bit;                                                                                                 \
-        TRY(c, i, bit_address(c, i, true, &lin, &bit));                                                               \
-        TRY(c, i, lock_begin(c, i, lin, size, &l));                                                                   \
-        u64 old = atomic_get(l.p, size);                                                                              \
-        while (!atomic_swap_if(l.p, &old, bit_change(i->op, old, bit), size))                                         \
-            ;                                                                                                         \
-        lock_end(c, &l, size);                                                                                        \
-        flags_put_cf(&c->fl, old >> bit & 1);                                                                         \
-        NEXT(c, i);                                                                                                   \
+#define LOCKED_BIT(size)                                                                                     \
+    static const struct insn *LOCK_BIT_##size(struct cpu *c, const struct insn *i)                           \
+    {                                                                                                        \
+        struct locked l;                                                                                     \
+        u64 lin;                                                                                             \
+        unsigned bit;                                                                                        \
+        TRY(c, i, bit_address(c, i, true, &lin, &bit));                                                      \
+        TRY(c, i, lock_begin(c, i, lin, size, &l));                                                          \
+        u64 old = atomic_get(l.p, size);                                                                     \
+        while (!atomic_swap_if(l.p, &old, bit_change(i->op, old, bit), size))                                \
+            ;                                                                                                \
+        lock_end(c, &l, size);                                                                               \
+        flags_put_cf(&c->fl, old >> bit & 1);                                                                \
+        NEXT(c, i);                                                                                          \
     }
 LOCKED_BIT(2)
 LOCKED_BIT(4)
@@ -204,7 +207,8 @@ LOCKED_BIT(8)
 static const struct insn *LOCK_CMPXCHG8B(struct cpu *c, const struct insn *i)
 {
     struct locked l;
-    u64 lin, expect = c->gpr[RAX].d | (u64)c->gpr[RDX].d << 32, put = c->gpr[RBX].d | (u64)c->gpr[RCX].d << 32;
+    u64 lin, expect = c->gpr[RAX].d | (u64)c->gpr[RDX].d << 32,
+             put = c->gpr[RBX].d | (u64)c->gpr[RCX].d << 32;
     TRY(c, i, mem_address(c, i, 8, true, &lin));
     TRY(c, i, lock_begin(c, i, lin, 8, &l));
     u64 old = atomic_get(l.p, 8);

@@ -44,7 +44,7 @@ static bool read_slow(struct cpu *c, const struct insn *i, u64 lin, void *buf, u
 
 static bool write_slow(struct cpu *c, const struct insn *i, u64 lin, const void *buf, unsigned len, unsigned acc)
 {
-    if (!address_ok(c, i, lin, len) || !only_ram(c, lin, len, acc))
+    if (!mem_address_ok(c, i, lin, len) || !only_ram(c, lin, len, acc))
         return false;
     if (interp_of(c)->stepping)
         interp_sync(c, i);
