@@ -214,7 +214,7 @@ struct cpu_wires {
     u64 (*random)(void *opaque); /* RDRAND and RDSEED */
     u64 (*tsc)(void *opaque,
                const struct cpu *c); /* host side of the TSC, before IA32_TSC_ADJUST and writes */
-    /* These three may be null while the vCPU is alone. tlb_mark_code's part for the other vCPUs. */
+    /* These three may be null while the vCPU is alone. frame_mark_code's part for the other vCPUs. */
     void (*code_mark)(void *opaque, u64 gpa, u8 flag);
     /* From true to false all other vCPUs stand at safe points (engine/engine.h). No exit in between: the big lock
      * comes before this one. */

@@ -308,7 +308,7 @@ void tlb_protect_frame(struct cpu *c, u64 gpa)
         }
 }
 
-void tlb_mark_code(struct cpu *c, u64 gpa, u8 flag)
+void frame_mark_code(struct cpu *c, u64 gpa, u8 flag)
 {
     struct mem *m = c->wires.mem;
     u8 flags = mem_frame_flags(m, gpa);

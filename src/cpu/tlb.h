@@ -113,6 +113,6 @@ void tlb_flush_pkru(struct cpu *c);                      /* WRPKRU: what data ac
 void tlb_protect_frame(struct cpu *c, u64 gpa);
 /* The RAM frame at GPA is about to be decoded or translated (FLAG: FRAME_DECODED or FRAME_TRANSLATED): from now on no vCPU writes to it unseen. A safe point (engine/engine.h) unless the frame is marked
  * already. */
-void tlb_mark_code(struct cpu *c, u64 gpa, u8 flag);
+void frame_mark_code(struct cpu *c, u64 gpa, u8 flag);
 
 #endif

@@ -2,11 +2,11 @@
  * `struct cpu`.
  *
  * Several vCPUs (cpu->company). Decoded code and soft TLBs are per vCPU, frame flags are shared. Before an engine reads
- * bytes that it will keep as code it calls tlb_mark_code: no vCPU has a write tag for a FRAME_CODE frame, so every write
+ * bytes that it will keep as code it calls frame_mark_code: no vCPU has a write tag for a FRAME_CODE frame, so every write
  * to it ends in mem->code_write, after the bytes changed, and from there in flush_code of every vCPU.
  *
  * Under CPU_CONCURRENT another thread may do that to this vCPU (drop its blocks, take its write tags) only at its safe
- * points: outside run; in every wire but `tsc` and `random`; in tlb_mark_code of an unmarked frame; in mem->code_write;
+ * points: outside run; in every wire but `tsc` and `random`; in frame_mark_code of an unmarked frame; in mem->code_write;
  * hence in any slow access, walk or store. So no address from the soft TLB lives across one of these, and code that was
  * read before one is looked at again before it is kept. Stopping the others takes as long as their longest way to the
  * next look at `attention`. LOCK, XCHG with memory and page-table updates are host atomics then; what no host atomic

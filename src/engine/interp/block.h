@@ -88,7 +88,7 @@ void block_cache_flush(struct block_cache *bc);
 struct block *block_find(struct block_cache *bc, u64 gpa, u32 mode);
 /* Room for a block of up to N instructions, or null: the arena is full. */
 struct block *block_reserve(struct block_cache *bc, unsigned n);
-/* Enters a reserved and filled block, whose frames tlb_mark_code marked before they were read; gives back what was not
+/* Enters a reserved and filled block, whose frames frame_mark_code marked before they were read; gives back what was not
  * used. */
 void block_commit(struct block_cache *bc, struct block *b);
 /* Takes one block out and turns its records to STALE. */

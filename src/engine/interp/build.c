@@ -246,7 +246,7 @@ static enum decoded decode(struct interp *it, u64 rip, struct source s, unsigned
         max = 1;
     bool may = !s.fleeting && !s.limited;
     if (may)
-        tlb_mark_code(c, s.gpa, FRAME_DECODED);
+        frame_mark_code(c, s.gpa, FRAME_DECODED);
     u64 writes = it->cache.writes;
     struct block *b = *made = reserve(it);
     b->gpa = s.gpa;
@@ -258,7 +258,7 @@ static enum decoded decode(struct interp *it, u64 rip, struct source s, unsigned
     if (!may || s.fleeting)
         return DECODED_ONCE;
     if (s.page2 != BLOCK_NO_PAGE && !(mem_frame_flags(c->wires.mem, s.page2) & FRAME_DECODED)) {
-        tlb_mark_code(c, s.page2, FRAME_DECODED);
+        frame_mark_code(c, s.page2, FRAME_DECODED);
         return DECODED_AGAIN;
     }
     return writes == it->cache.writes ? DECODED_KEEP : DECODED_AGAIN;
