@@ -50,8 +50,8 @@ struct engine_ops {
     /* Brings struct cpu up to date from the engine's own copies, and back. */
     void (*pull)(void *state);
     void (*push)(void *state);
-    /* Guest memory [gpa, gpa + len), inside one frame, has changed: what was decoded or translated of it goes, exactly
-     * from the next instruction on. False: nothing of the frame is kept any more. The owning thread in its own write,
+    /* Guest memory [gpa, gpa + len) has changed: what was decoded or translated of it goes, exactly from the next
+     * instruction on. False: nothing of these frames is kept any more. The owning thread in its own write,
      * or any thread while the vCPU stands at a safe point (below). */
     bool (*flush_code)(void *state, u64 gpa, u64 len);
     /* Adds engine-specific counters; see engine_stats. */

@@ -277,8 +277,13 @@ static bool bt_flush_code(void *state, u64 gpa, u64 len)
 {
     struct bt *b = state;
     bool kept = engine_interp.flush_code(b->inner, gpa, len);
-    bt_cache_invalidate(b, gpa, len);
-    return kept || mem_frame_flags(b->cpu->wires.mem, gpa) & FRAME_TRANSLATED;
+    for (u64 end = gpa + len, n; gpa < end; gpa += n) {
+        n = PAGE_SIZE - (gpa & ~PAGE_MASK);
+        n = n < end - gpa ? n : end - gpa;
+        bt_cache_invalidate(b, gpa, n);
+        kept |= (bool)(mem_frame_flags(b->cpu->wires.mem, gpa) & FRAME_TRANSLATED);
+    }
+    return kept;
 }
 
 static void bt_detach(void *state)

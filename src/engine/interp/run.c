@@ -383,7 +383,13 @@ static enum run_result interp_step(void *state, struct error *e)
 static bool interp_flush_code(void *state, u64 gpa, u64 len)
 {
     struct interp *it = state;
-    return block_invalidate(&it->cache, gpa, len, interp_stale);
+    bool kept = false;
+    for (u64 end = gpa + len, n; gpa < end; gpa += n) {
+        n = PAGE_SIZE - (gpa & ~PAGE_MASK);
+        n = n < end - gpa ? n : end - gpa;
+        kept |= block_invalidate(&it->cache, gpa, n, interp_stale);
+    }
+    return kept;
 }
 
 static enum status interp_attach(struct cpu *c, void **state, struct error *e)
