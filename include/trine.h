@@ -98,6 +98,7 @@ struct trine_config {
         *input_log; /* virtual time: console input taken at recorded instruction counts (COUNT HEX lines) */
     const char *record_input; /* real or virtual time: where to write such a log */
     double max_time_s;        /* 0: none */
+    bool perf_map;            /* names of translations for perf, in /tmp/perf-PID.map */
     const char *restore;            /* virtual time: start from this snapshot; then `kernel` may be null */
     const struct trine_save *saves; /* virtual time: counts never fall; borrowed until trine_destroy */
     unsigned saves_n;
@@ -123,6 +124,11 @@ struct trine_exit_count {
     uint64_t count, ns;
 };
 
+struct trine_count {
+    const char *name;
+    uint64_t count;
+};
+
 struct trine_result {
     enum trine_end end;
     unsigned debug_exit_value; /* the V that was written */
@@ -139,6 +145,10 @@ struct trine_stats {
     unsigned exit_kinds;
     bool has_blocks;
     uint64_t blocks_translated, blocks_flushed;
+    struct trine_count counters[16]; /* the engine's own */
+    unsigned counters_n;
+    struct trine_count steps[16]; /* instructions that a translator handed to the interpreter, the most frequent operations */
+    unsigned steps_n;
     uint64_t guest_bytes, resident_bytes, shared_bytes, ballooned_bytes, monitor_bytes;
     uint64_t unbuilt;    /* instructions used by the guest that Trine has not built */
     uint64_t state_hash; /* of the whole architectural state and RAM, at the end */

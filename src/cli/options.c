@@ -227,6 +227,7 @@ static const struct option options[] = {
     {"max-time", "SECONDS", "end the VM after so long on the host's clock (exit status 124)",
      .set = set_max_time},
     {"stats", "FILE", "a JSON report at the end", AT(stats)},
+    {"perf-map", NULL, "/tmp/perf-PID.map: names for perf, a line per translation", AT(config.perf_map)},
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
     NEVER_BUILT("firmware", "FILE", NULL),
     NEVER_BUILT("cdrom", "FILE", NULL),

@@ -80,6 +80,14 @@ static void stats_exits(struct json *j, const struct trine_stats *s)
     json_close(j);
 }
 
+static void stats_counts(struct json *j, const char *key, const struct trine_count *c, unsigned n)
+{
+    json_open(j, key);
+    for (unsigned i = 0; i < n; i++)
+        json_u64(j, c[i].name, c[i].count, true);
+    json_close(j);
+}
+
 static void stats_memory(struct json *j, const struct trine_stats *s)
 {
     json_open(j, "memory");
@@ -106,6 +114,8 @@ bool stats_write(FILE *f, const struct trine_stats *s, const char *end)
     json_open(&j, "blocks");
     json_u64(&j, "translated", s->blocks_translated, s->has_blocks);
     json_u64(&j, "flushed", s->blocks_flushed, s->has_blocks);
+    stats_counts(&j, "engine", s->counters, s->counters_n);
+    stats_counts(&j, "interpreted", s->steps, s->steps_n);
     json_close(&j);
     stats_memory(&j, s);
     json_u64(&j, "unbuilt", s->unbuilt, true);

@@ -28,6 +28,8 @@ enum run_result {
     RUN_ERROR,     /* the host failed; error says how */
 };
 
+struct engine_settings;
+
 struct engine_ops {
     const char *name;
     /* Can it run here? False: WHY says in words why not. Any thread. */
@@ -40,6 +42,7 @@ struct engine_ops {
     /* Per-vCPU state of the engine. Called on the thread that will run it. */
     enum status (*attach)(struct cpu *c, void **state, struct error *e);
     void (*detach)(void *state);
+    void (*configure)(void *state, const struct engine_settings *s); /* null: knows none of it */
     /* Runs until LIMIT instructions in all are retired (cpu->icount), or something above happens. The owning
      * thread; the big lock is NOT held: wires.exit takes it. */
     enum run_result (*run)(void *state, u64 limit, struct error *e);
@@ -58,9 +61,22 @@ struct engine_ops {
     struct engine_stats (*stats)(void *state);
 };
 
+enum { ENGINE_COUNTERS = 16 };
 struct engine_stats {
     u64 blocks_translated, blocks_flushed;
     bool counts_instructions;
+    /* An engine's own counters, by name. */
+    struct {
+        const char *name;
+        u64 count;
+    } counter[ENGINE_COUNTERS];
+    unsigned counters;
+    const u64 *steps_of; /* by enum op: instructions that it handed to the interpreter; null: no such thing */
+};
+
+/* What an engine may be told between attach and its first run. */
+struct engine_settings {
+    bool perf_map; /* /tmp/perf-PID.map: names for perf, a line per translation */
 };
 
 extern const struct engine_ops engine_interp, engine_bt;

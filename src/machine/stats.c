@@ -1,6 +1,10 @@
 /* What a VM did and cost, for --stats. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "host/clock.h"
 #include "host/rss.h"
+#include "isa/insn.h"
 #include "machine/vm.h"
 
 static double seconds(u64 ns)
@@ -17,12 +21,51 @@ static double vm_busy_s(const struct vm *vm, u64 wall_ns)
     return halted < wall_ns * threads ? seconds(wall_ns * threads - halted) : 0;
 }
 
+static void count_add(struct trine_count *list, unsigned *n, unsigned room, const char *name, u64 count)
+{
+    for (unsigned k = 0; k < *n; k++)
+        if (list[k].name == name) {
+            list[k].count += count;
+            return;
+        }
+    if (*n < room)
+        list[(*n)++] = (struct trine_count){name, count};
+}
+
+static int by_count(const void *a, const void *b)
+{
+    const struct trine_count *x = a, *y = b;
+    return x->count < y->count ? 1 : x->count > y->count ? -1 : 0;
+}
+
+/* The engine's own counters, and the operations that it left to the interpreter most often. */
+static void engine_counters(struct trine_stats *s, const struct engine_stats *es, u64 steps[OP_COUNT])
+{
+    for (unsigned k = 0; k < es->counters; k++)
+        count_add(s->counters, &s->counters_n, ARRAY_LEN(s->counters), es->counter[k].name, es->counter[k].count);
+    for (unsigned k = 0; es->steps_of && k < OP_COUNT; k++)
+        steps[k] += es->steps_of[k];
+}
+
+static void steps_sorted(struct trine_stats *s, const u64 steps[OP_COUNT])
+{
+    struct trine_count all[OP_COUNT];
+    unsigned n = 0;
+    for (unsigned k = 0; k < OP_COUNT; k++)
+        if (steps[k])
+            all[n++] = (struct trine_count){k ? op_name(k) : "others", steps[k]};
+    qsort(all, n, sizeof *all, by_count);
+    s->steps_n = n < ARRAY_LEN(s->steps) ? n : ARRAY_LEN(s->steps);
+    memcpy(s->steps, all, s->steps_n * sizeof *all);
+}
+
 void vm_stats(struct vm *vm, struct trine_stats *s)
 {
     _Static_assert(EXIT_KINDS <= ARRAY_LEN(s->exits), "the report has room for every kind");
     u64 end = vm->stopped_ns ? vm->stopped_ns : host_ns(), wall_ns = vm->ran ? end - vm->started_ns : 0;
     *s = (struct trine_stats){
         .engine = vm->engine->name, .wall_s = seconds(wall_ns), .busy_s = vm_busy_s(vm, wall_ns)};
+    u64 steps[OP_COUNT] = {0};
     lock_take(&vm->lock);
     for (u32 i = 0; i < vm->config.cpus; i++) {
         struct vcpu *v = &vm->vcpus[i];
@@ -34,7 +77,9 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
         s->counted |= es.counts_instructions;
         s->blocks_translated += es.blocks_translated;
         s->blocks_flushed += es.blocks_flushed;
+        engine_counters(s, &es, steps);
     }
+    steps_sorted(s, steps);
     s->has_blocks = s->blocks_translated > 0;
     for (unsigned k = 0; k < EXIT_KINDS; k++)
         s->exits[k] =

@@ -181,6 +181,8 @@ enum status vcpu_attach(struct vcpu *v, struct error *e)
 {
     enum status s = v->vm->engine->attach(&v->cpu, &v->engine, e);
     if (s == STATUS_OK) {
+        if (v->vm->engine->configure)
+            v->vm->engine->configure(v->engine, &(struct engine_settings){.perf_map = v->vm->config.perf_map});
         atomic_store(&v->thread_id, thread_self());
         atomic_store(&v->attached, true);
     }

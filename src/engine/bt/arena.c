@@ -1,7 +1,6 @@
 /* Address space of one vCPU's translations. The code cache is never writable and executable at one address:
- * two mappings of one memfd. */
+ * two mappings of the same shared memory, which has no name, so that perf takes it for generated code. */
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/bits.h"
 #include "engine/bt/bt.h"
@@ -16,9 +15,6 @@ static void *room(size_t bytes)
 
 static bool map_code(struct bt *b, size_t data)
 {
-    b->fd = memfd_create("trine-code", MFD_CLOEXEC);
-    if (b->fd < 0 || ftruncate(b->fd, (off_t)BT_CODE_BYTES) < 0)
-        return false;
     b->bytes = data + BT_CODE_BYTES;
     void *p = mmap(NULL, b->bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
@@ -26,22 +22,19 @@ static bool map_code(struct bt *b, size_t data)
     b->base = p;
     if (mprotect(b->base, data, PROT_READ | PROT_WRITE) < 0)
         return false;
-    b->code = mmap(b->base + data, BT_CODE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, b->fd, 0);
-    if (b->code == MAP_FAILED)
+    void *w = mmap(NULL, BT_CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (w == MAP_FAILED)
         return false;
-    b->write = mmap(NULL, BT_CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
-    if (b->write == MAP_FAILED) {
-        b->write = NULL;
-        return false;
-    }
-    return true;
+    b->write = w;
+    /* An old size of 0 maps shared pages a second time (mremap(2)). */
+    b->code = mremap(w, 0, BT_CODE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, b->base + data);
+    return b->code != MAP_FAILED && mprotect(b->code, BT_CODE_BYTES, PROT_READ | PROT_EXEC) == 0;
 }
 
 enum status bt_arena_init(struct bt *b, struct error *e)
 {
     size_t data = BT_TAGS_AT + TAG_BYTES;
     _Static_assert(sizeof(struct bt_scratch) <= BT_SCRATCH_BYTES, "the scratch page is one page");
-    b->fd = -1;
     if (!map_code(b, data))
         return error_errno(e, "bt: code cache");
     b->scratch = (void *)b->base;
@@ -70,6 +63,4 @@ void bt_arena_destroy(struct bt *b)
         munmap(b->write, BT_CODE_BYTES);
     if (b->base)
         munmap(b->base, b->bytes);
-    if (b->fd >= 0)
-        close(b->fd);
 }

@@ -12,6 +12,8 @@
 #ifndef ENGINE_BT_BT_H
 #define ENGINE_BT_BT_H
 
+#include <stdio.h>
+
 #include "cpu/access.h"
 #include "cpu/system.h"
 #include "cpu/tlb.h"
@@ -100,6 +102,8 @@ enum bt_site_kind {
     SITE_MEM,    /* a memory access that missed: likewise, when filling the soft TLB did not help */
     SITE_BUDGET, /* look around */
     SITE_LINK,   /* a direct branch whose target is not linked yet */
+    SITE_LOOKUP, /* an indirect branch that the jump table did not know */
+    SITE_KINDS
 };
 
 /* A place where translated code leaves the cache. */
@@ -111,7 +115,8 @@ struct bt_site {
     u8 charged;   /* the block's count has been taken off the budget */
     u8 size, acc; /* SITE_MEM; SITE_STEP: operand size */
     u8 len;       /* SITE_STEP, where it is known beforehand: the instruction's */
-    u16 op;
+    u16 op;        /* SITE_STEP, where it is known beforehand */
+    u16 named;     /* the instruction's operation, for statistics */
     u8 flags_host; /* SITE_LINK: the target's variant */
 };
 
@@ -158,7 +163,6 @@ struct bt {
     u64 *tags; /* by link number */
     u8 *code;  /* RX */
     u8 *write; /* the same bytes, RW */
-    int fd;
     size_t used, stubs_end;
     struct bt_block *blocks;
     u32 blocks_n;
@@ -179,8 +183,11 @@ struct bt {
     /* offsets of stubs */
     u32 stub_enter, stub_exit, stub_indirect, stub_fill;
     u64 translated, flushed, dropped;
-    u64 steps;
+    u64 steps, direct, fills, cache_flushes;
+    u64 foreign; /* instructions of other modes */
+    u64 exits[SITE_KINDS];
     u64 steps_of[OP_COUNT];
+    FILE *perf_map; /* null: none */
 };
 
 /* arena.c: address space, reserve and commit */

@@ -1,6 +1,8 @@
 /* Translations by (gpa, mode), the links between them, and what happens when their bytes change. A dropped
  * block's code stays where it is until the whole cache is flushed, for it may be running; nothing leads to it
  * any more. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bits.h"
@@ -29,6 +31,7 @@ void bt_cache_flush(struct bt *b)
     struct mem *m = b->cpu->wires.mem;
     for (u32 n = 1; n < b->blocks_n; n++)
         m->frame_flags[b->blocks[n].gpa >> PAGE_SHIFT] &= (u8)~FRAME_TRANSLATED;
+    b->cache_flushes++;
     b->flushed += b->blocks_n > 1 ? b->blocks_n - 1 : 0;
     memset(b->hash, 0, sizeof b->hash);
     memset(b->frames, 0, sizeof b->frames);
@@ -64,6 +67,9 @@ void bt_block_commit(struct bt *b, u32 n)
         tlb_protect_frame(b->cpu, t->gpa);
     *flags |= FRAME_TRANSLATED;
     b->translated++;
+    if (UNLIKELY(b->perf_map))
+        fprintf(b->perf_map, "%" PRIxPTR " %x trine:%" PRIx64 "%s\n", (uintptr_t)(b->code + t->code), t->code_len, t->gpa,
+                t->mode & BT_MODE_USER ? "u" : "k");
 }
 
 void bt_link_set(struct bt *b, u32 link, u32 to)

@@ -1,8 +1,10 @@
 /* The dispatcher: enters translated code, serves what leaves it, and hands to the interpreter what is not
  * translated: other modes than 64-bit, single steps, and the last stretch before an instruction limit. */
 #include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/bt/bt.h"
 #include "engine/bt/tr.h"
@@ -164,9 +166,12 @@ static void one(struct bt *b, const struct bt_site *s)
 {
     i64 left = b->scratch->budget;
     store_state(b);
-    if (s && bt_direct(b->cpu, s))
+    if (s && bt_direct(b->cpu, s)) {
+        b->direct++;
         return;
+    }
     b->steps++;
+    b->steps_of[s ? s->named : OP_INVALID]++;
     interp_one(b->inner, left > 0 ? (u64)left : 1);
 }
 
@@ -193,10 +198,12 @@ static void run_code(struct bt *b, u64 budget)
         set_page(b, rip);
         enter(b, code);
         if (x->info == SITE_TARGET) {
+            b->exits[SITE_LOOKUP]++;
             rip = x->target;
             continue;
         }
         const struct bt_site s = b->sites[x->info];
+        b->exits[s.kind]++;
         if (s.kind == SITE_LINK) {
             rip = follow_link(b, &s);
             continue;
@@ -219,6 +226,7 @@ bool bt_fill(struct bt *b, u64 lin, u32 site)
     struct place p;
     u64 flushed = b->flushed;
     b->scratch->info = site;
+    b->fills++;
     if (c->view == TLB_VIEW_NONE || (lin & ~PAGE_MASK) + s.size > PAGE_SIZE || !cpu_canonical(lin))
         return false;
     /* A vector operand out of line may be #GP, which comes before the walk. */
@@ -257,7 +265,9 @@ static enum run_result bt_run(void *state, u64 limit, struct error *e)
         u64 left = limit - c->icount;
         if (c->code_size != 8 || left <= BT_SLACK) {
             u64 slice = c->code_size != 8 && left > FOREIGN_SLICE ? FOREIGN_SLICE : left;
+            u64 before = c->icount;
             enum run_result r = engine_interp.run(b->inner, c->icount + slice, e);
+            b->foreign += c->icount - before;
             if (r != RUN_LIMIT || c->icount >= limit)
                 return r;
             continue;
@@ -271,6 +281,15 @@ static enum run_result bt_run(void *state, u64 limit, struct error *e)
 static enum run_result bt_step(void *state, struct error *e)
 {
     return engine_interp.step(((struct bt *)state)->inner, e);
+}
+
+static void bt_configure(void *state, const struct engine_settings *s)
+{
+    struct bt *b = state;
+    char name[32];
+    snprintf(name, sizeof name, "/tmp/perf-%d.map", (int)getpid());
+    if (s->perf_map && !b->perf_map && (b->perf_map = fopen(name, "a")) != NULL)
+        fprintf(b->perf_map, "%" PRIxPTR " %zx trine:stubs\n", (uintptr_t)b->code, b->stubs_end);
 }
 
 static bool bt_flush_code(void *state, u64 gpa, u64 len)
@@ -294,6 +313,8 @@ static void bt_detach(void *state)
     if (b->inner)
         engine_interp.detach(b->inner);
     bt_arena_destroy(b);
+    if (b->perf_map)
+        fclose(b->perf_map);
     free(b->tr);
     free(b);
 }
@@ -316,7 +337,6 @@ static enum status bt_attach(struct cpu *c, void **state, struct error *e)
     if (!b)
         return error_set(e, STATUS_HOST, "bt: out of memory");
     b->cpu = c;
-    b->fd = -1;
     b->keys_n = 1;
     b->tr = malloc(sizeof *b->tr);
     enum status s = b->tr ? bt_arena_init(b, e) : error_set(e, STATUS_HOST, "bt: out of memory");
@@ -357,7 +377,22 @@ static struct engine_stats bt_stats(void *state)
 {
     const struct bt *b = state;
     return (struct engine_stats){
-        .blocks_translated = b->translated, .blocks_flushed = b->flushed, .counts_instructions = true};
+        .blocks_translated = b->translated,
+        .blocks_flushed = b->flushed,
+        .counts_instructions = true,
+        .counter = {{"steps", b->steps},
+                    {"direct", b->direct},
+                    {"fills", b->fills},
+                    {"exits_step", b->exits[SITE_STEP]},
+                    {"exits_memory", b->exits[SITE_MEM]},
+                    {"exits_budget", b->exits[SITE_BUDGET]},
+                    {"exits_link", b->exits[SITE_LINK]},
+                    {"exits_lookup", b->exits[SITE_LOOKUP]},
+                    {"foreign", b->foreign},
+                    {"code_bytes", b->used},
+                    {"cache_flushes", b->cache_flushes}},
+        .counters = 11,
+        .steps_of = b->steps_of};
 }
 
 const struct engine_ops engine_bt = {
@@ -368,6 +403,7 @@ const struct engine_ops engine_bt = {
     .features = cpu_features_host,
     .attach = bt_attach,
     .detach = bt_detach,
+    .configure = bt_configure,
     .run = bt_run,
     .step = bt_step,
     .kick = bt_nothing,

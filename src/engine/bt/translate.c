@@ -9,6 +9,8 @@ u32 site_new(struct tr *t, enum bt_site_kind kind, unsigned index)
     u32 n = t->b->sites_n++;
     t->b->sites[n] =
         (struct bt_site){.block = t->n, .index = (u16)index, .kind = (u8)kind, .charged = t->charged};
+    if (index < BT_BLOCK_MAX && (kind == SITE_STEP || kind == SITE_MEM))
+        t->b->sites[n].named = t->d[index].i.op;
     return n;
 }
 
@@ -143,7 +145,7 @@ static bool body(struct tr *t, const u8 *bytes, u32 mode)
         struct dec *d = &t->d[t->index];
         bool decoded = bt_decode(t->b, d, bytes + off, left - off, mode);
         if (!decoded)
-            d->kind = K_STEP, d->i.len = (u8)(left - off < 15 ? left - off : 15);
+            d->kind = K_STEP, d->i.op = OP_INVALID, d->i.len = (u8)(left - off < 15 ? left - off : 15);
         if (t->behind_n == BEHIND_MAX && d->kind == K_SENSITIVE)
             d->kind = K_STEP;
         d->off = off;
