@@ -108,6 +108,10 @@ else
 	disk "$work/d/corrupt.qcow2" '*is not installed*'
 fi
 run 3 'nbd://127.0.0.1:9/: *' --disk nbd://127.0.0.1:9/
+mkdir "$work/lib" && : >"$work/lib/libnbd.so.0"
+export LD_LIBRARY_PATH="$work/lib"
+run 3 'nbd://127.0.0.1:9/: *libnbd.so.0: file too short' --disk nbd://127.0.0.1:9/
+unset LD_LIBRARY_PATH
 run 3 "$work/d/fine: is in use by another virtual machine" --disk "$work/d/fine" --disk "$work/d/fine"
 run 3 "$work/d/fine: is in use by another virtual machine" --disk "$work/d/fine,readonly" --disk "$work/d/fine"
 
