@@ -327,3 +327,84 @@ TEST(canonical_kinds)
     write_cr4(read_cr4() & ~(word)CR4_OSFXSR);
     __asm__ volatile("fninit");
 }
+
+/* A page right below the border of the lower half: PML4 entry 255. */
+static uint64_t edge_pdpt[512] ALIGNED(4096), edge_pd[512] ALIGNED(4096), edge_pt[512] ALIGNED(4096);
+static uint8_t edge_page[4096] ALIGNED(4096);
+extern uint64_t map_pml4[512];
+
+static void canonical_edge_map(void)
+{
+    edge_pt[511] = ADDR(edge_page) | 3;
+    edge_pd[511] = ADDR(edge_pt) | 3;
+    edge_pdpt[511] = ADDR(edge_pd) | 3;
+    map_pml4[255] = ADDR(edge_pdpt) | 3;
+    write_cr3(read_cr3());
+}
+
+static void canonical_edge_unmap(void)
+{
+    map_pml4[255] = 0;
+    write_cr3(read_cr3());
+}
+
+/* The same of what moves much or moves by a mask; each instruction has its operand where it says. */
+TEST(canonical_wide)
+{
+    struct {
+        const char *what;
+        const struct snip *s;
+        unsigned vector;
+        bool edge; /* also when only its end is beyond */
+    } table[] = {
+        {"FXSAVE", SNIP("fxsave (%rbx)"), GP, true},
+        {"FXRSTOR", SNIP("fxrstor (%rbx)"), GP, true},
+        {"XSAVE", SNIP("xsave (%rbx)"), GP, true},
+        {"XRSTOR", SNIP("xrstor (%rbx)"), GP, true},
+        {"XSAVE through RBP", SNIP("xsave (%rbp)"), SS, true},
+        {"XRSTOR through RBP", SNIP("xrstor (%rbp)"), SS, true},
+        {"XSAVEOPT", SNIP("xsaveopt (%rbx)"), GP, true},
+        {"XSAVEC", SNIP("xsavec (%rbx)"), GP, true},
+        {"INVPCID", SNIP("invpcid (%rbx), %rcx"), GP, false},
+        {"CMPXCHG16B", SNIP("cmpxchg16b (%rbx)"), GP, false},
+        {"LOCK CMPXCHG16B through RBP", SNIP("lock cmpxchg16b (%rbp)"), SS, false},
+        {"MOVBE", SNIP("movbe (%rbx), %eax"), GP, false},
+        {"MOVBE store", SNIP("movbe %eax, (%rbx)"), GP, false},
+        {"CRC32", SNIP("crc32l (%rbx), %eax"), GP, false},
+        {"POPCNT", SNIP("popcnt (%rbx), %eax"), GP, false},
+        {"BT of a bit string", SNIP("bt %rcx, (%rbx)"), GP, false},
+        {"SHLD", SNIP("shld $3, %eax, (%rbx)"), GP, false},
+        {"MASKMOVDQU", SNIP("pcmpeqd %xmm1, %xmm1; mov %rbx, %rdi\n" AT "maskmovdqu %xmm1, %xmm0"), GP, false},
+        {"VMOVUPS", SNIP("vmovups (%rbx), %ymm0"), GP, false},
+        {"VMOVUPS store", SNIP("vmovups %ymm0, (%rbp)"), SS, false},
+        {"VMASKMOVPS", SNIP("vpcmpeqd %ymm1, %ymm1, %ymm1\n" AT "vmaskmovps (%rbx), %ymm1, %ymm0"), GP, false},
+        {"VMASKMOVPS store", SNIP("vpcmpeqd %ymm1, %ymm1, %ymm1\n" AT "vmaskmovps %ymm0, %ymm1, (%rbx)"), GP, false},
+        {"VPGATHERDD", SNIP("vpcmpeqd %ymm1, %ymm1, %ymm1; vpxor %ymm2, %ymm2, %ymm2\n" AT "vpgatherdd %ymm1, (%rbx,%ymm2,4), %ymm0"), GP, false},
+        {"VBROADCASTSS", SNIP("vbroadcastss (%rbx), %ymm0"), GP, false},
+    };
+    if (known(QUIRK_QEMU, "non-canonical operands"))
+        return;
+    if (!CPU_HAS_XSAVE || !cpu_has(7, 0, 'b', 5)) {
+        skip("CPUID has no AVX2");
+        return;
+    }
+    write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXSAVE);
+    __asm__ volatile("xsetbv" : : "a"(7), "d"(0), "c"(0));
+    for (unsigned i = 0; i < COUNT(table); i++) {
+        for (unsigned edge = 0; edge <= table[i].edge; edge++) {
+            struct context c;
+            context_set(&c, table[i].s);
+            c.bx = c.bp = NONCANONICAL - (edge ? 64 : 0);
+            c.ax = 7;
+            c.di = 2;
+            if (edge) /* the part below the border is there */
+                canonical_edge_map();
+            RUN_FAULT(table[i].what, table[i].s, &c, table[i].vector, 0);
+            if (edge)
+                canonical_edge_unmap();
+        }
+    }
+    __asm__ volatile("xsetbv" : : "a"(1), "d"(0), "c"(0));
+    write_cr4(read_cr4() & ~(word)(CR4_OSFXSR | CR4_OSXSAVE));
+    __asm__ volatile("fninit");
+}

@@ -3,6 +3,7 @@
 uint8_t frames[FRAMES][PAGE_SIZE] ALIGNED(4096);
 static u64 top[512] ALIGNED(4096), pdpt[512] ALIGNED(4096), pd[512] ALIGNED(4096);
 static u64 window_pdpt[512] ALIGNED(4096), window_pd[512] ALIGNED(4096), window_pt[512] ALIGNED(4096);
+static u64 far_pdpt[512] ALIGNED(4096), far_pd[512] ALIGNED(4096), far_pt[512] ALIGNED(4096);
 static unsigned format_on;
 extern u64 map_pml4[512];
 
@@ -121,4 +122,23 @@ void flush_page(word va)
 void frame_code(unsigned n, const struct snip *s)
 {
     memory_copy(frames[n], (const void *)s->start, s->end + 2 - s->start);
+}
+
+void user_code_elsewhere(unsigned n, const struct snip *s)
+{
+    u64 page = FRAME(n) | PTE_P | PTE_U | PTE_A, to_pt = ADDR(far_pt) | PTE_ALL;
+    frame_code(n, s);
+    if (format_on == PAGES_32) {
+        narrow(far_pt)[0] = (uint32_t)page;
+        narrow(top)[512] = (uint32_t)to_pt;
+    } else {
+        far_pt[0] = page;
+        far_pd[0] = to_pt;
+        far_pdpt[0] = ADDR(far_pd) | PTE_ALL;
+        if (format_on == PAGES_PAE)
+            pdpt[2] = ADDR(far_pd) | PTE_P;
+        else
+            top[2] = ADDR(far_pdpt) | PTE_ALL;
+    }
+    flush();
 }

@@ -27,6 +27,7 @@ enum { PAGES_32, PAGES_PAE, PAGES_4LEVEL };
 #define WINDOW       0x40000000ul /* 32-bit: PD[256]; PAE: PDPT[1], PD[0] */
 #define PAGES_NATIVE PAGES_PAE
 #endif
+#define ELSEWHERE    (2 * WINDOW) /* shares no table with the window */
 #define WINDOW_PAGE(n) (WINDOW + (word)(n)*PAGE_SIZE)
 
 /* Physical frames that tests may map; their identity addresses. */
@@ -50,6 +51,8 @@ word paging_root(void);
 unsigned paging_levels(void);
 void flush(void);
 void flush_page(word va);
+/* Maps frame `n` at ELSEWHERE as a user page with the snippet in it. */
+void user_code_elsewhere(unsigned n, const struct snip *s);
 /* Copies a snippet into frame `n`, to be run from there. */
 void frame_code(unsigned n, const struct snip *s);
 

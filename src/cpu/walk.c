@@ -154,27 +154,35 @@ static enum walk_result walk_tables(const struct cpu *c, u64 lin, struct path *p
     return walk_levels(c, c->cr3 & 0xfffff000, lin, c->cr4 & CR4_PSE ? pse : two, 2, p, w);
 }
 
-/* SDM 5.6.1 and 5.6.2. 0: allowed; else the cause bits of the error code. */
+/* SDM 5.6.2. */
+static bool key_refuses(const struct cpu *c, bool user, bool write, const struct walk *w)
+{
+    if (!w->user || !(c->cr4 & CR4_PKE) || !(c->efer & EFER_LMA))
+        return false;
+    u32 pk = c->pkru >> (2 * w->pkey) & 3;
+    return pk & 1 || (pk & 2 && write && (user || c->cr0 & CR0_WP));
+}
+
+/* SDM 5.6.1. */
+static bool mode_refuses(const struct cpu *c, unsigned acc, const struct walk *w)
+{
+    bool user = walk_user(c, acc), write = acc & ACC_WRITE;
+    if (user && !w->user)
+        return true;
+    if (acc & ACC_FETCH)
+        return w->nx || (!user && w->user && c->cr4 & CR4_SMEP);
+    if (!user && w->user && c->cr4 & CR4_SMAP && (acc & ACC_IMPLICIT || !(c->rflags_sys & RFLAGS_AC)))
+        return true;
+    return write && !w->writable && (user || c->cr0 & CR0_WP);
+}
+
+/* 0: allowed; else the cause bits of the error code. PK does not depend on what else refuses (5.7; so does silicon). */
 static u32 walk_refused(const struct cpu *c, unsigned acc, const struct walk *w)
 {
-    bool user = walk_user(c, acc), write = acc & ACC_WRITE, fetch = acc & ACC_FETCH;
-    if (user && !w->user)
-        return PF_P;
-    if (fetch) {
-        if (w->nx || (!user && w->user && c->cr4 & CR4_SMEP))
-            return PF_P;
-        return 0;
-    }
-    if (!user && w->user && c->cr4 & CR4_SMAP && (acc & ACC_IMPLICIT || !(c->rflags_sys & RFLAGS_AC)))
-        return PF_P;
-    if (write && !w->writable && (user || c->cr0 & CR0_WP))
-        return PF_P;
-    if (w->user && c->cr4 & CR4_PKE && c->efer & EFER_LMA) {
-        u32 pk = c->pkru >> (2 * w->pkey) & 3;
-        if (pk & 1 || (pk & 2 && write && (user || c->cr0 & CR0_WP)))
-            return PF_P | PF_PK;
-    }
-    return 0;
+    bool key = !(acc & ACC_FETCH) && key_refuses(c, walk_user(c, acc), acc & ACC_WRITE, w);
+    if (key)
+        return PF_P | PF_PK;
+    return mode_refuses(c, acc, w) ? PF_P : 0;
 }
 
 bool page_walk(struct cpu *c, u64 lin, unsigned acc, struct walk *w)

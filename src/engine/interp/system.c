@@ -367,7 +367,7 @@ static const struct insn *INVPCID(struct cpu *c, const struct insn *i)
     u64 lin;
     interp_sync(c, i);
     TRY(c, i, cpl0_check(c));
-    TRY(c, i, mem_address(c, i, 16, false, &lin));
+    TRY(c, i, mem_address(c, i, 16, false, &lin) && mem_address_ok(c, i, lin, 16));
     TRY(c, i, op_invpcid(c, reg_get(c, i->rd, c->code_size == 8 ? 8 : 4), lin));
     return interp_leave(c, i);
 }
@@ -384,9 +384,7 @@ static const struct insn *RANDOM(struct cpu *c, const struct insn *i)
     static const struct insn *name(struct cpu *c, const struct insn *i)  \
     {                                                                    \
         u64 lin;                                                         \
-        TRY(c, i, mem_address(c, i, len, write, &lin));                  \
-        if (c->code_size == 8 && !cpu_canonical(lin))                    \
-            TRY(c, i, cpu_raise_error(c, i->seg == SEG_SS ? VEC_SS : VEC_GP, 0)); \
+        TRY(c, i, mem_address(c, i, len, write, &lin) && mem_address_ok(c, i, lin, len)); \
         interp_sync(c, i);                                               \
         TRY(c, i, call);                                                 \
         NEXT(c, i);                                                      \
