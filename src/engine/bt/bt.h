@@ -31,12 +31,14 @@ enum {
 #define BT_SITES         (1u << 22)
 #define BT_BLOCKS        (1u << 19)
 #define BT_BLOCK_MAX     64 /* instructions */
+#define BT_SLOTS         16
 #define BT_HASH          (1u << 16)
 #define BT_FRAME_HASH    (1u << 14)
-#define BT_BLOCK_CODE    (BT_BLOCK_MAX * 512) /* bytes of host code; more than any block needs */
+#define BT_BLOCK_CODE    (BT_BLOCK_MAX * 1024) /* bytes of host code; more than any block needs */
 #define BT_SCRATCH_BYTES 4096
 #define BT_TAGS_AT       (BT_SCRATCH_BYTES + BT_JUMPS * sizeof(struct bt_jump)) /* from the scratch page */
 #define BT_CODE_BYTES    ((size_t)128 << 20)
+#define BT_COLD_AT       (BT_CODE_BYTES / 2)
 /* The last stretch before an instruction limit goes by the interpreter: a block may overshoot by its length.
  */
 #define BT_SLACK   (2 * BT_BLOCK_MAX)
@@ -48,7 +50,8 @@ enum {
     BT_MODE_AVX = 1 << 1,   /* AVX may run */
     BT_MODE_FLAGS = 1 << 2, /* flags come in the host's flags, not in scratch.flags */
     BT_MODE_USER = 1 << 3,  /* CPL is not 0 */
-    BT_MODE_BITS = 4,
+    BT_MODE_CAREFUL = 1 << 4, /* each memory operand is looked up by itself */
+    BT_MODE_BITS = 5,
 };
 
 struct bt_jump {
@@ -68,6 +71,7 @@ struct bt_scratch {
     u64 seg_base[6];
     u64 flags; /* low byte OF, next byte as LAHF has it */
     u64 spill[4];
+    u64 slot[BT_SLOTS]; /* host addresses that a block keeps (plan.c) */
     u64 target; /* of an indirect branch */
     struct bt_jump *jumps;
     u64 info; /* site that left the cache */
@@ -128,6 +132,7 @@ struct bt_link {
     u32 stub;     /* code offset that it names when not linked */
     i32 delta;    /* target, from the page's start */
     bool cross;   /* leaves the page: checked by its tag */
+    bool careful; /* leads to the careful variant */
 };
 
 struct bt_block {
@@ -135,6 +140,7 @@ struct bt_block {
     u32 mode;
     u32 hash_next, frame_next; /* block numbers, 0 ends */
     u32 code, code_len;        /* offsets in the cache */
+    u32 cold, cold_len;        /* its rare paths */
     u32 stale;                 /* what its first instruction becomes when it is dropped: a jump there */
     u32 links_in;              /* first link that leads here */
     u32 link_first;
@@ -150,6 +156,7 @@ struct bt_map {
     u16 guest;    /* offset in the block */
     u8 flags_mem; /* scratch.flags is valid there */
     u8 charged;
+    u32 lost; /* neither they nor the host's are: offset in the cache of code that makes them and leaves; 0 */
 };
 #define BT_MAPS (1u << 22)
 
@@ -163,7 +170,7 @@ struct bt {
     u64 *tags; /* by link number */
     u8 *code;  /* RX */
     u8 *write; /* the same bytes, RW */
-    size_t used, stubs_end;
+    size_t used, stubs_end, cold_used; /* blocks' own code grows from the stubs on, rare paths from the middle */
     struct bt_block *blocks;
     u32 blocks_n;
     struct bt_link *links;

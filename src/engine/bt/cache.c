@@ -30,7 +30,7 @@ void bt_cache_flush(struct bt *b)
 {
     struct mem *m = b->cpu->wires.mem;
     for (u32 n = 1; n < b->blocks_n; n++)
-        m->frame_flags[b->blocks[n].gpa >> PAGE_SHIFT] &= (u8)~FRAME_TRANSLATED;
+        mem_frame_clear(m, b->blocks[n].gpa, FRAME_TRANSLATED);
     b->cache_flushes++;
     b->flushed += b->blocks_n > 1 ? b->blocks_n - 1 : 0;
     memset(b->hash, 0, sizeof b->hash);
@@ -41,16 +41,23 @@ void bt_cache_flush(struct bt *b)
     b->sites_n = SITE_FIRST;
     b->maps_n = 0;
     b->used = b->stubs_end;
+    b->cold_used = BT_COLD_AT;
 }
-
-#define BLOCK_CODE_MAX BT_BLOCK_CODE
 
 void bt_cache_make_room(struct bt *b)
 {
-    if (BT_CODE_BYTES - b->used < BLOCK_CODE_MAX || BT_BLOCKS - b->blocks_n < 2 ||
+    if (BT_COLD_AT - b->used < BT_BLOCK_CODE || BT_CODE_BYTES - b->cold_used < BT_BLOCK_CODE || BT_BLOCKS - b->blocks_n < 2 ||
         BT_LINKS - b->links_n < 4 || BT_SITES - b->sites_n < 4 * BT_BLOCK_MAX ||
         BT_MAPS - b->maps_n < 2 * BT_BLOCK_MAX)
         bt_cache_flush(b);
+}
+
+static void perf_map_line(const struct bt *b, const struct bt_block *t)
+{
+    const char *ring = t->mode & BT_MODE_USER ? "u" : "k";
+    fprintf(b->perf_map, "%" PRIxPTR " %x trine:%" PRIx64 "%s\n", (uintptr_t)(b->code + t->code), t->code_len, t->gpa, ring);
+    fprintf(b->perf_map, "%" PRIxPTR " %x trine:%" PRIx64 "%s cold\n", (uintptr_t)(b->code + t->cold), t->cold_len, t->gpa,
+            ring);
 }
 
 void bt_block_commit(struct bt *b, u32 n)
@@ -62,14 +69,10 @@ void bt_block_commit(struct bt *b, u32 n)
     head = &b->frames[hash_frame(t->gpa)];
     t->frame_next = *head;
     *head = n;
-    u8 *flags = &b->cpu->wires.mem->frame_flags[t->gpa >> PAGE_SHIFT];
-    if (!(*flags & FRAME_CODE))
-        tlb_protect_frame(b->cpu, t->gpa);
-    *flags |= FRAME_TRANSLATED;
+    frame_mark_code(b->cpu, t->gpa, FRAME_TRANSLATED);
     b->translated++;
     if (UNLIKELY(b->perf_map))
-        fprintf(b->perf_map, "%" PRIxPTR " %x trine:%" PRIx64 "%s\n", (uintptr_t)(b->code + t->code), t->code_len, t->gpa,
-                t->mode & BT_MODE_USER ? "u" : "k");
+        perf_map_line(b, t);
 }
 
 void bt_link_set(struct bt *b, u32 link, u32 to)
@@ -152,7 +155,7 @@ void bt_cache_invalidate(struct bt *b, u64 gpa, u64 len)
         }
     }
     if (!left)
-        b->cpu->wires.mem->frame_flags[frame >> PAGE_SHIFT] &= (u8)~FRAME_TRANSLATED;
+        mem_frame_clear(b->cpu->wires.mem, frame, FRAME_TRANSLATED);
 }
 
 u32 bt_block_at(const struct bt *b, u64 pc, u32 *index)

@@ -141,6 +141,11 @@ static bool has_mmx(const struct dec *d)
     return d->i.op == OP_EMMS;
 }
 
+bool dec_is_integer(const struct dec *d)
+{
+    return rows[d->i.op].family == FAMILY_INT && d->i.op != OP_DIV && d->i.op != OP_IDIV;
+}
+
 static u8 kind_flow(const struct dec *d)
 {
     bool narrow = false;

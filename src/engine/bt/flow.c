@@ -3,12 +3,6 @@
 #include "base/bits.h"
 #include "engine/bt/tr.h"
 
-static void leave_at(struct tr *t, u32 site)
-{
-    e_mov_imm32(&t->e, HOST_T0, site);
-    e_jmp(&t->e, t->b->stub_exit);
-}
-
 u32 link_new(struct tr *t, i32 delta, bool cross)
 {
     struct bt *b = t->b;
@@ -49,8 +43,17 @@ void flow_cross(struct tr *t, u32 link, i32 delta)
     e_patch(t->b, t->b->links[link].at, stub);
 }
 
-/* A jump inside the page, linked later. AT: the rel32 of a branch already emitted, or 0: a JMP here. */
-static void near_link(struct tr *t, u32 at, i32 delta)
+void flow_refund(struct tr *t, unsigned index)
+{
+    struct emit *e = &t->e;
+    if (t->n_insns == index)
+        return;
+    e_load(e, HOST_T0, SCRATCH(budget));
+    e_lea(e, HOST_T0, mem_opnd(HOST_T0, (i32)(t->n_insns - index)));
+    e_store(e, SCRATCH(budget), HOST_T0);
+}
+
+u32 flow_near(struct tr *t, u32 at, i32 delta)
 {
     struct emit *e = &t->e;
     u32 link = link_new(t, delta, false);
@@ -65,6 +68,7 @@ static void near_link(struct tr *t, u32 at, i32 delta)
     l->site = site_new(t, SITE_LINK, t->index);
     t->b->sites[l->site].link = link;
     t->b->sites[l->site].flags_host = !t->mem;
+    return link;
 }
 
 void flow_exit(struct tr *t, i32 delta)
@@ -73,7 +77,7 @@ void flow_exit(struct tr *t, i32 delta)
         flags_clobber(t);
         flow_cross(t, link_new(t, delta, true), delta);
     } else {
-        near_link(t, 0, delta);
+        flow_near(t, 0, delta);
     }
 }
 
@@ -85,7 +89,7 @@ static void taken(struct tr *t, u32 at, i32 delta)
         l->link = link_new(t, delta, true);
         l->delta = delta;
     } else {
-        near_link(t, at, delta);
+        flow_near(t, at, delta);
     }
 }
 
@@ -112,7 +116,7 @@ static void check_canonical(struct tr *t)
 static struct opnd stack(struct tr *t, i32 disp, unsigned acc, int *spare)
 {
     struct ea ea = {.base = RSP, .index = GPR_ZERO, .disp = disp};
-    return mem_access(t, &ea, 8, acc, true, spare);
+    return mem_access(t, &ea, 8, acc, spare);
 }
 
 static void move_rsp(struct tr *t, i32 by)
@@ -144,7 +148,7 @@ static void load_operand(struct tr *t, const struct dec *d)
     }
     struct ea ea = ea_of(d, t->page_off);
     int spare;
-    struct opnd m = mem_access(t, &ea, 8, ACC_READ, false, &spare);
+    struct opnd m = mem_access(t, &ea, 8, ACC_READ, &spare);
     e_load(e, HOST_T0, m);
 }
 
@@ -184,7 +188,7 @@ static void jrcxz(struct tr *t, const struct dec *d)
         e32(e, 0);
         taken(t, at, next);
     } else {
-        near_link(t, 0, next);
+        flow_near(t, 0, next);
     }
     flow_exit(t, next + d->i.imm);
 }
@@ -201,6 +205,15 @@ static void loop(struct tr *t, const struct dec *d)
     e32(e, 0);
     taken(t, at, to);
     flow_exit(t, next_of(t, d));
+}
+
+/* A branch that the block goes on behind when it is not taken. */
+void flow_side(struct tr *t, struct dec *d)
+{
+    flags_to_host(t, true);
+    t->index++;
+    struct late *l = late_new(t, LATE_SIDE, e_jcc(&t->e, d->i.rv & 15));
+    l->delta = next_of(t, d) + d->i.imm;
 }
 
 void flow_emit(struct tr *t, struct dec *d)
@@ -279,7 +292,7 @@ void flow_leave(struct tr *t, struct dec *d)
     struct ea ea = {.base = RBP, .index = GPR_ZERO};
     int spare;
     (void)d;
-    struct opnd m = mem_access(t, &ea, 8, ACC_READ, true, &spare);
+    struct opnd m = mem_access(t, &ea, 8, ACC_READ, &spare);
     e_load(&t->e, spare, m);
     e_lea(&t->e, HOST_GUEST_RSP, mem_opnd(RBP, 8));
     e_mov(&t->e, RBP, spare);

@@ -3,7 +3,7 @@
 
 #define OPERANDS(d, o) for (const ZydisDecodedOperand *o = (d)->ops; o < (d)->ops + (d)->z.operand_count; o++)
 
-static bool gpr_of(const ZydisDecodedOperand *o, unsigned *g, bool *high)
+bool operand_gpr(const ZydisDecodedOperand *o, unsigned *g, bool *high)
 {
     ZydisRegister r = o->reg.value;
     if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
@@ -38,7 +38,7 @@ static unsigned homeless(const struct dec *d, u8 list[3])
     bool high;
     OPERANDS(d, o)
     {
-        if (!gpr_of(o, &g, &high) || !encoded(o) || host_reg(g) != NO_REG)
+        if (!operand_gpr(o, &g, &high) || !encoded(o) || host_reg(g) != NO_REG)
             continue;
         bool known = false;
         for (unsigned k = 0; k < n; k++)
@@ -49,7 +49,7 @@ static unsigned homeless(const struct dec *d, u8 list[3])
     return n;
 }
 
-static const ZydisDecodedOperand *memory_of(const struct dec *d)
+const ZydisDecodedOperand *generic_memory(const struct dec *d)
 {
     OPERANDS(d, o)
     {
@@ -70,7 +70,7 @@ bool generic_can(const struct dec *d)
         if (o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
             (o->visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT || o->mem.type != ZYDIS_MEMOP_TYPE_MEM))
             return false;
-        if (!gpr_of(o, &g, &high))
+        if (!operand_gpr(o, &g, &high))
             continue;
         if (!encoded(o) && host_reg(g) != (int)g)
             return false;
@@ -143,7 +143,7 @@ static struct fields fields_of(const struct dec *d, const u8 *list, unsigned n, 
     bool high;
     OPERANDS(d, o)
     {
-        if (!gpr_of(o, &g, &high) || !encoded(o) || high)
+        if (!operand_gpr(o, &g, &high) || !encoded(o) || high)
             continue;
         int h = stand_in(g, list, n, scratch);
         if (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG)
@@ -164,10 +164,34 @@ static bool writes(const struct dec *d, unsigned want)
     bool high;
     OPERANDS(d, o)
     {
-        if (gpr_of(o, &g, &high) && g == want && o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+        if (operand_gpr(o, &g, &high) && g == want && o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
             return true;
     }
     return false;
+}
+
+void generic_again(struct tr *t, const struct dec *d)
+{
+    static const int scratch[3] = {HOST_T0, HOST_T1, HOST_T1};
+    u8 list[3];
+    unsigned n = homeless(d, list);
+    for (unsigned k = 0; k < n; k++)
+        e_load(&t->e, scratch[k], home(list[k]));
+    struct fields f = fields_of(d, list, n, scratch);
+    encode(&t->e, d, &f, NULL);
+}
+
+/* What the host's CPU may refuse to execute must find the flags. */
+static void may_fault(struct tr *t, struct dec *d)
+{
+    struct bt_map *map = &t->b->maps[t->t->map + t->index];
+    map->flags_mem = t->mem;
+    map->charged = t->charged;
+    if (t->host || t->mem || t->cold || dec_is_integer(d))
+        return;
+    struct late *l = late_new(t, LATE_SITE, 0);
+    l->site = site_new(t, SITE_STEP, t->index);
+    l->fault = true;
 }
 
 void generic_emit(struct tr *t, struct dec *d)
@@ -175,12 +199,12 @@ void generic_emit(struct tr *t, struct dec *d)
     u8 list[3];
     int scratch[3] = {HOST_T0, HOST_T1, HOST_T1}, spare;
     unsigned n = homeless(d, list);
-    const ZydisDecodedOperand *mo = memory_of(d);
+    const ZydisDecodedOperand *mo = generic_memory(d);
     struct opnd m = mem_opnd(0, 0);
     if (mo) {
         struct ea ea = ea_of(d, t->page_off);
         m = mem_access(t, &ea, d->i.msize,
-                       mo->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? ACC_WRITE : ACC_READ, n > 0, &spare);
+                       mo->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? ACC_WRITE : ACC_READ, &spare);
         scratch[0] = spare;
     }
     bool needs = d->reads_flags || (d->touches_flags && !d->full);
@@ -188,9 +212,7 @@ void generic_emit(struct tr *t, struct dec *d)
         flags_to_host(t, !mo);
     for (unsigned k = 0; k < n; k++)
         e_load(&t->e, scratch[k], home(list[k]));
-    struct bt_map *map = &t->b->maps[t->t->map + t->index];
-    map->flags_mem = t->mem;
-    map->charged = t->charged;
+    may_fault(t, d);
     struct fields f = fields_of(d, list, n, scratch);
     encode(&t->e, d, &f, mo ? &m : NULL);
     for (unsigned k = 0; k < n; k++)

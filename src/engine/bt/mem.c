@@ -1,6 +1,7 @@
 /* How a memory operand reaches memory: the soft TLB's hit test in line, over the same struct tlb as the
- * interpreter's. The one exchangeable part (memory rung 1). 13 instructions at most around an access; a miss
- * calls stub_fill and tries again. */
+ * interpreter's. The one exchangeable part (memory rung 1). 13 instructions at most around an access, one where
+ * another of its group was tested (plan.c); a miss calls stub_fill and tries again. */
+#include "base/bits.h"
 #include "engine/bt/tr.h"
 
 struct ea ea_of(const struct dec *d, u16 page_off)
@@ -77,18 +78,20 @@ struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed)
     return o;
 }
 
-/* The soft-TLB entry for O's page into HOST_T1, the last byte's page compared with its tag; HOST_T0 goes. */
-static u32 hit_test(struct tr *t, struct opnd o, unsigned size, unsigned acc)
+/* The soft-TLB entry for the page of O's byte LO into HOST_T1, that of byte HI - 1 compared with its tag;
+ * HOST_T0 goes. */
+static u32 hit_test(struct tr *t, struct opnd o, int lo, int hi, unsigned acc)
 {
     struct emit *e = &t->e;
     _Static_assert(sizeof(struct tlb_entry) == 32 && offsetof(struct tlb_table, entry) == 0,
                    "entry by shift");
+    o.disp += lo;
     e_lea32(e, HOST_T1, o);
     e_op(e, false, 0xc1, 5, reg_opnd(HOST_T1), 1); /* SHR */
     e8(e, PAGE_SHIFT - 5);
     e_alu_imm(e, false, ALU_AND, HOST_T1, (TLB_ENTRIES - 1) << 5);
     e_op(e, true, 0x03, HOST_T1, SCRATCH(tlb), 0);
-    o.disp += (i32)size - 1;
+    o.disp += hi - lo - 1;
     e_lea(e, HOST_T0, o);
     e_alu_imm(e, true, ALU_AND, HOST_T0, -4096);
     e_op(e, true, 0x3b, HOST_T0,
@@ -98,9 +101,52 @@ static u32 hit_test(struct tr *t, struct opnd o, unsigned size, unsigned acc)
     return e_jcc(e, CC_NE);
 }
 
-struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, bool want, int *spare)
+static struct opnd slot_opnd(const struct touch *x)
+{
+    return in_scratch(offsetof(struct bt_scratch, slot) + 8u * (x->slot - 1u));
+}
+
+/* The host address, with the entry in HOST_T1; from O, or (USED) from HOST_T0 where O was collapsed into. */
+static struct opnd address(struct tr *t, struct opnd o, bool used, bool keep, int *spare)
 {
     struct emit *e = &t->e;
+    struct opnd addend = mem_opnd(HOST_T1, offsetof(struct tlb_entry, addend));
+    *spare = HOST_T0;
+    if (!used && o.index == NO_REG) { /* [base + addend + disp] */
+        e_load(e, HOST_T1, addend);
+        if (o.base == NO_REG)
+            o.base = HOST_T1;
+        else
+            o.index = HOST_T1, o.scale = 0;
+        if (!keep)
+            return o;
+        e_lea(e, HOST_T0, o);
+        *spare = HOST_T1;
+        return mem_opnd(HOST_T0, 0);
+    }
+    if (o.index != NO_REG || o.base != HOST_T0) {
+        e_lea(e, HOST_T0, o);
+        o = mem_opnd(HOST_T0, 0);
+    } else if (keep && o.disp) {
+        e_lea(e, HOST_T0, o);
+        o = mem_opnd(HOST_T0, 0);
+    }
+    e_op(e, true, 0x03, HOST_T0, addend, 0);
+    *spare = HOST_T1;
+    return o;
+}
+
+struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, int *spare)
+{
+    struct emit *e = &t->e;
+    const struct touch none = {.hi = (i16)size}, *x = &none;
+    if (!t->cold && t->touches < ARRAY_LEN(t->plan[0].touch) && t->plan[t->index].touch[t->touches].known)
+        x = &t->plan[t->index].touch[t->touches++];
+    if (x->slot && !x->leads) {
+        e_load(e, HOST_T1, slot_opnd(x));
+        *spare = HOST_T0;
+        return mem_opnd(HOST_T1, x->off);
+    }
     flags_clobber(t);
     u32 back = e_off(e);
     bool collapsed, again;
@@ -108,32 +154,57 @@ struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigne
     bool used = o.base == HOST_T0 || o.index == HOST_T0;
     if (collapsed)
         e_store(e, SCRATCH(spill[1]), HOST_T0);
-    struct late *l = late_new(t, LATE_FILL, hit_test(t, o, size, acc));
+    struct late *l = late_new(t, LATE_FILL, hit_test(t, o, x->lo, x->hi, acc));
     l->back = back;
     l->ea = *ea;
+    l->size = (u8)size, l->lo = x->lo, l->hi = x->hi;
     l->site = site_new(t, SITE_MEM, t->index);
     t->b->sites[l->site].size = (u8)size;
     t->b->sites[l->site].acc = (u8)acc;
-    struct opnd addend = mem_opnd(HOST_T1, offsetof(struct tlb_entry, addend));
     if (collapsed)
         e_load(e, HOST_T0, SCRATCH(spill[1]));
     else if (used)
         o = ea_prepare(t, ea, &again);
-    if (!used && o.index == NO_REG) { /* [base + addend + disp] */
-        e_load(e, HOST_T1, addend);
-        if (o.base == NO_REG)
-            o.base = HOST_T1;
-        else
-            o.index = HOST_T1, o.scale = 0;
-        *spare = HOST_T0;
-        return o;
-    }
-    if (o.index != NO_REG || o.base != HOST_T0) {
-        e_lea(e, HOST_T0, o);
-        o = mem_opnd(HOST_T0, 0);
-    }
-    (void)want;
-    e_op(e, true, 0x03, HOST_T0, addend, 0);
-    *spare = HOST_T1;
+    o = address(t, o, used, x->leads, spare);
+    if (x->leads)
+        e_store(e, slot_opnd(x), HOST_T0);
     return o;
+}
+
+/* Goes on in the careful variant of the block, from this instruction on. */
+static void to_careful(struct tr *t, unsigned index)
+{
+    flow_refund(t, index);
+    u32 link = flow_near(t, 0, t->page_off + t->d[index].off);
+    t->b->links[link].careful = true;
+}
+
+/* A miss: filled and tried again. What was tested may lie in two pages where the operand does not. */
+void mem_late(struct tr *t, const struct late *l)
+{
+    struct emit *e = &t->e;
+    bool collapsed;
+    u32 crosses = 0;
+    flags_to_mem(t);
+    t->host = false;
+    struct opnd o = ea_prepare(t, &l->ea, &collapsed);
+    if (l->lo < 0 || l->hi > l->size) {
+        struct opnd first = o, last = o;
+        first.disp += l->lo, last.disp += l->hi - 1;
+        e_lea(e, HOST_T1, last);
+        e_lea(e, HOST_T0, first);
+        e_op(e, true, 0x33, HOST_T1, reg_opnd(HOST_T0), 0);
+        e_op(e, true, 0xf7, 0, reg_opnd(HOST_T1), 4); /* TEST */
+        e32(e, (u32)-4096);
+        crosses = e_jcc(e, CC_NE);
+        o = mem_opnd(HOST_T0, -l->lo);
+    }
+    e_lea(e, HOST_T0, o);
+    e_mov_imm32(e, HOST_T1, l->site);
+    e_call(e, t->b->stub_fill);
+    e_jmp(e, l->back);
+    if (!crosses)
+        return;
+    e_patch(t->b, crosses, e_off(e));
+    to_careful(t, l->index);
 }

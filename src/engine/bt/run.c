@@ -143,7 +143,8 @@ static u64 follow_link(struct bt *b, const struct bt_site *s)
     u64 from = x->rip_page, rip = from + (u64)(i64)l.delta;
     if (dead)
         return rip;
-    u32 n = find(b, rip, !l.cross && s->flags_host ? BT_MODE_FLAGS : 0, &foreign);
+    u32 variant = (!l.cross && s->flags_host ? BT_MODE_FLAGS : 0) | (l.careful ? BT_MODE_CAREFUL : 0);
+    u32 n = find(b, rip, variant, &foreign);
     if (!n || b->flushed != flushed_at) /* the caller finds out; or the link may be gone */
         return rip;
     bt_link_set(b, number, n);
@@ -350,6 +351,7 @@ static enum status bt_attach(struct cpu *c, void **state, struct error *e)
     init_scratch(b);
     b->blocks_n = b->links_n = 1;
     b->sites_n = SITE_FIRST;
+    b->cold_used = BT_COLD_AT;
     bt_signal_init();
     *state = b;
     return STATUS_OK;
@@ -389,7 +391,7 @@ static struct engine_stats bt_stats(void *state)
                     {"exits_link", b->exits[SITE_LINK]},
                     {"exits_lookup", b->exits[SITE_LOOKUP]},
                     {"foreign", b->foreign},
-                    {"code_bytes", b->used},
+                    {"code_bytes", b->used + b->cold_used - BT_COLD_AT},
                     {"cache_flushes", b->cache_flushes}},
         .counters = 11,
         .steps_of = b->steps_of};

@@ -49,9 +49,7 @@ static void sti(struct tr *t)
     e_load(e, HOST_T1, SCRATCH(icount_end));
     e_op(e, true, 0x2b, HOST_T1, SCRATCH(budget), 0);
     e_op(e, true, 0x83, ALU_SUB, reg_opnd(HOST_T1), 1);
-    t->behind[t->behind_n].at = e_off(e);
-    t->behind[t->behind_n++].index = (u16)(t->index + 1);
-    e8(e, 0);
+    e8(e, t->n_insns - t->index - 1u);
     e_store(e, mem_opnd(HOST_T0, CPU(shadow_at)), HOST_T1);
     e_op(e, false, 0xc6, 0, mem_opnd(HOST_T0, CPU(shadow_ss)), 1);
     e8(e, 0);
@@ -74,7 +72,7 @@ static void pushf(struct tr *t)
     e_alu_imm(e, true, ALU_AND, HOST_T0, ~(i32)(RFLAGS_RF | RFLAGS_VM));
     e_store(e, SCRATCH(spill[2]), HOST_T0);
     struct ea ea = {.base = RSP, .index = GPR_ZERO, .disp = -8};
-    struct opnd m = mem_access(t, &ea, 8, ACC_WRITE, true, &spare);
+    struct opnd m = mem_access(t, &ea, 8, ACC_WRITE, &spare);
     e_load(e, spare, SCRATCH(spill[2]));
     e_store(e, m, spare);
     e_lea(e, HOST_GUEST_RSP, mem_opnd(HOST_GUEST_RSP, -8));
@@ -85,7 +83,7 @@ static void popf(struct tr *t, bool user)
     struct emit *e = &t->e;
     int spare;
     struct ea ea = {.base = RSP, .index = GPR_ZERO};
-    struct opnd m = mem_access(t, &ea, 8, ACC_READ, true, &spare);
+    struct opnd m = mem_access(t, &ea, 8, ACC_READ, &spare);
     e_load(e, HOST_T0, m);
     e_store(e, SCRATCH(spill[2]), HOST_T0);
     load_cpu(t, HOST_T1);
@@ -163,7 +161,7 @@ static void bit_string(struct tr *t, struct dec *d)
     e_lea(e, HOST_T0, (struct opnd){.base = HOST_T0, .index = HOST_T1, .scale = wide ? 3 : 2});
     e_store(e, SCRATCH(lin), HOST_T0);
     struct ea at = {.base = GPR_LIN, .index = GPR_ZERO};
-    struct opnd m = mem_access(t, &at, d->i.size, write ? ACC_WRITE : ACC_READ, true, &spare);
+    struct opnd m = mem_access(t, &at, d->i.size, write ? ACC_WRITE : ACC_READ, &spare);
     load_gpr(t, spare, d->i.rs);
     e_alu_imm(e, false, ALU_AND, spare, wide ? 63 : 31);
     flags_to_host(t, false);
@@ -178,7 +176,7 @@ static void fnstcw(struct tr *t, struct dec *d)
     struct emit *e = &t->e;
     int spare;
     struct ea ea = ea_of(d, t->page_off);
-    struct opnd m = mem_access(t, &ea, 2, ACC_WRITE, true, &spare);
+    struct opnd m = mem_access(t, &ea, 2, ACC_WRITE, &spare);
     load_cpu(t, spare);
     e_op(e, false, 0x0fb7, spare, mem_opnd(spare, CPU(fpu.fcw)), 0);
     e8(e, 0x66);

@@ -30,8 +30,12 @@ static bool take(struct bt *b, ucontext_t *u)
     if (!n)
         return false;
     const struct bt_map *m = &b->maps[b->blocks[n].map + index];
-    if (!m->flags_mem)
+    if (!m->flags_mem && !m->lost)
         b->scratch->flags = flags_image((u64)r[REG_EFL]);
+    if (m->lost) {
+        r[REG_RIP] = (greg_t)(uintptr_t)(b->code + m->lost);
+        return true;
+    }
     b->sites[SITE_FAULT] =
         (struct bt_site){.block = n, .index = (u16)index, .kind = SITE_STEP, .charged = m->charged};
     r[REG_R10] = SITE_FAULT;

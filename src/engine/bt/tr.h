@@ -20,7 +20,9 @@ struct dec {
     u8 imm_at, imm_n;
     u8 kind; /* enum kind */
     bool reads_flags, touches_flags, full;
-    u16 off; /* in the block */
+    bool decoded;
+    bool side; /* K_JCC: the block goes on behind it */
+    u16 off;   /* in the block */
 };
 
 enum kind {
@@ -49,11 +51,30 @@ struct ea {
     i64 disp; /* RIP-relative: from the page's start */
 };
 
-enum late_kind { LATE_FILL, LATE_BUDGET, LATE_SITE, LATE_LINK, LATE_CROSS };
+/* What the plan says of one memory access. */
+struct touch {
+    bool known, leads; /* leads: tests for its whole group and keeps its host address in its slot */
+    u8 slot;           /* 0: none; scratch.slot[slot - 1] */
+    i16 off;           /* of a follower, from the leader's operand */
+    i16 lo, hi;        /* what the test covers, from the operand on */
+};
+
+struct plan {
+    bool dead;     /* flags, before this instruction */
+    u16 next_full; /* the instruction that writes them all then */
+    struct touch touch[2];
+};
+
+enum late_kind { LATE_FILL, LATE_BUDGET, LATE_SITE, LATE_LINK, LATE_CROSS, LATE_SIDE };
 /* What is emitted behind the block's own code. */
 struct late {
     u8 kind;
     bool host, mem; /* flags there */
+    i16 lost;       /* neither: the instruction that wrote them */
+    bool fault;     /* where the signal handler goes */
+    u16 index;
+    u8 size;    /* LATE_FILL */
+    i16 lo, hi; /* LATE_FILL: what was tested */
     u32 at;         /* rel32 that leads here; 0: none */
     u32 back;       /* LATE_FILL: where to try again */
     struct ea ea;
@@ -61,7 +82,10 @@ struct late {
     i32 delta;
     u16 again; /* LATE_BUDGET: instruction to execute first; 0xffff: none */
 };
-#define BEHIND_MAX 8
+#define GROUPS_MAX 32
+/* A block goes on behind conditional branches: so many, and within so many instructions. */
+#define SIDES_MAX    3
+#define SIDES_WITHIN 24
 /* Base of an effective address: scratch.lin. */
 #define GPR_LIN  GPR_COUNT
 #define LATE_MAX (6 * BT_BLOCK_MAX)
@@ -72,18 +96,19 @@ struct tr {
     struct bt_block *t;
     u32 n;
     bool host, mem; /* flags are valid in the host's flags; in scratch.flags */
+    i16 lost;       /* neither is: the instruction that wrote them, from which they can be made again; -1 */
+    i16 writer;     /* the instruction whose flags the host's are; -1: none of this block */
     bool charged;
-    u32 charge_at; /* the count's byte */
-    u16 index;
+    u16 index, n_insns;
+    u8 touches; /* memory accesses of this instruction so far */
+    u8 slots;
+    bool cold; /* behind the block's own code */
+    u8 *hot_at;
     u16 page_off; /* of the block */
-    struct dec d[BT_BLOCK_MAX];
+    struct dec d[BT_BLOCK_MAX + 1];
+    struct plan plan[BT_BLOCK_MAX + 1];
     struct late late[LATE_MAX];
     u32 late_n;
-    struct {
-        u32 at; /* a byte that becomes the number of instructions behind `index` */
-        u16 index;
-    } behind[BEHIND_MAX];
-    u32 behind_n;
 };
 
 /* Host register of a guest GPR, or NO_REG: in scratch.home. */
@@ -97,8 +122,14 @@ INLINE struct opnd home(unsigned g)
     return in_scratch(offsetof(struct bt_scratch, home) + 8 * k);
 }
 
-/* decode.c: false: the block ends before this instruction */
+/* decode.c: general registers alone, and no divide error */
+bool dec_is_integer(const struct dec *d);
+/* false: the block ends before this instruction */
 bool bt_decode(struct bt *b, struct dec *d, const u8 *bytes, unsigned left, u32 mode);
+
+/* plan.c */
+void plan_block(struct tr *t, u32 mode);
+bool plan_may_lose(const struct tr *t, int writer);
 
 /* flags.c */
 void flags_to_mem(struct tr *t);                /* makes the copy in memory valid */
@@ -106,13 +137,17 @@ void flags_clobber(struct tr *t);               /* the host's flags are about to
 void flags_to_host(struct tr *t, bool scratch); /* SCRATCH: HOST_T0 is free */
 void flags_written(struct tr *t);               /* by a guest instruction, in the host's flags */
 
-/* mem.c: glue for one access. The operand to use, and which scratch register is free then (WANT: one must
- * be). */
-struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, bool want, int *spare);
+/* mem.c: glue for one access. The operand to use, and which scratch register is free then. */
+struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, int *spare);
+void mem_late(struct tr *t, const struct late *l);
 struct ea ea_of(const struct dec *d, u16 page_off);
 struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed);
 
 /* generic.c */
+bool operand_gpr(const ZydisDecodedOperand *o, unsigned *g, bool *high);
+const ZydisDecodedOperand *generic_memory(const struct dec *d);
+/* D with registers alone, without storing a result: for its flags. */
+void generic_again(struct tr *t, const struct dec *d);
 bool generic_can(const struct dec *d);
 void generic_emit(struct tr *t, struct dec *d);
 
@@ -121,11 +156,14 @@ bool sensitive_can(const struct dec *d, u32 mode);
 void sensitive_emit(struct tr *t, struct dec *d);
 
 /* translate.c */
+/* The way out at SITE; flags are in memory. */
+void leave_at(struct tr *t, u32 site);
 u32 site_new(struct tr *t, enum bt_site_kind kind, unsigned index);
 struct late *late_new(struct tr *t, enum late_kind kind, u32 at);
 
 /* flow.c */
 void flow_emit(struct tr *t, struct dec *d);
+void flow_side(struct tr *t, struct dec *d);
 void flow_push(struct tr *t, struct dec *d);
 void flow_pop(struct tr *t, struct dec *d);
 void flow_leave(struct tr *t, struct dec *d);
@@ -133,5 +171,9 @@ void flow_leave(struct tr *t, struct dec *d);
 void flow_exit(struct tr *t, i32 delta);
 void flow_cross(struct tr *t, u32 link, i32 delta);
 u32 link_new(struct tr *t, i32 delta, bool cross);
+/* A jump inside the page, linked later. AT: the rel32 of a branch already emitted, or 0: a JMP here. The link. */
+u32 flow_near(struct tr *t, u32 at, i32 delta);
+/* Gives back what is charged for the instructions from INDEX on; no flags are touched, HOST_T0 goes. */
+void flow_refund(struct tr *t, unsigned index);
 
 #endif

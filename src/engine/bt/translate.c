@@ -17,7 +17,13 @@ u32 site_new(struct tr *t, enum bt_site_kind kind, unsigned index)
 struct late *late_new(struct tr *t, enum late_kind kind, u32 at)
 {
     struct late *l = &t->late[t->late_n < LATE_MAX - 1 ? t->late_n++ : t->late_n];
-    *l = (struct late){.kind = (u8)kind, .host = t->host, .mem = t->mem, .at = at, .again = 0xffff};
+    *l = (struct late){.kind = (u8)kind,
+                       .host = t->host,
+                       .mem = t->mem,
+                       .lost = t->lost,
+                       .index = t->index,
+                       .at = at,
+                       .again = 0xffff};
     return l;
 }
 
@@ -26,8 +32,7 @@ static void charge(struct tr *t, u16 again)
 {
     struct emit *e = &t->e;
     e_op(e, true, 0x83, ALU_SUB, SCRATCH(budget), 1);
-    t->charge_at = e_off(e);
-    e8(e, 0);
+    e8(e, t->n_insns);
     t->charged = true;
     struct late *l = late_new(t, LATE_BUDGET, e_jcc(e, CC_S));
     l->again = again;
@@ -41,9 +46,9 @@ static void try_charge(struct tr *t, const struct dec *d, bool must)
         return;
     if (must)
         flags_clobber(t);
-    if (t->mem && !t->host)
+    if (!t->host)
         charge(t, 0xffff);
-    else if (d->kind == K_GENERIC && d->full && !d->reads_flags &&
+    else if (d->kind == K_GENERIC && d->full && !d->reads_flags && dec_is_integer(d) &&
              (d->i.form == FORM_RR || d->i.form == FORM_RI || d->i.form == FORM_R))
         charge(t, t->index);
 }
@@ -96,7 +101,7 @@ static void emit_one(struct tr *t, struct dec *d)
     }
 }
 
-static void leave_at(struct tr *t, u32 site)
+void leave_at(struct tr *t, u32 site)
 {
     e_mov_imm32(&t->e, HOST_T0, site);
     e_jmp(&t->e, t->b->stub_exit);
@@ -105,24 +110,18 @@ static void leave_at(struct tr *t, u32 site)
 static void emit_late(struct tr *t, const struct late *l)
 {
     struct emit *e = &t->e;
-    bool collapsed;
     u32 here = e_off(e);
-    t->host = l->host, t->mem = l->mem;
+    t->host = l->host, t->mem = l->mem, t->lost = l->lost, t->index = l->index;
     if (l->at)
         e_patch(t->b, l->at, here);
+    if (l->fault)
+        t->b->maps[t->t->map + l->index].lost = here;
     switch (l->kind) {
-    case LATE_FILL:
-        e_lea(e, HOST_T0, ea_prepare(t, &l->ea, &collapsed));
-        e_mov_imm32(e, HOST_T1, l->site);
-        e_call(e, t->b->stub_fill);
-        e_jmp(e, l->back);
-        return;
+    case LATE_FILL: mem_late(t, l); return;
     case LATE_BUDGET:
         if (l->again != 0xffff) {
-            u16 index = t->index;
             t->index = l->again;
             emit_one(t, &t->d[l->again]);
-            t->index = index;
         }
         break;
     case LATE_LINK: t->b->links[l->link].stub = here; break;
@@ -130,96 +129,153 @@ static void emit_late(struct tr *t, const struct late *l)
         flags_clobber(t);
         flow_cross(t, l->link, l->delta);
         return;
+    case LATE_SIDE:
+        flow_refund(t, l->index);
+        flow_exit(t, l->delta);
+        return;
     default: break;
     }
     flags_to_mem(t);
     leave_at(t, l->site);
 }
 
-/* Goes through the instructions; false: the block ended by itself. */
-static bool body(struct tr *t, const u8 *bytes, u32 mode)
+/* May the block go on behind this conditional branch? Not behind a loop's. */
+static bool goes_on(const struct dec *d, unsigned n, unsigned sides)
 {
-    unsigned left = (unsigned)PAGE_SIZE - t->page_off;
+    return d->kind == K_JCC && d->i.imm >= 0 && sides < SIDES_MAX && n < SIDES_WITHIN;
+}
+
+/* Decodes the block; its n_insns instructions retire when it is gone through. False: then one follows that is
+ * executed alone, t->d[n_insns]. */
+static bool scan(struct tr *t, const u8 *bytes, u32 mode)
+{
+    unsigned left = (unsigned)PAGE_SIZE - t->page_off, sides = 0;
     u16 off = 0;
-    while (t->index < BT_BLOCK_MAX) {
-        struct dec *d = &t->d[t->index];
-        bool decoded = bt_decode(t->b, d, bytes + off, left - off, mode);
-        if (!decoded)
-            d->kind = K_STEP, d->i.op = OP_INVALID, d->i.len = (u8)(left - off < 15 ? left - off : 15);
-        if (t->behind_n == BEHIND_MAX && d->kind == K_SENSITIVE)
-            d->kind = K_STEP;
+    for (t->n_insns = 0; t->n_insns < BT_BLOCK_MAX && off < left;) {
+        struct dec *d = &t->d[t->n_insns];
+        d->decoded = bt_decode(t->b, d, bytes + off, left - off, mode);
         d->off = off;
-        struct bt_map *map = &t->b->maps[t->t->map + t->index];
-        *map = (struct bt_map){
-            .host = e_off(&t->e) - t->t->code, .guest = off, .flags_mem = t->mem, .charged = t->charged};
+        d->side = false;
+        if (!d->decoded) {
+            d->kind = K_STEP, d->i.op = OP_INVALID, d->i.len = (u8)(left - off < 15 ? left - off : 15);
+            d->reads_flags = d->touches_flags = d->full = false;
+        }
         if (d->kind == K_STEP) {
-            flags_to_mem(t);
             t->t->bytes = (u16)(off + d->i.len);
-            t->t->count = t->index;
-            u32 site = site_new(t, SITE_STEP, t->index);
-            if (decoded) {
-                t->b->sites[site].op = d->i.op;
-                t->b->sites[site].len = d->i.len;
-                t->b->sites[site].size = d->i.size;
-            }
-            leave_at(t, site);
             return false;
         }
         off = (u16)(off + d->i.len);
         t->t->bytes = off;
+        t->n_insns++;
+        if (d->kind >= K_JCC && !(d->side = goes_on(d, t->n_insns, sides++)))
+            break;
+    }
+    return true;
+}
+
+static void emit_step(struct tr *t, const struct dec *d)
+{
+    flags_to_mem(t);
+    u32 site = site_new(t, SITE_STEP, t->index);
+    if (d->decoded) {
+        t->b->sites[site].op = d->i.op;
+        t->b->sites[site].len = d->i.len;
+        t->b->sites[site].size = d->i.size;
+    }
+    leave_at(t, site);
+}
+
+static void map_here(struct tr *t)
+{
+    t->b->maps[t->t->map + t->index] = (struct bt_map){
+        .host = e_off(&t->e) - t->t->code, .guest = t->d[t->index].off, .flags_mem = t->mem, .charged = t->charged};
+}
+
+/* Goes through the instructions; false: the block ended by itself. */
+static bool body(struct tr *t)
+{
+    while (t->index < t->n_insns) {
+        struct dec *d = &t->d[t->index];
+        map_here(t);
         bool flow = d->kind >= K_JCC;
+        t->touches = 0;
         try_charge(t, d, flow || d->kind == K_SENSITIVE || touches_memory(d));
-        map->charged = t->charged;
+        t->b->maps[t->t->map + t->index].charged = t->charged;
+        if (d->side) {
+            flow_side(t, d);
+            continue;
+        }
         if (flow) {
             flow_emit(t, d);
-            t->t->count = t->index;
-            t->b->maps[t->t->map + t->index].guest = off;
             return false;
         }
         emit_one(t, d);
         t->index++;
-        if (t->page_off + off >= (i32)PAGE_SIZE)
-            break;
     }
-    t->t->count = t->index;
-    t->b->maps[t->t->map + t->index].guest = off;
     return true;
+}
+
+/* From here on the rare paths: in their own part of the cache, so that what runs lies close together. */
+static void go_cold(struct tr *t)
+{
+    struct bt *b = t->b;
+    struct bt_block *k = t->t;
+    while (e_off(&t->e) - k->code < 5) /* a jump fits when the block is dropped */
+        e8(&t->e, 0x90);
+    k->code_len = e_off(&t->e) - k->code;
+    b->used = (e_off(&t->e) + 15u) & ~15u;
+    t->cold = true;
+    k->cold = (u32)b->cold_used;
+    t->e.p = b->write + b->cold_used;
+    t->e.limit = t->e.p + BT_BLOCK_CODE;
+}
+
+static void begin(struct tr *t, struct bt *b, u64 gpa, u32 mode)
+{
+    t->n = b->blocks_n++;
+    t->b = b, t->t = &b->blocks[t->n];
+    *t->t = (struct bt_block){.gpa = gpa, .mode = mode, .code = (u32)b->used, .map = b->maps_n};
+    t->e = (struct emit){.b = b, .p = b->write + b->used, .limit = b->write + b->used + BT_BLOCK_CODE};
+    t->host = mode & BT_MODE_FLAGS, t->mem = !t->host;
+    t->lost = t->writer = -1;
+    t->charged = t->cold = false, t->index = 0, t->late_n = 0;
+    t->page_off = (u16)(gpa & (PAGE_SIZE - 1));
 }
 
 u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes)
 {
     bt_cache_make_room(b);
     struct tr *t = b->tr;
-    u32 n = b->blocks_n++;
-    struct bt_block *k = &b->blocks[n];
-    *k = (struct bt_block){.gpa = gpa, .mode = mode, .code = (u32)b->used, .map = b->maps_n};
-    t->e = (struct emit){.b = b, .p = b->write + b->used, .limit = b->write + b->used + BT_BLOCK_CODE};
-    t->b = b, t->t = k, t->n = n;
-    t->host = mode & BT_MODE_FLAGS, t->mem = !t->host;
-    t->charged = false, t->charge_at = 0, t->index = 0, t->late_n = 0, t->behind_n = 0;
-    t->page_off = (u16)(gpa & (PAGE_SIZE - 1));
-    if (body(t, bytes, mode)) {
-        if (!t->charged) {
-            flags_clobber(t);
-            charge(t, 0xffff);
+    begin(t, b, gpa, mode);
+    struct bt_block *k = t->t;
+    bool whole = scan(t, bytes, mode);
+    k->count = t->n_insns;
+    plan_block(t, mode);
+    if (body(t)) {
+        t->d[t->index].off = whole ? k->bytes : t->d[t->index].off;
+        map_here(t);
+        if (!whole) {
+            emit_step(t, &t->d[t->index]);
+        } else {
+            if (!t->charged) {
+                flags_clobber(t);
+                charge(t, 0xffff);
+            }
+            flow_exit(t, t->page_off + k->bytes);
         }
-        flow_exit(t, t->page_off + k->bytes);
+    } else {
+        b->maps[k->map + k->count] = (struct bt_map){.guest = k->bytes};
     }
+    go_cold(t);
     for (u32 l = 0; l < t->late_n; l++)
         emit_late(t, &t->late[l]);
-    if (t->charge_at)
-        b->write[t->charge_at] = (u8)k->count;
-    for (u32 l = 0; l < t->behind_n; l++)
-        b->write[t->behind[l].at] = (u8)(k->count - t->behind[l].index);
-    while (e_off(&t->e) - k->code < 5)
-        e8(&t->e, 0x90);
     k->stale = e_off(&t->e);
-    t->host = mode & BT_MODE_FLAGS, t->mem = !t->host, t->charged = false;
+    t->host = mode & BT_MODE_FLAGS, t->mem = !t->host, t->lost = -1, t->charged = false;
     flags_to_mem(t);
     leave_at(t, site_new(t, SITE_BUDGET, 0));
-    k->code_len = e_off(&t->e) - k->code;
-    b->used = (e_off(&t->e) + 15u) & ~15u;
+    k->cold_len = e_off(&t->e) - k->cold;
+    b->cold_used = e_off(&t->e);
     b->maps_n += k->count + 1u;
-    bt_block_commit(b, n);
-    return n;
+    bt_block_commit(b, t->n);
+    return t->n;
 }

@@ -1,0 +1,293 @@
+/* What is known of a block before its first byte is emitted: where flags are dead, and which memory operands
+ * lie so near to each other that one look into the soft TLB answers for all of them.
+ *
+ * Flags may be given up where the next instruction that touches them writes all of them whatever they were,
+ * and where the ways out until then (a miss, a fault, the budget) can make them again from registers.
+ *
+ * Operands are compared by value numbers: registers that hold the same value at a constant distance. The
+ * first access of a group tests the whole span and keeps the host's address of its operand in the scratch
+ * page; the others are one load away. No other access comes of it: where the span leaves the page, the block
+ * goes on in its careful variant, which has no groups. */
+#include <string.h>
+
+#include "engine/bt/tr.h"
+
+#define SPAN_MAX 512
+
+/* ---- flags ---- */
+
+static bool writes_gpr(const struct dec *d, unsigned want)
+{
+    unsigned g;
+    bool high;
+    switch (d->kind) {
+    case K_PUSH:
+        return want == RSP;
+    case K_POP:
+        return want == RSP || want == d->i.rd;
+    case K_LEAVE:
+        return want == RSP || want == RBP;
+    case K_LEA:
+        return want == d->i.rd;
+    case K_JCC:
+    case K_NOP:
+        return false;
+    default:
+        break;
+    }
+    for (unsigned k = 0; k < d->z.operand_count; k++)
+        if (d->ops[k].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE && operand_gpr(&d->ops[k], &g, &high) && g == want)
+            return true;
+    return false;
+}
+
+/* The registers that flags_recover needs for D's flags, a bit each; 0: it cannot. */
+static u32 recovery_needs(const struct dec *d)
+{
+    const struct insn *i = &d->i;
+    if (d->kind != K_GENERIC || i->flags & INSN_HIGH8)
+        return 0;
+    bool wide = i->size >= 4, rr = i->form == FORM_RR, ri = i->form == FORM_RI;
+    switch (i->op) {
+    case OP_CMP:
+    case OP_TEST:
+        if (i->size == 1)
+            return rr ? 1u << i->rd / 8 | 1u << i->rs / 8 : ri ? 1u << i->rd / 8 : 0;
+        return rr ? 1u << i->rd | 1u << i->rs : ri ? 1u << i->rd : 0;
+    case OP_AND:
+    case OP_OR:
+    case OP_XOR: return wide && (rr || ri || i->form == FORM_RM) ? 1u << i->rd : 0;
+    case OP_ADD:
+    case OP_SUB:
+        if (!wide || (rr && i->rd == i->rs))
+            return 0;
+        return rr ? 1u << i->rd | 1u << i->rs : ri ? 1u << i->rd : 0;
+    default: return 0;
+    }
+}
+
+static void plan_flags(struct tr *t)
+{
+    bool dead = false;
+    u16 next = 0;
+    for (unsigned k = t->n_insns; k--;) {
+        const struct dec *d = &t->d[k];
+        if (d->kind >= K_SENSITIVE || d->kind == K_STEP || d->reads_flags)
+            dead = false;
+        else if (d->full)
+            dead = true, next = (u16)k;
+        else if (d->touches_flags)
+            dead = false;
+        t->plan[k].dead = dead;
+        t->plan[k].next_full = next;
+    }
+}
+
+bool plan_may_lose(const struct tr *t, int writer)
+{
+    const struct plan *p = &t->plan[t->index];
+    u32 needs;
+    if (writer < 0 || !p->dead || !(needs = recovery_needs(&t->d[writer])))
+        return false;
+    for (unsigned k = (unsigned)writer + 1; k < p->next_full; k++)
+        for (unsigned g = 0; g < 16; g++)
+            if (needs >> g & 1 && writes_gpr(&t->d[k], g))
+                return false;
+    return true;
+}
+
+/* ---- memory operands ---- */
+
+struct value {
+    u16 number;
+    i32 delta;
+};
+struct numbering {
+    struct value gpr[16];
+    u16 next;
+};
+
+static void fresh(struct numbering *v, unsigned g)
+{
+    v->gpr[g] = (struct value){.number = v->next++};
+}
+
+static void shift(struct numbering *v, unsigned to, unsigned from, i64 by)
+{
+    i64 delta = v->gpr[from].delta + by;
+    if (delta != (i32)delta || delta > 1 << 20 || delta < -(1 << 20))
+        fresh(v, to);
+    else
+        v->gpr[to] = (struct value){v->gpr[from].number, (i32)delta};
+}
+
+static void all_fresh(struct numbering *v)
+{
+    for (unsigned g = 0; g < 16; g++)
+        fresh(v, g);
+}
+
+static void after(struct numbering *v, const struct dec *d)
+{
+    const struct insn *i = &d->i;
+    unsigned g;
+    bool high;
+    switch (d->kind) {
+    case K_NOP:
+    case K_JCC: return;
+    case K_PUSH: shift(v, RSP, RSP, -8); return;
+    case K_POP:
+        shift(v, RSP, RSP, 8);
+        fresh(v, i->rd);
+        return;
+    case K_LEAVE:
+        shift(v, RSP, RBP, 8);
+        fresh(v, RBP);
+        return;
+    case K_LEA:
+        if (i->size == 8 && i->asize == 8 && i->base < 16 && i->index == GPR_ZERO)
+            shift(v, i->rd, i->base, i->disp);
+        else
+            fresh(v, i->rd);
+        return;
+    case K_GENERIC: break;
+    default: all_fresh(v); return;
+    }
+    if (i->size == 8 && i->form == FORM_RI && (i->op == OP_ADD || i->op == OP_SUB)) {
+        shift(v, i->rd, i->rd, i->op == OP_ADD ? i->imm : -(i64)i->imm);
+        return;
+    }
+    if (i->size == 8 && i->form == FORM_RR && i->op == OP_MOV && !(i->flags & INSN_HIGH8)) {
+        shift(v, i->rd, i->rs, 0);
+        return;
+    }
+    for (unsigned k = 0; k < d->z.operand_count; k++)
+        if (d->ops[k].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE && operand_gpr(&d->ops[k], &g, &high))
+            fresh(v, g);
+}
+
+struct touched {
+    struct ea ea;
+    u8 size, acc;
+};
+
+/* D's accesses in the order in which its emitter makes them. */
+static unsigned accesses_of(const struct tr *t, const struct dec *d, struct touched a[2])
+{
+    static const struct ea top = {.base = RSP, .index = GPR_ZERO}, below = {.base = RSP, .index = GPR_ZERO, .disp = -8},
+                           frame = {.base = RBP, .index = GPR_ZERO};
+    unsigned n = 0;
+    bool memory = d->i.form == FORM_M;
+    switch (d->kind) {
+    case K_PUSH:
+        if (d->i.form != FORM_I && d->i.form != FORM_R)
+            a[n++] = (struct touched){ea_of(d, t->page_off), 8, ACC_READ};
+        a[n++] = (struct touched){below, 8, ACC_WRITE};
+        return n;
+    case K_CALL:
+        if (memory)
+            a[n++] = (struct touched){ea_of(d, t->page_off), 8, ACC_READ};
+        a[n++] = (struct touched){below, 8, ACC_WRITE};
+        return n;
+    case K_JMP:
+        if (memory)
+            a[n++] = (struct touched){ea_of(d, t->page_off), 8, ACC_READ};
+        return n;
+    case K_POP:
+    case K_RET: a[n++] = (struct touched){top, 8, ACC_READ}; return n;
+    case K_LEAVE: a[n++] = (struct touched){frame, 8, ACC_READ}; return n;
+    case K_GENERIC: {
+        const ZydisDecodedOperand *m = generic_memory(d);
+        if (m)
+            a[n++] = (struct touched){ea_of(d, t->page_off), d->i.msize,
+                                     m->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? ACC_WRITE : ACC_READ};
+        return n;
+    }
+    default: return 0;
+    }
+}
+
+struct group {
+    u16 base, index;
+    u8 scale, seg, acc;
+    u32 members;
+    i64 first, lo, hi;  /* offsets from the base's value */
+    struct touch *lead; /* its first access */
+};
+
+static bool same_place(const struct group *g, const struct group *w)
+{
+    return g->base == w->base && g->index == w->index && g->scale == w->scale && g->seg == w->seg &&
+           (g->acc & ACC_WRITE || !(w->acc & ACC_WRITE));
+}
+
+/* Enters one access; the newest fitting group takes it. */
+static void place(struct tr *t, struct group *list, unsigned *n, struct touch *x, const struct group *w, unsigned size)
+{
+    for (unsigned k = *n; k--;) {
+        struct group *g = &list[k];
+        i64 lo = w->first < g->lo ? w->first : g->lo, hi = w->first + size > g->hi ? w->first + size : g->hi;
+        if (!same_place(g, w) || hi - lo > SPAN_MAX)
+            continue;
+        if (g->members == 1) {
+            if (t->slots == BT_SLOTS)
+                return;
+            g->lead->slot = (u8)++t->slots;
+            g->lead->leads = true;
+        }
+        g->members++;
+        g->lo = lo, g->hi = hi;
+        g->lead->lo = (i16)(lo - g->first), g->lead->hi = (i16)(hi - g->first);
+        x->slot = g->lead->slot;
+        x->off = (i16)(w->first - g->first);
+        return;
+    }
+    if (*n < GROUPS_MAX) {
+        list[*n] = *w;
+        list[*n].lead = x;
+        list[*n].members = 1;
+        list[*n].lo = w->first, list[*n].hi = w->first + size;
+        (*n)++;
+    }
+}
+
+static void plan_accesses(struct tr *t)
+{
+    struct numbering v = {.next = 1};
+    struct group list[GROUPS_MAX];
+    unsigned n = 0;
+    all_fresh(&v);
+    for (unsigned k = 0; k < t->n_insns; k++) {
+        const struct dec *d = &t->d[k];
+        struct touched a[2];
+        unsigned count = accesses_of(t, d, a);
+        for (unsigned j = 0; j < count; j++) {
+            struct touch *x = &t->plan[k].touch[j];
+            const struct ea *ea = &a[j].ea;
+            x->known = true;
+            x->hi = a[j].size;
+            if (ea->a32)
+                continue;
+            struct group w = {.seg = ea->seg, .acc = a[j].acc, .scale = ea->scale, .first = ea->disp};
+            if (ea->base < 16) /* 0: none; RIP is far from all registers */
+                w.base = v.gpr[ea->base].number, w.first += v.gpr[ea->base].delta;
+            else if (ea->base == GPR_RIP)
+                w.base = UINT16_MAX;
+            if (ea->index < 16)
+                w.index = v.gpr[ea->index].number, w.first += (i64)v.gpr[ea->index].delta << ea->scale;
+            place(t, list, &n, x, &w, a[j].size);
+        }
+        if (d->kind == K_SENSITIVE)
+            n = 0;
+        after(&v, d);
+    }
+}
+
+void plan_block(struct tr *t, u32 mode)
+{
+    memset(t->plan, 0, (t->n_insns + 1u) * sizeof *t->plan);
+    t->slots = 0;
+    plan_flags(t);
+    if (!(mode & BT_MODE_CAREFUL))
+        plan_accesses(t);
+}
