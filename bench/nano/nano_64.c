@@ -6,6 +6,7 @@
  * ROUNDS part NAME ENTRY EXIT            of an exception: from before the instruction to the handler, from
  * its IRET back walk NAME TICKS                 512 pages read once, behind NAME tsc KHZ measured against the
  * PIT */
+#include "../../guest/lib/clock.h"
 #include "../../guest/lib/paging.h"
 
 enum { ROUNDS = 5 };
@@ -67,26 +68,6 @@ static void report(const char *name, uint64_t best, uint64_t empty)
         }                                                                                                    \
         report(name, best, empty);                                                                           \
     } while (0)
-
-/* PIT channel 2, mode 0, 10 ms (Intel 8254 data sheet). The least of several: a poll can only come too late.
- */
-static void calibrate(void)
-{
-    const uint32_t n = 11932;
-    uint64_t best = ~0ull;
-    for (unsigned round = 0; round < 10; round++) {
-        outb(0x61, (uint8_t)((inb(0x61) & ~2u) | 1));
-        outb(0x43, 0xb0);
-        outb(0x42, n & 0xff);
-        outb(0x42, n >> 8);
-        uint64_t t0 = rdtsc();
-        while (!(inb(0x61) & 0x20))
-            ;
-        uint64_t t = rdtsc() - t0;
-        best = t < best ? t : best;
-    }
-    print("tsc %llu\n", (u64)(best / 10));
-}
 
 static void syscalls(void)
 {
@@ -174,7 +155,7 @@ static void exits(void)
 
 TEST(nano)
 {
-    calibrate();
+    print("tsc %llu\n", (u64)tsc_khz());
     paging_on(PAGES_NATIVE, PTE_U);
     for (unsigned n = 0; n < 510; n++)
         entry_set(1, n, FRAME(n % FRAMES) | PTE_P | PTE_W);
