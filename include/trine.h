@@ -186,6 +186,48 @@ struct trine_vm;
 enum trine_status trine_check(const struct trine_config *c, const struct trine_check *k,
                               struct trine_check_result *r, struct trine_error *e);
 
+/* The audit: every sensitive and privileged instruction, in three modes and two rings, on every engine and on the bare CPU. */
+#define TRINE_AUDIT_ENGINES 8
+
+struct trine_audit_row {
+    unsigned mode, ring; /* 16, 32, 64; 0, 3 */
+    const char *name, *demand;
+    struct {
+        const char *saw, *way; /* way: native, relocated, in line, trapped, emulated */
+        double ns;             /* a fault: the whole way there and back */
+        bool right;
+    } engine[TRINE_AUDIT_ENGINES];
+    const char *bare; /* at CPL 3 of this host, without a monitor */
+    bool agree;       /* all engines do what is demanded */
+};
+
+struct trine_audit {
+    const char *engines; /* A,B,...; null: all that are usable here */
+    void (*begin)(void *opaque, unsigned engines, const char *const *names); /* before the first row */
+    void (*row)(void *opaque, const struct trine_audit_row *row);
+    void *opaque;
+};
+
+struct trine_audit_engine {
+    const char *name;
+    unsigned right, refusals, refused; /* cases as demanded; where a fault is demanded; where it came */
+    bool counted;                      /* the shares below */
+    uint64_t samples, instructions;
+    double native, relocated, in_line, trapped, emulated; /* of the instructions executed; 1 is all */
+};
+
+struct trine_audit_result {
+    bool agree;
+    unsigned cases, engines;
+    struct trine_audit_engine engine[TRINE_AUDIT_ENGINES];
+    char unprivileged[2048]; /* sensitive instructions that do not trap at CPL 3 here: names, comma between them */
+    unsigned unprivileged_n;
+};
+
+/* C: whose guest the shares are counted over; null, or without kernel: the audit's own. */
+enum trine_status trine_audit(const struct trine_config *c, const struct trine_audit *k, struct trine_audit_result *r,
+                              struct trine_error *e);
+
 void trine_config_init(struct trine_config *c);
 enum trine_status trine_create(const struct trine_config *c, struct trine_vm **vm, struct trine_error *e);
 /* Runs to the end of the VM. May be called once. */

@@ -1,5 +1,5 @@
-/* The audit: one instruction at a time, in ring 0 and ring 3, against what the manual demands. Each case prints
- * one line of fields with `|` between them:
+/* The audit: one instruction at a time, in ring 0 and ring 3, against what the manual demands. Each case
+ * prints one line of fields with `|` between them:
  *
  *     audit MODE RING NAME KIND FLAGS BYTES AT AFTER AX CX DX FROM MASK DEMAND SAW VALUE RIGHT TICKS
  *
@@ -35,11 +35,20 @@ struct demand {
     bool behind; /* IP of the exit: behind the instruction */
     word value;  /* under the mask, where it goes through or where a trap shows it */
 };
-#define DONE(v)     {.vector = NONE, .value = (word)(v)}
-#define FAULTS(v, e) {.vector = (v), .error = (word)(e)}
-#define TRAPS(v)    {.vector = (v), .error = NO_ERROR, .behind = true}
-#define REFUSED     FAULTS(GP, 0)
-#define UNDEFINED   FAULTS(UD, NO_ERROR)
+#define DONE(v)                                                                                              \
+    {                                                                                                        \
+        .vector = NONE, .value = (word)(v)                                                                   \
+    }
+#define FAULTS(v, e)                                                                                         \
+    {                                                                                                        \
+        .vector = (v), .error = (word)(e)                                                                    \
+    }
+#define TRAPS(v)                                                                                             \
+    {                                                                                                        \
+        .vector = (v), .error = NO_ERROR, .behind = true                                                     \
+    }
+#define REFUSED   FAULTS(GP, 0)
+#define UNDEFINED FAULTS(UD, NO_ERROR)
 
 struct audit {
     const char *name;
@@ -48,7 +57,7 @@ struct audit {
     const struct piece *code;
     const struct piece *outer; /* in ring 3, where that is other code */
     word ax, cx, dx, eflags;
-    uint32_t cr4; /* bits set for the case */
+    uint32_t cr4;                                            /* bits set for the case */
     void (*setup)(const struct audit *a, struct context *c); /* before each run, in ring 0 */
     enum from from;
     word mask; /* 0: all bits */

@@ -103,11 +103,11 @@ static void acts_on_segments(void)
 static void transfers(void)
 {
     const word own[2] = {MODE == 16 ? 0x100 : SEL_CODE, MODE == 16 ? 0x11b : SEL_USER_CODE | 3};
-    AUDIT(.name = "far JMP", .kind = ACTS, .code = PLAIN("ljmp *0x40(" R_B ")"), .flags = ONCE, .from = FROM_CS,
+    AUDIT(.name = "far JMP", .kind = READS, .code = PLAIN("ljmp *0x40(" R_B ")"), .flags = ONCE, .from = FROM_CS,
           .want = {DONE(own[0]), DONE(own[1])});
     AUDIT(.name = "far CALL", .kind = READS, .code = CODE("", "lcall *0x40(" R_B ")", PUSHED_CS), .flags = ONCE, .from = FROM_AX,
           .mask = 0xffff, .want = {DONE(own[0]), DONE(own[1])});
-    AUDIT(.name = "far RET", .kind = ACTS, .code = CODE(PUSH_FAR, LRET, ""), .flags = ONCE, .from = FROM_CS,
+    AUDIT(.name = "far RET", .kind = READS, .code = CODE(PUSH_FAR, LRET, ""), .flags = ONCE, .from = FROM_CS,
           .want = {DONE(own[0]), DONE(own[1])});
     AUDIT(.name = "INT n", .kind = ACTS, .code = PLAIN("int $0x40"), .want = {TRAPS(0x40), FAULTS(GP, 0x40 * 8 + IDT)});
     AUDIT(.name = "INT 0x80", .kind = ACTS, .code = PLAIN("int $0x80"), .ax = 39, .want = {TRAPS(0x80), FAULTS(GP, 0x80 * 8 + IDT)});

@@ -1,4 +1,5 @@
-/* PIT channel 2, mode 0, 10 ms (Intel 8254 data sheet). The least of several: a poll can only come too late. */
+/* PIT channel 2, mode 0, 10 ms (Intel 8254 data sheet). The least of several: a poll can only come too late.
+ */
 #include "clock.h"
 
 uint64_t tsc_khz(void)

@@ -10,7 +10,7 @@
 
 #include "trine.h"
 
-static const struct verb *const verbs[] = {&verb_run, &verb_engines, &verb_check};
+static const struct verb *const verbs[] = {&verb_run, &verb_engines, &verb_check, &verb_audit};
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
 void complain(const char *fmt, ...)

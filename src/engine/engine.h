@@ -30,6 +30,16 @@ enum run_result {
 
 struct engine_settings;
 
+/* How an engine gets an instruction done, as Popek and Goldberg's successors tell them apart. */
+enum engine_way {
+    WAY_NATIVE,    /* on the CPU, as it is */
+    WAY_RELOCATED, /* on the CPU, with another memory operand */
+    WAY_INLINE,    /* other code in its place, without leaving the engine */
+    WAY_TRAPPED,   /* on the CPU, which traps; the monitor does it */
+    WAY_EMULATED,  /* by the monitor, without a trap */
+    ENGINE_WAYS,
+};
+
 struct engine_ops {
     const char *name;
     /* Can it run here? False: WHY says in words why not. Any thread. */
@@ -59,6 +69,9 @@ struct engine_ops {
     bool (*flush_code)(void *state, u64 gpa, u64 len);
     /* Adds engine-specific counters; see engine_stats. */
     struct engine_stats (*stats)(void *state);
+    /* How it does the instruction at the start of BYTES, in code of CODE_SIZE (2, 4, 8) at CPL, where nothing faults. Not
+     * while it runs. Null: it emulates them all. */
+    enum engine_way (*way)(void *state, const u8 *bytes, unsigned n, unsigned code_size, unsigned cpl);
 };
 
 enum { ENGINE_COUNTERS = 16 };

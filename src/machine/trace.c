@@ -110,18 +110,23 @@ struct before {
     u8 code[15];
 };
 
-static void look(const struct cpu *c, struct before *b)
+u32 trace_code(const struct cpu *c, u8 code[15])
 {
     struct walk w;
     u64 lin = c->code_size == 8 ? c->rip : (u32)(c->rip + c->seg[SEG_CS].base);
+    u32 n = 0;
+    while (n < 15 && page_peek(c, lin + n, &w) && mem_read(c->wires.mem, w.gpa, code + n, 1))
+        n++;
+    return n;
+}
+
+static void look(const struct cpu *c, struct before *b)
+{
     b->rip = c->rip;
     b->cr3 = c->cr3;
     b->misses = c->tlb->misses;
     memcpy(b->exceptions, c->stats.exceptions, sizeof b->exceptions);
-    b->code_bytes = 0;
-    while (b->code_bytes < sizeof b->code && page_peek(c, lin + b->code_bytes, &w) &&
-           mem_read(c->wires.mem, w.gpa, b->code + b->code_bytes, 1))
-        b->code_bytes++;
+    b->code_bytes = trace_code(c, b->code);
 }
 
 /* The instruction that comes. Its length. */

@@ -45,6 +45,9 @@ void trace_irq(struct vcpu *v, int vector);
 /* As engine->run, with what happens between instructions traced. */
 enum run_result trace_run(struct vcpu *v, u64 limit, struct error *e);
 
+/* The bytes of the instruction that comes; how many can be read. */
+u32 trace_code(const struct cpu *c, u8 code[15]);
+
 static inline bool trace_steps(const struct trace *t)
 {
     return t->on &

@@ -5,7 +5,9 @@
  *     interp-flag      CMP or TEST before JZ or JNZ: ZF is inverted
  *     interp-register  POP RBX: bit 0 is inverted
  *     interp-store     PUSH RBX or RBP: bit 0 of what stands on the stack is inverted
- *     interp-warm      as interp-register, counted since the engine was attached: gone behind a snapshot */
+ *     interp-warm      as interp-register, counted since the engine was attached: gone behind a snapshot
+ *     interp-smsw      the first SMSW: bit 0 of AX is inverted
+ *     interp-popf      the first POPF at CPL 3: it clears IF, which it must leave alone */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -51,6 +53,27 @@ static bool pushes(const struct cpu *c, const u8 *code)
     return code[0] == 0x53 || code[0] == 0x55;
 }
 
+static bool reads_msw(const struct cpu *c, const u8 *code)
+{
+    (void)c;
+    return code[0] == 0x0f && code[1] == 0x01 && (code[2] & 0xf8) == 0xe0;
+}
+
+static bool pops_flags(const struct cpu *c, const u8 *code)
+{
+    return c->cpl == 3 && code[0] == 0x9d;
+}
+
+static void spoil_msw(struct cpu *c)
+{
+    c->gpr[RAX].q ^= 1;
+}
+
+static void spoil_if(struct cpu *c)
+{
+    cpu_set_rflags(c, cpu_rflags(c) & ~(u32)(1 << 9));
+}
+
 static void spoil_flag(struct cpu *c)
 {
     cpu_set_rflags(c, cpu_rflags(c) ^ 1 << 6);
@@ -83,7 +106,8 @@ static enum status attach(struct cpu *c, void **state, struct error *e, const st
 }
 
 static const struct mistake flag = {compares, spoil_flag}, reg = {pops_rbx, spoil_register},
-                            store = {pushes, spoil_store};
+                            store = {pushes, spoil_store}, msw = {reads_msw, spoil_msw},
+                            interrupts = {pops_flags, spoil_if};
 
 static u64 fault_at(void)
 {
@@ -108,6 +132,16 @@ static enum status attach_store(struct cpu *c, void **state, struct error *e)
 static enum status attach_warm(struct cpu *c, void **state, struct error *e)
 {
     return attach(c, state, e, &reg, c->icount + WARM_AT);
+}
+
+static enum status attach_msw(struct cpu *c, void **state, struct error *e)
+{
+    return attach(c, state, e, &msw, 0);
+}
+
+static enum status attach_popf(struct cpu *c, void **state, struct error *e)
+{
+    return attach(c, state, e, &interrupts, 0);
 }
 
 static void detach(void *state)
@@ -198,8 +232,11 @@ static const struct engine_ops faulty_flag = ENGINE("interp-flag", probe, attach
 static const struct engine_ops faulty_register = ENGINE("interp-register", probe, attach_register);
 static const struct engine_ops faulty_store = ENGINE("interp-store", probe, attach_store);
 static const struct engine_ops faulty_warm = ENGINE("interp-warm", probe, attach_warm);
+static const struct engine_ops faulty_msw = ENGINE("interp-smsw", probe, attach_msw);
+static const struct engine_ops faulty_popf = ENGINE("interp-popf", probe, attach_popf);
 static const struct engine_ops faulty_never = ENGINE("interp-never", probe_never, attach_flag);
 
 const struct engine_ops *const engine_list[] = {
-    &engine_interp, &faulty_flag, &faulty_register, &faulty_store, &faulty_warm, &faulty_never, NULL,
+    &engine_interp, &faulty_flag, &faulty_register, &faulty_store, &faulty_warm,
+    &faulty_msw,    &faulty_popf, &faulty_never,    NULL,
 };

@@ -17,6 +17,7 @@ host: dev base
 snap: machine engine dev irq cpu mem base
 machine: mon host snap engine dev irq cpu isa mem base
 mon: host engine cpu isa mem base
+audit: machine host snap engine cpu isa mem base
 lockstep: machine host snap engine cpu isa mem base
 cli:
 '

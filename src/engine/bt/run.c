@@ -413,4 +413,5 @@ const struct engine_ops engine_bt = {
     .push = bt_nothing,
     .flush_code = bt_flush_code,
     .stats = bt_stats,
+    .way = bt_way,
 };

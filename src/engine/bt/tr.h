@@ -131,6 +131,9 @@ bool bt_decode(struct bt *b, struct dec *d, const u8 *bytes, unsigned left, u32 
 void plan_block(struct tr *t, u32 mode);
 bool plan_may_lose(const struct tr *t, int writer);
 
+/* way.c */
+enum engine_way bt_way(void *state, const u8 *bytes, unsigned n, unsigned code_size, unsigned cpl);
+
 /* flags.c */
 void flags_to_mem(struct tr *t);                /* makes the copy in memory valid */
 void flags_clobber(struct tr *t);               /* the host's flags are about to go */

@@ -1,0 +1,22 @@
+/* Efficiency: of the instructions that a guest executes, how many run how; and the way of single
+ * instructions. */
+#ifndef AUDIT_SHARE_H
+#define AUDIT_SHARE_H
+
+#include "audit/rows.h"
+#include "base/error.h"
+#include "engine/engine.h"
+#include "trine.h"
+
+struct audit_share {
+    u64 samples, way[ENGINE_WAYS];
+    u64 instructions;
+};
+
+/* Runs CFG's guest to its end on ENGINE under virtual time, and looks at an instruction every STEP. WAYS[i],
+ * if not null, becomes the way of ROWS' instruction i. */
+enum status share_take(const struct trine_config *cfg, const struct engine_ops *engine, u64 step,
+                       const struct audit_rows *rows, enum engine_way *ways, struct audit_share *share,
+                       struct error *e);
+
+#endif
