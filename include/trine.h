@@ -102,6 +102,7 @@ struct trine_config {
     const char *restore;            /* virtual time: start from this snapshot; then `kernel` may be null */
     const struct trine_save *saves; /* virtual time: counts never fall; borrowed until trine_destroy */
     unsigned saves_n;
+    bool end_after_saves; /* the VM ends when the last one is written */
     const char *trace;      /* channels: exec, int, exception, mmu, io, mmio, irq, exit, block; and json */
     const char *trace_file; /* null: standard error */
     const char *gdb;                /* wait for a debugger at this address: [HOST]:PORT or unix:PATH */
@@ -117,6 +118,7 @@ enum trine_end {
     TRINE_END_MAX_TIME,
     TRINE_END_STOPPED,        /* trine_stop */
     TRINE_END_HALTED_FOREVER, /* virtual time: nothing can ever happen again */
+    TRINE_END_SAVED,          /* end_after_saves */
 };
 
 struct trine_exit_count {

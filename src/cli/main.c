@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 
 #include "trine.h"
 
-static const struct verb *const verbs[] = {&verb_run, &verb_engines, &verb_check, &verb_audit};
+static const struct verb *const verbs[] = {&verb_run, &verb_engines, &verb_check, &verb_audit, &verb_save};
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
 void complain(const char *fmt, ...)
@@ -57,6 +58,7 @@ int main(int argc, char **argv)
 {
     if (!standard_descriptors())
         return EXIT_HOST_FAILED;
+    signal(SIGXFSZ, SIG_IGN); /* a limit on files' sizes is an error of the write, with its line */
     if (argc < 2) {
         complain("no verb: see trine --help");
         return EXIT_WRONG_USAGE;

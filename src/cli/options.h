@@ -17,6 +17,8 @@ struct run_options {
 
 /* Sets *O from the arguments; false: wrong usage, and the reason is printed. */
 bool options_parse(struct run_options *o, int argc, char **argv);
+/* One VM from its creation to its end; the verb's exit status. */
+int run_machine(const struct run_options *o);
 /* The list of options for --help, to standard output. */
 void options_help(void);
 

@@ -14,7 +14,8 @@
 static int end_status(const struct trine_result *r, int signal, bool quiet)
 {
     switch (r->end) {
-    case TRINE_END_POWEROFF: return EXIT_OK;
+    case TRINE_END_POWEROFF:
+    case TRINE_END_SAVED: return EXIT_OK;
     case TRINE_END_RESET:
     case TRINE_END_TRIPLE_FAULT:
     case TRINE_END_HALTED_FOREVER:
@@ -36,7 +37,7 @@ static const char *end_name(enum trine_end end)
         [TRINE_END_POWEROFF] = "poweroff",         [TRINE_END_RESET] = "reset",
         [TRINE_END_TRIPLE_FAULT] = "triple-fault", [TRINE_END_DEBUG_EXIT] = "debug-exit",
         [TRINE_END_MAX_TIME] = "max-time",         [TRINE_END_STOPPED] = "stopped",
-        [TRINE_END_HALTED_FOREVER] = "halted",
+        [TRINE_END_HALTED_FOREVER] = "halted",     [TRINE_END_SAVED] = "saved",
     };
     return names[end];
 }
@@ -44,7 +45,7 @@ static const char *end_name(enum trine_end end)
 /* Runs VM to its end, and writes the report. */
 static int run_vm(struct trine_vm *vm, const struct run_options *o, FILE *stats, struct signals *signals)
 {
-    struct trine_result r;
+    struct trine_result r = {0};
     struct trine_error e;
     signals_watch(signals, vm);
     bool ran = trine_run(vm, &r, &e) == TRINE_OK;
@@ -52,6 +53,10 @@ static int run_vm(struct trine_vm *vm, const struct run_options *o, FILE *stats,
     int status = ran ? end_status(&r, signals_caught(signals), o->config.quiet) : (int)e.status;
     if (!ran)
         complain("%s", e.text);
+    if (ran && o->config.end_after_saves && r.end != TRINE_END_SAVED && status == EXIT_OK) {
+        complain("save: the guest ended before that: %s", r.detail);
+        status = EXIT_GUEST;
+    }
     if (stats) {
         struct trine_stats s;
         trine_get_stats(vm, &s);
@@ -63,23 +68,20 @@ static int run_vm(struct trine_vm *vm, const struct run_options *o, FILE *stats,
     return status;
 }
 
-static int run_run(int argc, char **argv)
+int run_machine(const struct run_options *o)
 {
-    struct run_options o;
     struct signals signals;
     struct trine_error e;
     struct trine_vm *vm;
     FILE *stats = NULL;
-    if (!options_parse(&o, argc, argv))
-        return EXIT_WRONG_USAGE;
-    if (o.stats && !(stats = fopen(o.stats, "we"))) {
-        complain("%s: %s", o.stats, strerror(errno));
+    if (o->stats && !(stats = fopen(o->stats, "we"))) {
+        complain("%s: %s", o->stats, strerror(errno));
         return EXIT_HOST_FAILED;
     }
     int status = EXIT_HOST_FAILED;
     if (signals_start(&signals)) {
-        if (trine_create(&o.config, &vm, &e) == TRINE_OK) {
-            status = run_vm(vm, &o, stats, &signals);
+        if (trine_create(&o->config, &vm, &e) == TRINE_OK) {
+            status = run_vm(vm, o, stats, &signals);
             trine_destroy(vm);
         } else {
             complain("%s", e.text);
@@ -89,6 +91,12 @@ static int run_run(int argc, char **argv)
     if (stats)
         fclose(stats);
     return status;
+}
+
+static int run_run(int argc, char **argv)
+{
+    struct run_options o;
+    return options_parse(&o, argc, argv) ? run_machine(&o) : EXIT_WRONG_USAGE;
 }
 
 static void run_help(void)

@@ -137,6 +137,8 @@ static void save_due(struct vm *vm)
            c->saves[vm->saves_done].count <= clock_now(&vm->clock))
         if (vm_save(vm, c->saves[vm->saves_done++].path, &e) != STATUS_OK)
             vm_fail(vm, &e);
+    if (c->end_after_saves && vm->saves_done == c->saves_n)
+        vm_end(vm, TRINE_END_SAVED, "saved");
 }
 
 static void turn(struct vm *vm, struct turns *t)
