@@ -2,8 +2,10 @@
  * are not built take their neutral value and no other. */
 #include "cli/options.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/device_options.h"
@@ -160,6 +162,8 @@ static const char *set_rtc(struct run_options *o, const char *value)
                : "not a date: YYYY-MM-DD, YYYY-MM-DDTHH:MM:SS or @SECONDS, 1970 to 2254";
 }
 
+static const char SEABIOS[] = "/usr/share/seabios/bios-256k.bin";
+
 #define AT(m) .offset = offsetof(struct run_options, m)
 #define NEVER_BUILT(n, a, v) {.name = (n), .arg = (a), .neutral = (v)}
 
@@ -180,6 +184,8 @@ static const struct option options[] = {
      "(a comma in a name is written twice)",
      AT(config.initrd)},
     {"append", "TEXT", "the kernel's command line", AT(config.append)},
+    {"firmware", "FILE", "what a machine without --kernel starts with; default: SeaBIOS of Debian's package",
+     AT(config.firmware)},
     {"disk", "FILE[,readonly][,snapshot][,format=FORMAT][,bus=virtio]",
      "a disk; may be repeated; DISK without an option is the same. A raw file or block\n"
      "device, another format through qemu-nbd, or an nbd:// address; told by its\n"
@@ -229,7 +235,6 @@ static const struct option options[] = {
     {"stats", "FILE", "a JSON report at the end", AT(stats)},
     {"perf-map", NULL, "/tmp/perf-PID.map: names for perf, a line per translation", AT(config.perf_map)},
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
-    NEVER_BUILT("firmware", "FILE", NULL),
     NEVER_BUILT("cdrom", "FILE", NULL),
     NEVER_BUILT("display", "KIND", "none"),
     NEVER_BUILT("qmp", "ADDR", NULL),
@@ -295,11 +300,22 @@ static bool option_take(struct run_options *o, int argc, char **argv, int *i)
 }
 
 /* What no option alone can tell. */
-static bool options_check(const struct run_options *o)
+static bool options_check(struct run_options *o)
 {
-    const struct trine_config *c = &o->config;
-    if (!c->kernel && !c->restore) {
-        complain("--kernel: none given, and starting without one (firmware) is not built in");
+    struct trine_config *c = &o->config;
+    bool microvm = c->machine && !strcmp(c->machine, "microvm");
+    if (c->kernel && c->firmware) {
+        complain("--firmware %s: a kernel (--kernel) is started without one", c->firmware);
+        return false;
+    }
+    if (!c->kernel && !c->restore && microvm) {
+        complain("--kernel: none given: the microvm starts nothing else");
+        return false;
+    }
+    if (!c->kernel && !c->restore && !c->firmware)
+        c->firmware = SEABIOS;
+    if (c->firmware == (const char *)SEABIOS && access(SEABIOS, R_OK)) {
+        complain("%s: %s (type: apt-get install seabios), and no --kernel", SEABIOS, strerror(errno));
         return false;
     }
     if ((c->restore || c->saves_n) && c->time != TRINE_TIME_VIRTUAL) {

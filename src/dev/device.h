@@ -48,6 +48,7 @@ struct machine_lines {
     void (*debug_exit)(void *opaque, u32 value);
     void (*smi)(void *opaque);
     void (*a20)(void *opaque, bool enabled);
+    void (*shadow)(void *opaque); /* what is seen below 1 MiB has changed */
     void *opaque;
 };
 

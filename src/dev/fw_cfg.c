@@ -137,7 +137,7 @@ static bool dma_transfer(struct fw_cfg *f, bool skip, u64 gpa, u32 len)
     u32 left = f->offset < item_len ? item_len - f->offset : 0;
     u32 n = len < left ? len : left;
     if (!skip) {
-        if (len - n > FW_CFG_SLACK || gpa > UINT64_MAX - len || !mem_is_ram(f->mem, gpa, len))
+        if (len - n > FW_CFG_SLACK || gpa > UINT64_MAX - len || !mem_is_writable(f->mem, gpa, len))
             return false;
         if (n && !mem_write(f->mem, gpa, data + f->offset, n))
             return false;

@@ -73,6 +73,7 @@ static enum status add_disk(struct devices *d, const struct trine_disk *c, bool 
     if (!disk->chip)
         return error_set(e, STATUS_HOST, "%s: out of memory", c->path);
     virtio_blk_init(disk->chip, &d->wires, block_disk(disk->host), serial);
+    disk->pci = pc_pci_free(d->pc);
     return plug(d, &disk->chip->v, e);
 }
 
@@ -95,6 +96,7 @@ static enum status add_net(struct devices *d, const struct trine_net *c, struct 
     if (!d->nic)
         return error_set(e, STATUS_HOST, "net: out of memory");
     virtio_net_init(d->nic, &d->wires, &d->net->net, memcmp(c->mac, none, sizeof none) ? c->mac : mac);
+    d->nic_pci = pc_pci_free(d->pc);
     return plug(d, &d->nic->v, e);
 }
 
@@ -135,6 +137,25 @@ void devices_destroy(struct devices *d)
     for (unsigned i = 0; i < d->cards_n; i++)
         free(d->cards[i]);
     *d = (struct devices){0};
+}
+
+/* --- for firmware */
+
+static size_t add_line(char *text, size_t size, size_t at, const char *path, unsigned dev, const char *unit)
+{
+    int n = at < size ? snprintf(text + at, size - at, "%s/pci@i0cf8/%s@%x/%s", at ? "\n" : "", path, dev, unit) : 0;
+    return n > 0 ? at + (size_t)n : at;
+}
+
+const char *devices_boot_order(const struct devices *d, char *text, size_t size)
+{
+    size_t at = 0;
+    *text = 0;
+    for (unsigned i = 0; i < d->disks_n; i++)
+        at = add_line(text, size, at, "scsi", d->disks[i].pci, "disk@0,0");
+    if (d->net)
+        add_line(text, size, at, "ethernet", d->nic_pci, "ethernet-phy@0");
+    return text;
 }
 
 /* --- the loop */

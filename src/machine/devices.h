@@ -20,6 +20,7 @@
 struct disk {
     struct host_block *host;
     struct virtio_blk *chip;
+    unsigned pci; /* its device number */
 };
 
 struct devices {
@@ -34,6 +35,7 @@ struct devices {
     unsigned disks_n;
     struct host_net *net; /* null: none */
     struct virtio_net *nic;
+    unsigned nic_pci;
     unsigned net_fds;
     struct virtio_rng rng;
 };
@@ -50,6 +52,9 @@ enum status devices_init(struct devices *d, const struct trine_config *cfg, stru
                          struct error *e);
 /* Ends what is in flight, flushes disks, closes. */
 void devices_destroy(struct devices *d);
+
+/* What firmware boots from, in its words (OpenFirmware device paths, a line each): disks, then the network. TEXT. */
+const char *devices_boot_order(const struct devices *d, char *text, size_t size);
 
 /* Loop thread: descriptors to wait for, at most MAX; how many. Then what they brought. */
 unsigned devices_prepare(struct devices *d, struct loop_fd *fds, unsigned max);

@@ -195,13 +195,14 @@ static enum status pc_place_all(struct pc *pc, struct error *e)
         {"testdev machine checks", PC_PORT_TESTMC, PC_TESTDEV_MC_LEN, &pc_testdev_mc_bus, &pc->testdev},
     };
     const struct place memory[] = {
+        {"i440FX PAM", MEM_SHADOW_BASE, MIB(1) - MEM_SHADOW_BASE, &i440fx_pam_bus, &pc->pam},
         {"IOAPIC", PC_IOAPIC_BASE, PAGE_SIZE, &ioapic_bus, &pc->ioapic},
         {"testdev memory", PC_TESTDEV_MMIO, PC_TESTDEV_MMIO_LEN, &pc_testdev_mmio_bus, &pc->testdev},
     };
     struct bus *pio = &pc->mem->pio, *mmio = &pc->mem->mmio;
     if (pc_place(pio, ports, ARRAY_LEN(ports), e) != STATUS_OK ||
         pc_place(pio, pc->config.microvm ? alone : pci, 2, e) != STATUS_OK ||
-        pc_place(mmio, memory, pc->config.testdev ? ARRAY_LEN(memory) : 1, e) != STATUS_OK ||
+        pc_place(mmio, memory, pc->config.testdev ? ARRAY_LEN(memory) : ARRAY_LEN(memory) - 1, e) != STATUS_OK ||
         (pc->config.debug_exit && pc_place(pio, debug, ARRAY_LEN(debug), e) != STATUS_OK) ||
         (pc->config.testdev && pc_place(pio, test, ARRAY_LEN(test), e) != STATUS_OK))
         return e->status;
@@ -227,6 +228,8 @@ static void pc_set_cmos(struct pc *pc)
         {0x14, 1, 0x06}, /* equipment: FPU, PS/2 pointer port */
         {0x15, 2, 640},     {0x17, 2, extended}, {0x30, 2, extended},
         {0x34, 2, above16}, {0x5b, 3, high},     {0x5f, 1, last},
+        {0x38, 1, 0x41}, /* boot from the disk, then the CD, ... */
+        {0x3d, 1, 0x32}, /* ... then the network; no look at a floppy's signature */
     };
     for (size_t i = 0; i < ARRAY_LEN(cmos); i++)
         for (unsigned k = 0; k < cmos[i].bytes; k++)
@@ -261,6 +264,12 @@ static u8 pc_smram(void *opaque, u8 value)
     return i440fx_smram_write(&pc->smram, value);
 }
 
+static void pc_pam(void *opaque, unsigned n, u8 value)
+{
+    struct pc *pc = opaque;
+    i440fx_pam_write(&pc->pam, n, value);
+}
+
 static enum status pc_init_pci(struct pc *pc, struct error *e)
 {
     struct irq_line lines[PIIX3_IRQS];
@@ -269,6 +278,7 @@ static enum status pc_init_pci(struct pc *pc, struct error *e)
     pci_bus_init(&pc->pci, pc->mem, (struct msi_wire){pc_msi, pc}, piix3_pirq, &pc->south);
     i440fx_init(&pc->host_bridge, &pc->pci, &cf9_bus, &pc->cf9);
     pc->host_bridge.smram = pc_smram;
+    pc->host_bridge.pam = pc->config.firmware ? pc_pam : NULL; /* a kernel started without finds RAM everywhere */
     pc->host_bridge.opaque = pc;
     piix3_init(&pc->south, lines, &pc->pm);
     if (pci_bus_add(&pc->pci, &pc->host_bridge.function, PC_PCI_HOST, 0, e) != STATUS_OK ||
@@ -331,6 +341,7 @@ enum status pc_init(struct pc *pc, const struct pc_config *cfg, const struct pc_
     fw_cfg_init(&pc->fw_cfg, pc->mem);
     piix4_pm_init(&pc->pm, w->clock, irq_router_line(r, PC_IRQ_SCI, 0), &pc->lines);
     i440fx_smram_init(&pc->smram, pc->mem);
+    i440fx_pam_init(&pc->pam, pc->mem, pc->lines.shadow, pc->lines.opaque);
     struct irq_line test[PC_TESTDEV_IRQS];
     for (unsigned i = 0; i < PC_TESTDEV_IRQS; i++)
         test[i] = irq_router_line(r, i, SOURCE_TEST);

@@ -6,6 +6,7 @@
 #include "cpu/exit.h"
 #include "dev/cf9.h"
 #include "dev/fw_cfg.h"
+#include "dev/i440fx_pam.h"
 #include "dev/i440fx_smram.h"
 #include "dev/i8042.h"
 #include "dev/i8254.h"
@@ -29,6 +30,7 @@ struct pc_config {
     u32 cpus;
     bool x2apic; /* CPUID offers it */
     bool debug_exit, testdev;
+    bool firmware; /* there is flash, and the PAM registers say who sees it */
     bool microvm; /* no PCI; virtio devices stand in memory */
 };
 
@@ -65,6 +67,7 @@ struct pc {
     struct fw_cfg fw_cfg;
     struct piix4_pm pm;
     struct i440fx_smram smram;
+    struct i440fx_pam pam;
     struct pc_testdev testdev;
     struct pci_bus pci;
     struct i440fx host_bridge;

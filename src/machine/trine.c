@@ -41,8 +41,8 @@ enum trine_status trine_create(const struct trine_config *c, struct trine_vm **v
     *vm = NULL;
     if (!engine)
         return give_error(&err, e);
-    if (!c->kernel && !c->restore) {
-        error_set(&err, STATUS_USAGE, "kernel: none given, and there is no firmware");
+    if (!c->kernel && !c->restore && !c->firmware) {
+        error_set(&err, STATUS_USAGE, "kernel: none given, and no firmware");
         return give_error(&err, e);
     }
     if (vm_create(c, engine, &made, &err) != STATUS_OK)

@@ -176,10 +176,9 @@ static void line_debug_exit(void *opaque, u32 value)
 
 static void line_smi(void *opaque)
 {
-    /* The SMI# pin of the PIIX4 reaches every processor. */
+    /* The bootstrap processor alone, as QEMU's pc wires the PIIX4: SeaBIOS moves the SMBASE of no other. */
     struct vm *vm = opaque;
-    for (u32 i = 0; i < vm->config.cpus; i++)
-        vcpu_attend(&vm->vcpus[i], ATTN_SMI);
+    vcpu_attend(&vm->vcpus[0], ATTN_SMI);
 }
 
 static void line_machine_check(void *opaque, u32 cpu, u32 bank, u32 mcg_status, const u64 regs[3])
@@ -193,20 +192,29 @@ static void line_machine_check(void *opaque, u32 cpu, u32 bank, u32 mcg_status, 
         vcpu_attend(&vm->vcpus[cpu], ATTN_MC);
 }
 
-/* The gate stands between the processors and the bus: what they translated is void when it moves, for the one whose exit
- * this is before its next instruction. */
-static void line_a20(void *opaque, bool enabled)
+/* What the processors translated is void: for the one whose exit this is before its next instruction. */
+static void drop_translations(struct vm *vm)
 {
-    struct vm *vm = opaque;
-    u64 mask = pc_a20_mask(&vm->pc);
-    (void)enabled; /* one of two wires */
-    if (atomic_exchange(&vm->mem.a20, mask) == mask)
-        return;
     for (u32 i = 0; i < vm->config.cpus; i++)
         if (vm->is_virtual || &vm->vcpus[i] == vm->serving)
             tlb_flush_all(&vm->vcpus[i].cpu);
         else
             vcpu_attend(&vm->vcpus[i], ATTN_A20);
+}
+
+/* The gate stands between the processors and the bus. */
+static void line_a20(void *opaque, bool enabled)
+{
+    struct vm *vm = opaque;
+    u64 mask = pc_a20_mask(&vm->pc);
+    (void)enabled; /* one of two wires */
+    if (atomic_exchange(&vm->mem.a20, mask) != mask)
+        drop_translations(vm);
+}
+
+static void line_shadow(void *opaque)
+{
+    drop_translations(opaque);
 }
 
 static i64 vm_wall_ns(void *opaque)
@@ -246,6 +254,10 @@ static enum status check_config(const struct trine_config *cfg, const struct eng
 {
     if (cfg->machine && strcmp(cfg->machine, "pc") && strcmp(cfg->machine, "microvm"))
         return error_set(e, STATUS_USAGE, "machine %s: not built in", cfg->machine);
+    if (cfg->firmware && cfg->machine && !strcmp(cfg->machine, "microvm"))
+        return error_set(e, STATUS_USAGE, "firmware %s: the microvm starts kernels alone", cfg->firmware);
+    if (cfg->firmware && cfg->kernel)
+        return error_set(e, STATUS_USAGE, "firmware %s: a kernel is started without one", cfg->firmware);
     if (cfg->time != TRINE_TIME_REAL && cfg->time != TRINE_TIME_VIRTUAL)
         return error_set(e, STATUS_USAGE, "time: neither real nor virtual");
     if (cfg->time == TRINE_TIME_VIRTUAL && !engine->virtual_time)
@@ -318,6 +330,7 @@ static enum status make_chips(struct vm *vm, struct error *e)
         .x2apic = vm->model->features >> FEAT_X2APIC & 1,
         .debug_exit = vm->config.debug_exit,
         .testdev = vm->config.testdev,
+        .firmware = vm->firmware.present,
         .microvm = vm_is_microvm(vm),
     };
     const struct pc_wires wires = {
@@ -331,6 +344,7 @@ static enum status make_chips(struct vm *vm, struct error *e)
                   .debug_exit = line_debug_exit,
                   .smi = line_smi,
                   .a20 = line_a20,
+                  .shadow = line_shadow,
                   .opaque = vm},
         .machine_check = line_machine_check,
     };
@@ -344,6 +358,15 @@ static enum status make_chips(struct vm *vm, struct error *e)
                                         .latency_ns = vm->is_virtual ? VIRTIO_LATENCY_NS : 0};
     return devices_init(&vm->devices, &vm->config, &vm->pc, &virtio,
                         &(struct devices_sources){.random = vm_random, .opaque = vm}, e);
+}
+
+static enum status load_firmware(struct vm *vm, struct error *e)
+{
+    char order[FIRMWARE_BOOT_ORDER];
+    const struct firmware_config cfg = {.platform = vm->boot.platform,
+                                        .serial_console = vm->config.serial != TRINE_SERIAL_NONE,
+                                        .boot_order = devices_boot_order(&vm->devices, order, sizeof order)};
+    return firmware_install(&vm->firmware, &vm->pc, &cfg, e);
 }
 
 static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const struct engine_ops *engine,
@@ -382,10 +405,11 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         (s = wake_init(&vm->wake, e)) != STATUS_OK || (s = lock_init(&vm->lock, e)) != STATUS_OK ||
         (s = cond_init(&vm->unparked, e)) != STATUS_OK || (s = cond_init(&vm->resumed, e)) != STATUS_OK ||
         (s = exclusive_init(&vm->exclusive, e)) != STATUS_OK ||
-        (s = mem_init(&vm->mem, cfg->memory, e)) != STATUS_OK ||
+        (cfg->firmware && (s = firmware_open(&vm->firmware, cfg->firmware, e)) != STATUS_OK) ||
+        (s = mem_init_flash(&vm->mem, cfg->memory, vm->firmware.file.size, e)) != STATUS_OK ||
         (s = make_vcpus(vm, level, e)) != STATUS_OK ||
         (s = console_init(&vm->console, cfg, &vm->clock, &vm->wake, &vm->stop_wanted, e)) != STATUS_OK ||
-        (s = make_chips(vm, e)) != STATUS_OK)
+        (s = make_chips(vm, e)) != STATUS_OK || (vm->firmware.present && (s = load_firmware(vm, e)) != STATUS_OK))
         return s;
     vm->mem.code_write = vm_code_write;
     vm->mem.code_opaque = vm;
@@ -435,6 +459,7 @@ void vm_destroy(struct vm *vm)
     pc_destroy(&vm->pc);
     if (vm->model)
         cpu_model_destroy(vm->model);
+    firmware_close(&vm->firmware);
     mem_destroy(&vm->mem);
     wake_destroy(&vm->wake);
     free(vm->vcpus);

@@ -18,6 +18,7 @@
 #include "machine/debugger.h"
 #include "machine/devices.h"
 #include "machine/exclusive.h"
+#include "machine/firmware.h"
 #include "machine/pc.h"
 #include "machine/random.h"
 #include "machine/trace.h"
@@ -73,6 +74,7 @@ struct vm {
     struct devices devices;
     struct console console;
     struct boot_config boot;
+    struct firmware firmware;
     const struct engine_ops *engine;
     struct cpu_model *model;
     struct vcpu *vcpus; /* config.cpus of them */

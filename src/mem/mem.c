@@ -31,16 +31,26 @@ static enum status mem_map(struct mem *m, struct error *e)
 
 enum status mem_init(struct mem *m, u64 size, struct error *e)
 {
+    return mem_init_flash(m, size, 0, e);
+}
+
+enum status mem_init_flash(struct mem *m, u64 size, u64 flash, struct error *e)
+{
     memset(m, 0, sizeof *m);
     m->fd = -1;
     if (size < MIB(1) || size > MEM_MAX_BYTES || size & (PAGE_SIZE - 1))
         return error_set(e, STATUS_USAGE, "guest memory: must be 1M to %lluG in whole pages",
                          (unsigned long long)(MEM_MAX_BYTES >> 30));
+    if (flash > MEM_FLASH_MAX || flash & (PAGE_SIZE - 1))
+        return error_set(e, STATUS_USAGE, "firmware: must be whole pages, and 16M at most");
     m->size = size;
     atomic_init(&m->a20, ~0ull);
+    atomic_init(&m->shadow, MEM_SHADOW_ALL);
     m->low_size = size < MEM_LOW_END ? size : MEM_LOW_END;
     m->high_size = size - m->low_size;
-    m->span = m->high_size ? MEM_HIGH_BASE + m->high_size : m->low_size;
+    m->flash_base = MEM_HIGH_BASE - flash;
+    m->flash_size = flash;
+    m->span = m->high_size || flash ? MEM_HIGH_BASE + m->high_size : m->low_size;
     bus_init(&m->pio, "port", 0x10000);
     bus_init(&m->mmio, "memory", BIT(46));
     enum status s = mem_map(m, e);
@@ -61,16 +71,40 @@ void mem_destroy(struct mem *m)
     m->fd = -1;
 }
 
+/* Are all blocks of [gpa, gpa + len) below 1 MiB that the host bridge can switch set in BITS? */
+static bool shadow_has(u32 bits, u64 gpa, u64 len)
+{
+    u64 end = gpa + len < MIB(1) ? gpa + len : MIB(1);
+    u64 at = gpa > MEM_SHADOW_BASE ? gpa : MEM_SHADOW_BASE;
+    for (; at < end; at = align_down(at, MEM_SHADOW_BLOCK) + MEM_SHADOW_BLOCK)
+        if (!(bits >> (at - MEM_SHADOW_BASE) / MEM_SHADOW_BLOCK & 1))
+            return false;
+    return true;
+}
+
+static u32 shadow(const struct mem *m)
+{
+    return atomic_load_explicit(&m->shadow, memory_order_relaxed);
+}
+
+static bool is_flash(const struct mem *m, u64 gpa, u64 len)
+{
+    return gpa >= m->flash_base && gpa < MEM_HIGH_BASE && range_ok(gpa - m->flash_base, len, m->flash_size);
+}
+
 bool mem_is_ram(const struct mem *m, u64 gpa, u64 len)
 {
     if (range_ok(gpa, len, m->low_size))
-        return !ranges_overlap(gpa, len, MEM_VGA_BASE, MEM_VGA_END - MEM_VGA_BASE);
-    return gpa >= MEM_HIGH_BASE && range_ok(gpa - MEM_HIGH_BASE, len, m->high_size);
+        return LIKELY(gpa >= MIB(1)) ||
+               (!ranges_overlap(gpa, len, MEM_VGA_BASE, MEM_VGA_END - MEM_VGA_BASE) &&
+                shadow_has(shadow(m), gpa, len));
+    return gpa >= MEM_HIGH_BASE ? range_ok(gpa - MEM_HIGH_BASE, len, m->high_size) : is_flash(m, gpa, len);
 }
 
 bool mem_is_writable(const struct mem *m, u64 gpa, u64 len)
 {
-    return mem_is_ram(m, gpa, len) && !ranges_overlap(gpa, len, m->rom_base, m->rom_len);
+    return mem_is_ram(m, gpa, len) &&
+           (gpa >= MIB(1) ? !is_flash(m, gpa, len) : shadow_has(shadow(m) >> 16, gpa, len));
 }
 
 bool mem_is_smram(const struct mem *m, u64 gpa, u64 len)
@@ -105,7 +139,7 @@ void mem_written(struct mem *m, u64 gpa, u64 len)
 
 bool mem_write(struct mem *m, u64 gpa, const void *buf, u64 len)
 {
-    if (!mem_is_ram(m, gpa, len))
+    if (!mem_is_writable(m, gpa, len))
         return false;
     memcpy(m->base + gpa, buf, len);
     mem_written(m, gpa, len);
@@ -114,7 +148,7 @@ bool mem_write(struct mem *m, u64 gpa, const void *buf, u64 len)
 
 bool mem_fill(struct mem *m, u64 gpa, u8 byte, u64 len)
 {
-    if (!mem_is_ram(m, gpa, len))
+    if (!mem_is_writable(m, gpa, len))
         return false;
     memset(m->base + gpa, byte, len);
     mem_written(m, gpa, len);

@@ -23,6 +23,10 @@ enum {
 #define MEM_HIGH_BASE 0x100000000ull
 #define MEM_VGA_BASE  0xa0000ull
 #define MEM_VGA_END   0xc0000ull
+#define MEM_SHADOW_BASE  0xc0000ull /* up to 1 MiB: RAM, or the bus, as the host bridge's PAM registers say */
+#define MEM_SHADOW_BLOCK 0x4000ull
+#define MEM_SHADOW_ALL   0xffffffffu
+#define MEM_FLASH_MAX    MIB(16)
 #define MEM_MAX_BYTES (1ull << 45) /* with 46 bits of guest-physical address */
 
 /* Who sees the memory under the VGA window (SMRAM); set by the host bridge's SMRAM control register. Devices
@@ -41,7 +45,8 @@ struct mem {
     u64 high_size;         /* ... and [4 GiB, 4 GiB + high_size) */
     u64 span;              /* bytes of address space reserved at base */
     u8 *frame_flags;       /* index gpa >> 12, over span */
-    u64 rom_base, rom_len; /* a read-only window inside [0xc0000, 1 MiB); empty when rom_len is 0 */
+    u64 flash_base, flash_size; /* the firmware's chip below 4 GiB, read and executed like RAM; size 0: none */
+    _Atomic u32 shadow; /* 16 KiB blocks from MEM_SHADOW_BASE: bits 0..15 read as RAM, 16..31 take writes too */
     _Atomic u8 smram;      /* SMRAM_* */
     struct bus pio, mmio;
     _Atomic u64 a20; /* of every address that a processor puts out, these bits reach memory: all, or all but A20 */
@@ -52,18 +57,20 @@ struct mem {
 };
 
 enum status mem_init(struct mem *m, u64 size, struct error *e);
+/* With FLASH bytes (whole pages, at most MEM_FLASH_MAX) that end at 4 GiB; its machine fills them. */
+enum status mem_init_flash(struct mem *m, u64 size, u64 flash, struct error *e);
 void mem_destroy(struct mem *m);
 
-/* True when every byte of [gpa, gpa + len) is RAM (the ROM window counts as RAM here). */
+/* True when every byte of [gpa, gpa + len) reads as RAM does: the flash and write-protected shadow RAM count. */
 bool mem_is_ram(const struct mem *m, u64 gpa, u64 len);
-/* True when the frame is RAM that the guest may write. */
+/* True when all of it is RAM that takes writes. */
 bool mem_is_writable(const struct mem *m, u64 gpa, u64 len);
 
 /* True when [gpa, gpa + len) lies in the memory under the VGA window. */
 bool mem_is_smram(const struct mem *m, u64 gpa, u64 len);
 
 /* The door for devices, loaders and the debugger: RAM only; false (and nothing done) when a byte of the range
- * is not RAM. */
+ * is not RAM, or (writes) not writable. */
 bool mem_read(const struct mem *m, u64 gpa, void *buf, u64 len) MUST_CHECK;
 bool mem_write(struct mem *m, u64 gpa, const void *buf, u64 len) MUST_CHECK;
 bool mem_fill(struct mem *m, u64 gpa, u8 byte, u64 len) MUST_CHECK;

@@ -13,6 +13,12 @@ static bool is_zero(const u8 *p, size_t n)
     return !n || (!*p && !memcmp(p, p + 1, n - 1));
 }
 
+/* RAM, whoever sees it now: under the VGA window and behind the PAM registers too; and the flash. */
+static bool is_kept(const struct mem *m, u64 at, u64 len)
+{
+    return range_ok(at, len, m->low_size) || mem_is_ram(m, at, len);
+}
+
 /* The first byte at or behind AT that may hold data; m->span: none. */
 static enum status next_data(const struct mem *m, u64 *at, struct error *e)
 {
@@ -32,7 +38,7 @@ static enum status put_chunks(struct snap_writer *w, const struct mem *m, u8 *bu
             break;
         at &= ~(u64)(SNAP_CHUNK - 1);
         u64 len = m->span - at < SNAP_CHUNK ? m->span - at : SNAP_CHUNK;
-        if (!mem_is_ram(m, at, len) && !mem_is_smram(m, at, len))
+        if (!is_kept(m, at, len))
             continue;
         if (pread(m->fd, buf, len, (off_t)at) != (ssize_t)len)
             return error_set(e, STATUS_HOST, "guest memory: cannot read it");
@@ -62,14 +68,12 @@ enum status snap_clear_ram(struct mem *m, struct error *e)
 bool snap_take_ram(struct mem *m, const struct snap_record *rec)
 {
     if (rec->at & (SNAP_CHUNK - 1) || rec->len > SNAP_CHUNK || rec->len & (PAGE_SIZE - 1) ||
-        !(mem_is_ram(m, rec->at, rec->len) || mem_is_smram(m, rec->at, rec->len)))
+        !is_kept(m, rec->at, rec->len))
         return false;
-    if (mem_is_smram(m, rec->at, rec->len)) { /* the door does not lead there, and no code is kept of it */
-        memcpy(m->base + rec->at, rec->data, rec->len);
-        return true;
-    }
     for (u32 k = 0; k < rec->len; k += PAGE_SIZE)
-        if (!is_zero(rec->data + k, PAGE_SIZE) && !mem_write(m, rec->at + k, rec->data + k, PAGE_SIZE))
-            return false;
+        if (!is_zero(rec->data + k, PAGE_SIZE)) {
+            memcpy(m->base + rec->at + k, rec->data + k, PAGE_SIZE);
+            mem_written(m, rec->at + k, PAGE_SIZE);
+        }
     return true;
 }

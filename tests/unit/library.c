@@ -116,7 +116,7 @@ static void test_refused(void)
         enum trine_status want;
         const char *text; /* null: any */
     } bad[] = {
-        {NULL, "interp", "pc", 16 << 20, 1, TRINE_USAGE, "kernel: none given, and there is no firmware"},
+        {NULL, "interp", "pc", 16 << 20, 1, TRINE_USAGE, "kernel: none given, and no firmware"},
         {"/nowhere/kernel", "interp", "pc", 16 << 20, 1, TRINE_HOST,
          "/nowhere/kernel: No such file or directory"},
         {"/", "interp", "pc", 16 << 20, 1, TRINE_HOST, NULL},

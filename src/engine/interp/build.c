@@ -281,7 +281,7 @@ const struct insn *build_entry(struct interp *it, u64 rip)
     struct source s = {0};
     if (!source_open(c, rip, &s))
         return NULL;
-    struct block *b = block_find(&it->cache, s.gpa, it->mode);
+    struct block *b = s.fleeting ? NULL : block_find(&it->cache, s.gpa, it->mode); /* RAM that is out of sight keeps its blocks */
     if (b && !s.limited) {
         bool fits;
         if (!second_page_ok(c, rip, b, &fits))
