@@ -106,6 +106,7 @@ struct trine_config {
     const char *trace;      /* channels: exec, int, exception, mmu, io, mmio, irq, exit, block; and json */
     const char *trace_file; /* null: standard error */
     const char *gdb;                /* wait for a debugger at this address: [HOST]:PORT or unix:PATH */
+    const char *qmp;                /* control in QMP's protocol at this address: unix:PATH */
     bool reboot;
     bool quiet;
 };

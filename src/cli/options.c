@@ -225,6 +225,7 @@ static const struct option options[] = {
      "wait for a debugger (GDB remote protocol) at [HOST]:PORT or unix:PATH;\n"
      "without HOST: 127.0.0.1",
      AT(config.gdb)},
+    {"qmp", "unix:PATH", "listen there for control in QEMU's protocol (QMP); only this user may connect", AT(config.qmp)},
     {"trace", "CHANNEL[,CHANNEL]...",
      "what happens, a line each: exec, int, exception, mmu, io, mmio, irq, exit,\n"
      "block; json among them: as JSON objects",
@@ -237,7 +238,6 @@ static const struct option options[] = {
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
     NEVER_BUILT("cdrom", "FILE", NULL),
     NEVER_BUILT("display", "KIND", "none"),
-    NEVER_BUILT("qmp", "ADDR", NULL),
     NEVER_BUILT("screenshot", "FILE", NULL),
     NEVER_BUILT("irqchip", "KIND", "user"),
     NEVER_BUILT("switch", "A:B", NULL),

@@ -110,7 +110,8 @@ static void loop_turn(struct vm *vm, u64 *refilled_ns)
     vm->devices_at_work = false;
     console_prepare(&vm->console, fds + 1);
     debugger_prepare(vm, fds + 1 + CONSOLE_FDS);
-    unsigned first = 1 + CONSOLE_FDS + GDB_FDS, n = 0;
+    control_prepare(vm, fds + 1 + CONSOLE_FDS + GDB_FDS);
+    unsigned first = 1 + CONSOLE_FDS + GDB_FDS + QMP_FDS, n = 0;
     if (!vm->paused)
         n = devices_prepare(&vm->devices, fds + first, LOOP_MAX_FDS - first);
     vm->loop_deadline = clock_next(&vm->clock);
@@ -127,6 +128,7 @@ static void loop_turn(struct vm *vm, u64 *refilled_ns)
     if (console_serve(&vm->console, fds + 1))
         vm_end(vm, TRINE_END_STOPPED, "ended from the terminal");
     debugger_serve(vm, fds + 1 + CONSOLE_FDS);
+    control_serve(vm, fds + 1 + CONSOLE_FDS + GDB_FDS);
     if (atomic_load(&vm->stop_wanted))
         vm_end(vm, TRINE_END_STOPPED, "stopped");
     u64 now = host_ns();

@@ -96,27 +96,29 @@ static void run_current(struct vm *vm, const struct turns *t)
     vcpu_kick_taken(v);
 }
 
-/* The debugger's socket: a look while the guest runs, a wait while it is paused. */
-static void look_at_debugger(struct vm *vm)
+/* The debugger's and the control's sockets: a look while the guest runs, a wait while it is paused. */
+static void look_at_sockets(struct vm *vm)
 {
-    struct loop_fd fds[1 + GDB_FDS] = {{.fd = vm->wake.fd, .in = true}};
-    if (!vm->debugger)
+    struct loop_fd fds[1 + GDB_FDS + QMP_FDS] = {{.fd = vm->wake.fd, .in = true}};
+    if (!vm->debugger && !vm->control)
         return;
-    bool waits = debugger_waits(vm);
+    bool waits = (vm->debugger && debugger_waits(vm)) || control_waits(vm);
     debugger_prepare(vm, fds + 1);
+    control_prepare(vm, fds + 1 + GDB_FDS);
     lock_release(&vm->lock);
     loop_wait(fds, ARRAY_LEN(fds), waits ? vm_max_time(vm) : 0);
     if (fds[0].ready)
         wake_drain(&vm->wake);
     lock_take(&vm->lock);
     debugger_serve(vm, fds + 1);
+    control_serve(vm, fds + 1 + GDB_FDS);
 }
 
 /* What comes from outside: it may end the VM, and changes nothing else. */
 static void look_outside(struct vm *vm, struct turns *t)
 {
     console_flush(&vm->console);
-    look_at_debugger(vm);
+    look_at_sockets(vm);
     if (atomic_load(&vm->stop_wanted))
         vm_end(vm, TRINE_END_STOPPED, "stopped");
     if (host_ns() >= vm_max_time(vm))

@@ -146,7 +146,7 @@ static u64 apic_tsc_ns(void *opaque, unsigned cpu, u64 tsc)
     return tsc - tsc_now < TIME_NEVER - now ? now + (tsc - tsc_now) : TIME_NEVER;
 }
 
-static void vm_want_reset(struct vm *vm)
+void vm_want_reset(struct vm *vm)
 {
     vm->reset_wanted = true;
     vm_kick_all(vm);
@@ -421,6 +421,8 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         s = trace_open(&vm->trace, cfg->trace, cfg->trace_file, e);
     if (s == STATUS_OK && cfg->gdb)
         s = debugger_create(vm, cfg->gdb, e);
+    if (s == STATUS_OK && cfg->qmp)
+        s = control_create(vm, cfg->qmp, e);
     lock_release(&vm->lock);
     return s;
 }
@@ -452,6 +454,7 @@ void vm_destroy(struct vm *vm)
         free(v->stale.gpas);
     }
     debugger_destroy(vm);
+    control_destroy(vm);
     struct error unheard; /* vm_finish has told it */
     (void)trace_close(&vm->trace, &unheard);
     console_destroy(&vm->console);
@@ -508,6 +511,7 @@ enum status vm_reset(struct vm *vm, struct error *e)
     lock_take(&vm->lock);
     vm->reset_wanted = false;
     vm->resets++;
+    control_reset(vm);
     return STATUS_OK;
 }
 
@@ -522,6 +526,7 @@ static void vm_ended(struct vm *vm)
 {
     vm->ended = true;
     debugger_ended(vm);
+    control_ended(vm);
     cond_wake_all(&vm->resumed);
     vm_kick_all(vm);
     cond_wake_all(&vm->unparked);

@@ -15,6 +15,7 @@
 #include "host/wake.h"
 #include "machine/boot.h"
 #include "machine/console.h"
+#include "machine/control.h"
 #include "machine/debugger.h"
 #include "machine/devices.h"
 #include "machine/exclusive.h"
@@ -109,6 +110,7 @@ struct vm {
     u32 resting;      /* vCPU threads that stopped for the pause */
     struct cond resumed;
     struct debugger *debugger; /* null: none */
+    struct control *control;   /* null: none */
 
     u32 parked; /* vCPU threads that wait for a reset */
     u64 resets;
@@ -152,6 +154,8 @@ void vm_fail(struct vm *vm, const struct error *e);
 /* Resets everything in place; RAM stays, and the boot loader runs again. No vCPU runs. */
 enum status vm_reset(struct vm *vm, struct error *e);
 void vm_kick_all(struct vm *vm);
+/* Resets it soon, whatever the configuration says of resets by the guest. */
+void vm_want_reset(struct vm *vm);
 /* Stops all vCPUs, and guest time with them (pause.c); they have stopped when vm_at_rest says so. */
 void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);

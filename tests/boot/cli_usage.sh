@@ -58,7 +58,7 @@ for option in 'engine bochs:no such engine' 'engine kvm:not built in' \
 	'rtc yesterday:not a date*' 'rtc 2001-02-30:not a date*' 'rtc 1969-12-31:not a date*' 'rtc 2001-01-01T25\:00\:00:not a date*' 'rtc @-1:not a date*' \
 	'rtc 2255-01-01:not a date*' \
 	'net x:none of none*' 'net tap=:none of none*' 'display gtk:not built in' 'firmware f:a kernel *' 'cdrom f:not built in' \
-	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'qmp unix\:x:not built in' 'screenshot f:not built in' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
+	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'screenshot f:not built in' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
 	'bt-sensitive trap:not built in' 'pv kvm:not built in' 'balloon 1G:not built in' 'share x:not built in'; do
 	# OPTION VALUE:WHY, where a colon of the value has a backslash
 	why=$(printf %s "$option" | sed 's/\\:/;/g; s/^[^:]*://')

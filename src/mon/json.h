@@ -1,0 +1,27 @@
+/* Reading JSON texts (RFC 8259) in place: no tree, no allocation. See json.c. */
+#ifndef MON_JSON_H
+#define MON_JSON_H
+
+#include "base/types.h"
+
+/* A value inside a text: its first byte, and how many it has. N 0: none. */
+struct json {
+    const char *text;
+    size_t n;
+};
+
+/* The whole of TEXT is one value, and well-formed; nothing in it nests deeper than JSON_DEPTH. */
+#define JSON_DEPTH 32
+bool json_valid(const char *text, size_t n);
+
+/* V is part of a text that json_valid found good. */
+bool json_is_object(struct json v);
+/* Member KEY of the object V; an empty one when there is none. Of several, the last. */
+struct json json_member(struct json v, const char *key);
+/* Decodes the string V into OUT, with a NUL. False: no string, or it has SIZE bytes or more, a NUL or a lone surrogate. */
+bool json_string(struct json v, char *out, size_t size);
+
+/* Where the object that begins at TEXT ends, by braces outside of strings: bytes up to there, 0: not yet. */
+size_t json_object_end(const char *text, size_t n);
+
+#endif
