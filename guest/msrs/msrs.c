@@ -166,3 +166,70 @@ TEST(debugctl)
         wrmsr_is("[qemu] reserved bit", MSR_DEBUGCTL, 1ull << bit, false);
     wrmsr_is("[bochs] zero", MSR_DEBUGCTL, 0, true);
 }
+
+/* Last branch records: the bit of DEBUGCTL, the registers and CPUID's words about them are there together or not at all.
+ * SDM vol. 3, 18.4.8, 20.1; vol. 4, table 2-2. */
+TEST(last_branch_records)
+{
+    static const uint32_t registers[] = {0x1c8, 0x1c9, 0x1db, 0x1dc, 0x40, 0x60, 0x680, 0x6c0, 0xdc0, 0x14ce};
+    struct context c;
+    const struct snip *wr = SNIP(AT "wrmsr\n"), *rd = SNIP(AT "rdmsr\n");
+    context_set(&c, wr);
+    c.cx = MSR_DEBUGCTL;
+    c.ax = 1;
+    context_run(&c);
+    bool offered = c.vector == EXIT && rdmsr(MSR_DEBUGCTL) & 1;
+    wrmsr(MSR_DEBUGCTL, 0);
+    if (offered) {
+        skip("DEBUGCTL.LBR is there");
+        return;
+    }
+    for (unsigned i = 0; i < COUNT(registers); i++) {
+        context_set(&c, rd);
+        c.cx = registers[i];
+        RUN_FAULT("[qemu bochs] no LBR: no register", rd, &c, GP, 0);
+    }
+    CHECK("no architectural LBR", !cpu_has(7, 0, 'd', 19));
+    CHECK("no debug store, no PERF_CAPABILITIES", !cpu_has(1, 0, 'd', 21) && !cpu_has(1, 0, 'c', 15));
+}
+
+/* CR4.TSD and the offset: every ring, RDTSC and RDTSCP; TSC_ADJUST moves both alike and reads back in all its bits. */
+TEST(tsc_rings)
+{
+    struct context c;
+    const struct snip *s[] = {SNIP(AT "rdtsc\n"), SNIP(AT "rdtscp\n")};
+    word cr4 = read_cr4();
+    for (unsigned k = 0; k < 1u + CPU_HAS_RDTSCP; k++) {
+        for (unsigned tsd = 0; tsd <= 1; tsd++) {
+            for (unsigned ring = 0; ring <= 3; ring++) {
+                write_cr4(tsd ? cr4 | CR4_TSD : cr4 & ~(word)CR4_TSD);
+                context_set(&c, s[k]);
+                if (ring) {
+                    descriptor_set(SEL_FREE, 0, 0xfffff, SEG_CODE | SEG_R | SEG_DPL(ring),
+                                   0x8u | (WORLD == 64 ? SEG_L : SEG_B));
+                    descriptor_set(SEL_FREE + 8, 0, 0xfffff, SEG_DATA | SEG_W | SEG_DPL(ring), 0x8u | SEG_B);
+                    c.cs = SEL_FREE | ring;
+                    c.ss = (SEL_FREE + 8) | ring;
+                }
+                if (tsd && ring)
+                    RUN_FAULT("TSD outside ring 0", s[k], &c, GP, 0);
+                else
+                    RUN_THROUGH("RDTSC, RDTSCP", s[k], &c);
+            }
+        }
+    }
+    write_cr4(cr4);
+    if (!cpu_has(7, 0, 'b', 1))
+        return;
+    uint64_t old = rdmsr(TSC_ADJUST);
+    static const uint64_t offsets[] = {0, 1ull << 63, ~0ull << 40, 0x0123456789abcdef};
+    for (unsigned i = 0; i < COUNT(offsets); i++) {
+        uint64_t before = rdtsc();
+        wrmsr(TSC_ADJUST, rdmsr(TSC_ADJUST) + offsets[i]);
+        uint64_t after = rdtsc(), msr = rdmsr(TSC);
+        CHECK("the counter moves as far", after - before - offsets[i] < 1ull << 36);
+        CHECK("so does the MSR", msr - after < 1ull << 36);
+        wrmsr(TSC_ADJUST, old);
+        CHECK_EQUAL("reads back", old, rdmsr(TSC_ADJUST));
+    }
+}

@@ -250,15 +250,16 @@ static bool branched(const struct interp *it, u64 from)
     }
 }
 
-/* Software interrupts clear TF on their way in: no single-step trap follows them (SDM vol. 3, 18.3.1.4). */
+/* Software interrupts clear TF on their way in: no single-step trap follows them (SDM vol. 3, 18.3.1.4). INTO may be none. */
 static bool step_traps(const struct interp *it, bool tf_before)
 {
     switch (it->last_op) {
     case OP_INT:
     case OP_INT1:
     case OP_INT3:
-    case OP_INTO:
         return false;
+    case OP_INTO:
+        return tf_before && it->cpu->rflags_sys & RFLAGS_TF;
     case OP_SYSCALL:
     case OP_SYSENTER:
         return it->cpu->rflags_sys & RFLAGS_TF;
