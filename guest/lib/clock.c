@@ -10,8 +10,8 @@ uint64_t tsc_khz(void)
         outb(0x61, (uint8_t)((inb(0x61) & ~2u) | 1));
         outb(0x43, 0xb0);
         outb(0x42, n & 0xff);
+        uint64_t t0 = rdtsc(); /* before it starts to count: the vCPU may lose its core in between */
         outb(0x42, n >> 8);
-        uint64_t t0 = rdtsc();
         while (!(inb(0x61) & 0x20))
             ;
         uint64_t t = rdtsc() - t0;

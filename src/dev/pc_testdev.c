@@ -2,7 +2,8 @@
  * ports, accessible in every width; a "flush" register that on QEMU unmaps and remaps a page (invisible to a
  * guest: writes do nothing); ports that drive interrupt lines; and scratch memory behind MMIO. Trine's own is
  * a place to inject machine checks: 32-bit ports STATUS, ADDR, MISC of the bank (low half first), and at
- * +0x1c a trigger: 31..24 CPU | 17..16 EIPV RIPV | 7..0 bank. */
+ * +0x1c a trigger: 31..24 CPU | 17..16 EIPV RIPV | 7..0 bank; and a stamp, at a port and in memory: the machine's clock in
+ * nanoseconds, 32 bits, as it was while the monitor served the read (the TSC, unless the guest has moved that). */
 #include "dev/pc_testdev.h"
 
 #include <string.h>
@@ -79,6 +80,15 @@ static void mc_write(void *opaque, u64 off, unsigned size, u64 value)
         t->machine_check(t->mc_opaque, v >> 24, v & 0xff, v >> 16 & 3, regs);
 }
 
+static u64 stamp_read(void *opaque, u64 off, unsigned size)
+{
+    const struct pc_testdev *t = opaque;
+    (void)off, (void)size;
+    return (u32)clock_now(t->clock);
+}
+
+const struct bus_ops pc_testdev_stamp_bus = {
+    .read = stamp_read, .write = nothing_write, .min_size = 4, .max_size = 4};
 const struct bus_ops pc_testdev_mc_bus = {.read = mc_read, .write = mc_write, .min_size = 4, .max_size = 4};
 const struct bus_ops pc_testdev_latch_bus = {
     .read = latch_read, .write = latch_write, .min_size = 1, .max_size = 4};
@@ -89,9 +99,10 @@ const struct bus_ops pc_testdev_irq_bus = {
 const struct bus_ops pc_testdev_mmio_bus = {
     .read = mmio_read, .write = mmio_write, .min_size = 1, .max_size = 8};
 
-void pc_testdev_init(struct pc_testdev *t, const struct irq_line *irqs)
+void pc_testdev_init(struct pc_testdev *t, const struct clock *clock, const struct irq_line *irqs)
 {
     memset(t, 0, sizeof *t);
+    t->clock = clock;
     memcpy(t->irq, irqs, sizeof t->irq);
 }
 

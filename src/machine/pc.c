@@ -193,11 +193,13 @@ static enum status pc_place_all(struct pc *pc, struct error *e)
         {"testdev flush", PC_PORT_TESTDEV + 4, 4, &pc_testdev_flush_bus, &pc->testdev},
         {"testdev IRQ", PC_PORT_TESTIRQ, PC_TESTDEV_IRQS, &pc_testdev_irq_bus, &pc->testdev},
         {"testdev machine checks", PC_PORT_TESTMC, PC_TESTDEV_MC_LEN, &pc_testdev_mc_bus, &pc->testdev},
+        {"testdev stamp", PC_PORT_TESTSTAMP, PC_TESTDEV_STAMP_LEN, &pc_testdev_stamp_bus, &pc->testdev},
     };
     const struct place memory[] = {
         {"i440FX PAM", MEM_SHADOW_BASE, MIB(1) - MEM_SHADOW_BASE, &i440fx_pam_bus, &pc->pam},
         {"IOAPIC", PC_IOAPIC_BASE, PAGE_SIZE, &ioapic_bus, &pc->ioapic},
         {"testdev memory", PC_TESTDEV_MMIO, PC_TESTDEV_MMIO_LEN, &pc_testdev_mmio_bus, &pc->testdev},
+        {"testdev stamp", PC_TESTDEV_STAMP, PC_TESTDEV_STAMP_LEN, &pc_testdev_stamp_bus, &pc->testdev},
     };
     struct bus *pio = &pc->mem->pio, *mmio = &pc->mem->mmio;
     if (pc_place(pio, ports, ARRAY_LEN(ports), e) != STATUS_OK ||
@@ -345,7 +347,7 @@ enum status pc_init(struct pc *pc, const struct pc_config *cfg, const struct pc_
     struct irq_line test[PC_TESTDEV_IRQS];
     for (unsigned i = 0; i < PC_TESTDEV_IRQS; i++)
         test[i] = irq_router_line(r, i, SOURCE_TEST);
-    pc_testdev_init(&pc->testdev, test);
+    pc_testdev_init(&pc->testdev, w->clock, test);
     pc->testdev.machine_check = w->machine_check;
     pc->testdev.mc_opaque = w->lines.opaque;
     pc->ferr_irq = irq_router_line(r, PC_IRQ_FERR, 0);

@@ -26,6 +26,7 @@
 #define PC_PORT_RESET      0xcf9
 #define PC_PORT_TESTIRQ    0x2000
 #define PC_PORT_TESTMC     0x2100
+#define PC_PORT_TESTSTAMP  0x2120
 #define PC_PORT_GPE0       0xafe0
 
 /* ISA interrupt lines; the IOAPIC's pins have the same numbers, but for IRQ 0. */
@@ -53,6 +54,7 @@
 
 /* Physical memory. */
 #define PC_TESTDEV_MMIO 0xff000000u
+#define PC_TESTDEV_STAMP 0xff010000u
 #define PC_IOAPIC_BASE  0xfec00000u
 #define PC_LAPIC_BASE   0xfee00000u
 #define PC_VIRTIO_MMIO     0xfeb00000u /* microvm: eight of them */

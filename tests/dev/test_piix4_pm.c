@@ -147,9 +147,10 @@ static void test_ports(struct pm_bench *t)
     bus_write(&b->mmio, TESTDEV + 0xfff8, 8, 0x1122334455667788);
     CHECK_EQ(b, bus_read(&b->mmio, TESTDEV + 0xfff9, 4), 0x44556677);
     CHECK_EQ(b, bus_read(&b->mmio, TESTDEV + 0xfffe, 4), 0xffff1122);
+    CHECK_EQ(b, in(b, 0x2120, 4), (u32)clock_now(&b->clock));
     static struct pc_testdev other;
     struct irq_line none[PC_TESTDEV_IRQS] = {0};
-    pc_testdev_init(&other, none);
+    pc_testdev_init(&other, &b->clock, none);
     CHECK(b, bench_copy(b, &pc_testdev_ops, &t->testdev, &other));
     CHECK_EQ(b, memcmp(other.mmio, t->testdev.mmio, sizeof other.mmio), 0);
 }
@@ -163,10 +164,11 @@ int main(void)
     for (unsigned n = 0; n < PC_TESTDEV_IRQS; n++)
         irqs[n] = bench_wire(&t.b, n);
     piix4_pm_init(&t.pm, &t.b.clock, bench_wire(&t.b, SCI), &t.lines);
-    pc_testdev_init(&t.testdev, irqs);
+    pc_testdev_init(&t.testdev, &t.b.clock, irqs);
     bench_map(&t.b, &t.b.pio, "pm", PM, PIIX4_PM_LEN, &piix4_pm_bus, &t.pm);
     bench_map(&t.b, &t.b.pio, "gpe", GPE, PIIX4_GPE_LEN, &piix4_gpe_bus, &t.pm);
     bench_map(&t.b, &t.b.pio, "apm", APM, 2, &piix4_apm_bus, &t.pm);
+    bench_map(&t.b, &t.b.pio, "stamp", 0x2120, PC_TESTDEV_STAMP_LEN, &pc_testdev_stamp_bus, &t.testdev);
     bench_map(&t.b, &t.b.pio, "exit", 0xf4, 4, &debug_exit_bus, &t.lines);
     bench_map(&t.b, &t.b.pio, "post", 0x80, 1, &port80_bus, &t.post);
     bench_map(&t.b, &t.b.pio, "latch", 0xe0, 4, &pc_testdev_latch_bus, &t.testdev);
