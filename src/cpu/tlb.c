@@ -6,17 +6,42 @@
 #include "base/bits.h"
 #include "cpu/walk.h"
 
-static void table_clear(struct tlb_table *t)
+static void table_make(struct tlb_table *t)
 {
     for (unsigned k = 0; k < TLB_ENTRIES; k++)
         t->entry[k] = (struct tlb_entry){TLB_INVALID, TLB_INVALID, TLB_INVALID, 0};
     memset(t->kind, 0, sizeof t->kind);
+    memset(t->filled, 0, sizeof t->filled);
 }
+
+void tlb_context_make(struct tlb_context *x)
+{
+    if (x->made)
+        return;
+    for (unsigned v = 0; v < TLB_VIEWS; v++)
+        table_make(&x->view[v]);
+    x->made = true;
+}
+
+/* K runs over the entries of T that may hold something. */
+#define FILLED(t, k)                                                                                         \
+    for (unsigned word_ = 0, k; word_ < TLB_ENTRIES / 64; word_++)                                           \
+        for (u64 bits_ = (t)->filled[word_]; bits_ && (k = word_ * 64 + (unsigned)__builtin_ctzll(bits_), true); \
+             bits_ &= bits_ - 1)
 
 static void slot_clear(struct tlb_table *t, unsigned k)
 {
     t->entry[k] = (struct tlb_entry){TLB_INVALID, TLB_INVALID, TLB_INVALID, 0};
     t->kind[k] = 0;
+    t->filled[k / 64] &= ~(1ull << k % 64);
+}
+
+static void table_clear(struct tlb_table *t)
+{
+    FILLED(t, k)
+    {
+        slot_clear(t, k);
+    }
 }
 
 /* What was looked up in this context is void from now on. */
@@ -95,9 +120,11 @@ static void context_clear_nonglobal(struct tlb *t, struct tlb_context *x)
             code_renew(t, x, k);
     for (unsigned v = 0; v < TLB_VIEWS; v++)
         if (x->touched[v])
-            for (unsigned k = 0; k < TLB_ENTRIES; k++)
+            FILLED(&x->view[v], k)
+            {
                 if (!(x->view[v].kind[k] & TLB_GLOBAL))
                     slot_clear(&x->view[v], k);
+            }
     context_renew(t, x);
 }
 
@@ -106,15 +133,15 @@ struct tlb *tlb_create(void)
     struct tlb *t = aligned_alloc(64, align_up(sizeof *t, 64));
     if (!t)
         return NULL;
-    memset(t, 0, sizeof *t);
-    table_clear(&t->none);
+    memset(t, 0, offsetof(struct tlb, context));
+    table_make(&t->none);
     for (unsigned k = 0; k < TLB_CONTEXTS; k++) {
-        for (unsigned v = 0; v < TLB_VIEWS; v++)
-            t->context[k].touched[v] = true;
+        memset(&t->context[k], 0, offsetof(struct tlb_context, view));
         for (unsigned v = 0; v < 2; v++)
             t->context[k].code[v].generation = ++t->stamp;
         context_clear(t, &t->context[k]);
     }
+    tlb_context_make(&t->context[0]);
     t->context[0].used = true;
     t->current = &t->none;
     return t;
@@ -170,6 +197,7 @@ void tlb_fill(struct cpu *c, u64 lin, unsigned acc, const struct walk *w)
     bool same = (e->read == page || e->write == page || e->exec == page) && e->addend == addend;
     if (!same)
         slot_clear(table, k);
+    tlb_mark_filled(table, k);
     e->addend = addend;
     table->kind[k] = kind;
     x->large |= kind & TLB_SIZE;
@@ -219,6 +247,7 @@ void tlb_load_cr3(struct cpu *c, u16 pcid, bool keep)
             if (!t->context[k].used || (x->used && t->context[k].last_use < x->last_use))
                 x = &t->context[k];
         context_clear(t, x);
+        tlb_context_make(x);
         x->used = true;
         x->pcid = pcid;
     } else if (!keep) {
@@ -237,10 +266,22 @@ void tlb_flush_pcid(struct cpu *c, u16 pcid)
         context_clear_nonglobal(c->tlb, x);
 }
 
+static void slot_drop(struct tlb_table *table, unsigned k, u64 lin, bool only_global)
+{
+    static const u64 span[4] = {PAGE_SIZE, MIB(2), MIB(4), GIB(1)};
+    const struct tlb_entry *e = &table->entry[k];
+    u64 mask = ~(span[(table->kind[k] & TLB_SIZE) >> 1] - 1);
+    u64 at = (e->read & e->write & e->exec) == TLB_INVALID ? TLB_INVALID
+             : e->read != TLB_INVALID                      ? e->read
+             : e->exec != TLB_INVALID                      ? e->exec
+                                                           : e->write;
+    if (at != TLB_INVALID && (at & mask) == (lin & mask) && (!only_global || table->kind[k] & TLB_GLOBAL))
+        slot_clear(table, k);
+}
+
 /* Drops LIN's page from one context; ONLY_GLOBAL spares the others. */
 static void context_drop(struct tlb *t, struct tlb_context *x, u64 lin, bool only_global)
 {
-    static const u64 span[4] = {PAGE_SIZE, MIB(2), MIB(4), GIB(1)};
     unsigned slot = (unsigned)(lin >> PAGE_SHIFT & (TLB_ENTRIES - 1));
     for (unsigned k = 0; k < 2; k++)
         if (code_concerns(&x->code[k], lin))
@@ -249,16 +290,13 @@ static void context_drop(struct tlb *t, struct tlb_context *x, u64 lin, bool onl
         if (!x->touched[v])
             continue;
         struct tlb_table *table = &x->view[v];
-        for (unsigned k = x->large ? 0 : slot; k < (x->large ? TLB_ENTRIES : slot + 1); k++) {
-            const struct tlb_entry *e = &table->entry[k];
-            u64 mask = ~(span[(table->kind[k] & TLB_SIZE) >> 1] - 1);
-            u64 at = (e->read & e->write & e->exec) == TLB_INVALID ? TLB_INVALID
-                     : e->read != TLB_INVALID                      ? e->read
-                     : e->exec != TLB_INVALID                      ? e->exec
-                                                                   : e->write;
-            if (at != TLB_INVALID && (at & mask) == (lin & mask) &&
-                (!only_global || table->kind[k] & TLB_GLOBAL))
-                slot_clear(table, k);
+        if (!x->large) {
+            slot_drop(table, slot, lin, only_global);
+            continue;
+        }
+        FILLED(table, k)
+        {
+            slot_drop(table, k, lin, only_global);
         }
     }
     context_renew(t, x);
@@ -301,10 +339,13 @@ void tlb_protect_frame(struct cpu *c, u64 gpa)
         for (unsigned v = 0; v < TLB_VIEWS; v++) {
             if (!t->context[x].touched[v])
                 continue;
-            struct tlb_entry *e = t->context[x].view[v].entry;
-            for (unsigned k = 0; k < TLB_ENTRIES; k++)
+            struct tlb_table *table = &t->context[x].view[v];
+            struct tlb_entry *e = table->entry;
+            FILLED(table, k)
+            {
                 if (e[k].write != TLB_INVALID && e[k].write + e[k].addend == hva)
                     e[k].write = TLB_INVALID;
+            }
         }
 }
 

@@ -13,7 +13,7 @@
 #include "cpu/access.h"
 #include "cpu/cpu.h"
 
-#define TLB_BITS     9
+#define TLB_BITS     11
 #define TLB_ENTRIES  (1u << TLB_BITS)
 #define TLB_INVALID  1ull
 #define TLB_CONTEXTS 8 /* PCIDs kept at a time, least recently used goes */
@@ -40,6 +40,7 @@ enum { TLB_GLOBAL = 1, TLB_SIZE_2M = 2, TLB_SIZE_4M = 4, TLB_SIZE_1G = 6, TLB_SI
 struct tlb_table {
     struct tlb_entry entry[TLB_ENTRIES];
     u8 kind[TLB_ENTRIES];
+    u64 filled[TLB_ENTRIES / 64]; /* a bit for every entry that may hold something: flushes take as long as was filled */
 };
 
 /* Which pages code was fetched from since the last flush that could concern one of them: a small filter, so that a flush of
@@ -53,6 +54,7 @@ struct tlb_code {
 struct tlb_context {
     u16 pcid;
     bool used;
+    bool made;               /* its tables hold tags; before its first use they are not touched */
     bool large;              /* holds pieces of large pages: INVLPG must look for them */
     bool touched[TLB_VIEWS]; /* a table that holds nothing needs no flush */
     u64 last_use;
@@ -77,6 +79,13 @@ struct tlb {
     struct tlb_context context[TLB_CONTEXTS];
     struct tlb_table none; /* all invalid */
 };
+
+/* For whoever fills a table by himself (snapshots): its entries are valid afterwards, and K may hold something. */
+void tlb_context_make(struct tlb_context *x);
+INLINE void tlb_mark_filled(struct tlb_table *t, unsigned k)
+{
+    t->filled[k / 64] |= 1ull << k % 64;
+}
 
 struct walk;
 struct tlb *tlb_create(void); /* null when out of memory */

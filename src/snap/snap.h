@@ -16,7 +16,7 @@
 #include "mem/mem.h"
 
 #define SNAP_MAGIC   "TRINSNAP"
-#define SNAP_VERSION 1u
+#define SNAP_VERSION 2u
 #define SNAP_CHUNK   65536u
 #define SNAP_RAW_MAX (4u << 20) /* bytes of one record, unpacked */
 #define SNAP_HEAD    12u

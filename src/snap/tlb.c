@@ -82,6 +82,7 @@ static bool take_entry(struct mem *m, struct tlb_table *t, unsigned slot, struct
             return false;
         mem_frame_set(m, gpa, FRAME_WTAG);
     }
+    tlb_mark_filled(t, slot);
     t->kind[slot] = (u8)kind;
     t->entry[slot] = (struct tlb_entry){
         .read = tags & TAG_READ ? page : TLB_INVALID,
@@ -112,6 +113,7 @@ static bool take_context(struct mem *m, struct tlb_context *x, struct buffer *in
         return false;
     x->pcid = (u16)pcid;
     x->used = used;
+    tlb_context_make(x);
     x->large = large;
     for (unsigned v = 0; v < TLB_VIEWS; v++) {
         if (!get_n(in, &touched, 1) || touched > 1)

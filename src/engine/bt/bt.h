@@ -106,6 +106,7 @@ enum bt_site_kind {
     SITE_MEM,    /* a memory access that missed: likewise, when filling the soft TLB did not help */
     SITE_BUDGET, /* look around */
     SITE_LINK,   /* a direct branch whose target is not linked yet */
+    SITE_CHECK,  /* is the next page still the one that the instruction crosses into? */
     SITE_LOOKUP, /* an indirect branch that the jump table did not know */
     SITE_KINDS
 };
@@ -135,10 +136,13 @@ struct bt_link {
     bool careful; /* leads to the careful variant */
 };
 
+#define BT_NO_PAGE (~0ull)
 struct bt_block {
     u64 gpa;
+    u64 gpa2; /* of the next page, where its only instruction crosses into it; else BT_NO_PAGE */
     u32 mode;
-    u32 hash_next, frame_next; /* block numbers, 0 ends */
+    u32 hash_next;     /* block numbers, 0 ends */
+    u32 frame_next[2]; /* in the lists of its frames: twice the block's number, 1 more for gpa2's; 0 ends */
     u32 code, code_len;        /* offsets in the cache */
     u32 cold, cold_len;        /* its rare paths */
     u32 stale;                 /* what its first instruction becomes when it is dropped: a jump there */
@@ -208,6 +212,7 @@ void bt_make_stubs(struct bt *b);
 u32 bt_block_find(const struct bt *b, u64 gpa, u32 mode);
 /* Room for one more block; flushes everything when there is none. */
 void bt_cache_make_room(struct bt *b);
+void bt_block_drop(struct bt *b, u32 n);
 void bt_block_commit(struct bt *b, u32 n);
 void bt_link_set(struct bt *b, u32 link, u32 to);
 void bt_cache_invalidate(struct bt *b, u64 gpa, u64 len);
@@ -215,8 +220,8 @@ void bt_cache_flush(struct bt *b);
 /* The block whose code holds host address PC, and the instruction there; 0: none. */
 u32 bt_block_at(const struct bt *b, u64 pc, u32 *index);
 
-/* translate.c. Returns the block's number. BYTES: up to the page's end. */
-u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes);
+/* translate.c. Returns the block's number. BYTES: up to the page's end; RIP: where they are now. */
+u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip);
 
 /* signal.c: faults of translated code itself */
 void bt_signal_init(void);

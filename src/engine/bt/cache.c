@@ -26,11 +26,17 @@ u32 bt_block_find(const struct bt *b, u64 gpa, u32 mode)
     return n;
 }
 
+static u64 frame_of(const struct bt_block *t, unsigned which)
+{
+    return which ? t->gpa2 : t->gpa & PAGE_MASK;
+}
+
 void bt_cache_flush(struct bt *b)
 {
     struct mem *m = b->cpu->wires.mem;
     for (u32 n = 1; n < b->blocks_n; n++)
-        mem_frame_clear(m, b->blocks[n].gpa, FRAME_TRANSLATED);
+        for (unsigned k = 0; k < (b->blocks[n].gpa2 != BT_NO_PAGE ? 2 : 1); k++)
+            mem_frame_clear(m, frame_of(&b->blocks[n], k), FRAME_TRANSLATED);
     b->cache_flushes++;
     b->flushed += b->blocks_n > 1 ? b->blocks_n - 1 : 0;
     memset(b->hash, 0, sizeof b->hash);
@@ -52,6 +58,24 @@ void bt_cache_make_room(struct bt *b)
         bt_cache_flush(b);
 }
 
+static void frame_enter(struct bt *b, u32 n, unsigned which)
+{
+    struct bt_block *t = &b->blocks[n];
+    u64 frame = frame_of(t, which);
+    u32 *head = &b->frames[hash_frame(frame)];
+    t->frame_next[which] = *head;
+    *head = 2 * n + which;
+    frame_mark_code(b->cpu, frame, FRAME_TRANSLATED);
+}
+
+static void frame_leave(struct bt *b, u32 n, unsigned which)
+{
+    u32 *p = &b->frames[hash_frame(frame_of(&b->blocks[n], which))];
+    while (*p != 2 * n + which)
+        p = &b->blocks[*p / 2].frame_next[*p & 1];
+    *p = b->blocks[n].frame_next[which];
+}
+
 static void perf_map_line(const struct bt *b, const struct bt_block *t)
 {
     const char *ring = t->mode & BT_MODE_USER ? "u" : "k";
@@ -66,10 +90,9 @@ void bt_block_commit(struct bt *b, u32 n)
     u32 *head = &b->hash[hash_block(t->gpa, t->mode)];
     t->hash_next = *head;
     *head = n;
-    head = &b->frames[hash_frame(t->gpa)];
-    t->frame_next = *head;
-    *head = n;
-    frame_mark_code(b->cpu, t->gpa, FRAME_TRANSLATED);
+    frame_enter(b, n, 0);
+    if (t->gpa2 != BT_NO_PAGE)
+        frame_enter(b, n, 1);
     b->translated++;
     if (UNLIKELY(b->perf_map))
         perf_map_line(b, t);
@@ -117,10 +140,13 @@ static void unhash(struct bt *b, u32 n)
     *p = b->blocks[n].hash_next;
 }
 
-static void block_drop(struct bt *b, u32 n)
+void bt_block_drop(struct bt *b, u32 n)
 {
     struct bt_block *t = &b->blocks[n];
     unhash(b, n);
+    frame_leave(b, n, 0);
+    if (t->gpa2 != BT_NO_PAGE)
+        frame_leave(b, n, 1);
     t->dead = true;
     for (u32 l = t->links_in, next; l; l = next) {
         next = b->links[l].next;
@@ -136,23 +162,29 @@ static void block_drop(struct bt *b, u32 n)
     b->flushed++;
 }
 
+/* Does it translate a byte of [gpa, gpa + len), all in one frame? */
+static bool covers(const struct bt_block *t, unsigned which, u64 gpa, u64 len)
+{
+    u64 left = PAGE_SIZE - (t->gpa & ~PAGE_MASK), first = t->bytes < left ? t->bytes : left;
+    return which ? ranges_overlap(t->gpa2, t->bytes - first, gpa, len) : ranges_overlap(t->gpa, first, gpa, len);
+}
+
 void bt_cache_invalidate(struct bt *b, u64 gpa, u64 len)
 {
     u64 frame = gpa & PAGE_MASK;
     bool left = false;
-    u32 *p = &b->frames[hash_frame(gpa)];
-    while (*p) {
-        u32 n = *p;
-        struct bt_block *t = &b->blocks[n];
-        if ((t->gpa & PAGE_MASK) != frame) {
-            p = &t->frame_next;
-        } else if (ranges_overlap(t->gpa, t->bytes, gpa, len)) {
-            *p = t->frame_next;
-            block_drop(b, n);
-        } else {
+    u32 next;
+    for (u32 ref = b->frames[hash_frame(gpa)]; ref; ref = next) {
+        struct bt_block *t = &b->blocks[ref / 2];
+        next = t->frame_next[ref & 1];
+        if (next / 2 == ref / 2) /* one that crosses may stand here twice */
+            next = t->frame_next[next & 1];
+        if (frame_of(t, ref & 1) != frame)
+            continue;
+        if (covers(t, ref & 1, gpa, len))
+            bt_block_drop(b, ref / 2);
+        else
             left = true;
-            p = &t->frame_next;
-        }
     }
     if (!left)
         mem_frame_clear(b->cpu->wires.mem, frame, FRAME_TRANSLATED);

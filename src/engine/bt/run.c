@@ -96,7 +96,7 @@ static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
     }
     u32 mode = b->mode | flags;
     u32 n = bt_block_find(b, p.gpa, mode);
-    return n ? n : bt_translate(b, p.gpa, mode, p.hva);
+    return n ? n : bt_translate(b, p.gpa, mode, p.hva, rip);
 }
 
 /* The code for RIP: by the jump table, or found and entered there. Null: as find. */
@@ -176,6 +176,23 @@ static void one(struct bt *b, const struct bt_site *s)
     interp_one(b->inner, left > 0 ? (u64)left : 1);
 }
 
+/* The block at c->rip may run here from now on, or is gone. False: the next page is out of reach. */
+static bool next_page_agrees(struct bt *b, const struct bt_site *s)
+{
+    struct cpu *c = b->cpu;
+    struct place p;
+    u64 next = (c->rip & PAGE_MASK) + PAGE_SIZE;
+    if (b->blocks[s->block].dead || !cpu_canonical(next) || !lin_translate(c, next, ACC_FETCH, &p) || !p.hva)
+        return false;
+    if (p.gpa == b->blocks[s->block].gpa2) {
+        b->tags[s->link] = b->scratch->page_tag;
+        return true;
+    }
+    bt_block_drop(b, s->block);
+    forget(b, c->rip);
+    return true;
+}
+
 /* Runs from c->rip until something must be looked at. */
 static void run_code(struct bt *b, u64 budget)
 {
@@ -210,6 +227,10 @@ static void run_code(struct bt *b, u64 budget)
             continue;
         }
         settle(b, &s);
+        if (s.kind == SITE_CHECK && next_page_agrees(b, &s)) {
+            rip = c->rip;
+            continue;
+        }
         if (UNLIKELY(b->blocks[s.block].dead))
             forget(b, c->rip);
         if (s.kind == SITE_BUDGET)

@@ -1,8 +1,10 @@
 /* One block: from a guest-physical address to the first branch, to what is not translated, or to the page's
  * end. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/bt/tr.h"
+#include "isa/decode_mode.h"
 
 u32 site_new(struct tr *t, enum bt_site_kind kind, unsigned index)
 {
@@ -145,9 +147,53 @@ static bool goes_on(const struct dec *d, unsigned n, unsigned sides)
     return d->kind == K_JCC && d->i.imm >= 0 && sides < SIDES_MAX && n < SIDES_WITHIN;
 }
 
+/* Do the page's last bytes begin an instruction that goes on in the next? */
+static bool cut_off(const struct tr *t, const u8 *bytes, unsigned left)
+{
+    struct insn i;
+    return left < 15 && insn_decode(bytes, left, cpu_decode_mode(t->b->cpu), &i) == DECODE_MORE;
+}
+
+/* A block of the one instruction that begins LEFT bytes before the page's end. False: it is executed alone. */
+static bool crossing(struct tr *t, const u8 *bytes, unsigned left, u32 mode, u64 rip)
+{
+    struct cpu *c = t->b->cpu;
+    struct dec *d = &t->d[0];
+    struct place p;
+    u64 next = (rip & PAGE_MASK) + PAGE_SIZE;
+    d->kind = K_STEP, d->i.op = OP_INVALID, d->i.len = (u8)left;
+    t->t->bytes = (u16)left;
+    memcpy(t->crossed, bytes, left);
+    if (!cpu_canonical(next) || !lin_translate(c, next, ACC_FETCH, &p) || !p.hva || mem_is_smram(c->wires.mem, p.gpa, 1))
+        return false;
+    memcpy(t->crossed + left, p.hva, 16);
+    d->decoded = bt_decode(t->b, d, t->crossed, left + 15, mode);
+    if (!d->decoded || d->kind == K_STEP) {
+        d->kind = K_STEP, d->i.op = d->decoded ? d->i.op : OP_INVALID;
+        return false;
+    }
+    t->t->gpa2 = p.gpa;
+    t->t->bytes = d->i.len;
+    t->n_insns = 1;
+    return true;
+}
+
+/* The next page must be the one that was translated, wherever this runs. */
+static void check_next_page(struct tr *t)
+{
+    struct emit *e = &t->e;
+    u32 link = link_new(t, 0, true);
+    flags_clobber(t);
+    e_load(e, HOST_T0, SCRATCH(page_tag));
+    e_op(e, true, 0x3b, HOST_T0, in_scratch(BT_TAGS_AT + 8ul * link), 0);
+    struct late *l = late_new(t, LATE_SITE, e_jcc(e, CC_NE));
+    l->site = site_new(t, SITE_CHECK, 0);
+    t->b->sites[l->site].link = link;
+}
+
 /* Decodes the block; its n_insns instructions retire when it is gone through. False: then one follows that is
  * executed alone, t->d[n_insns]. */
-static bool scan(struct tr *t, const u8 *bytes, u32 mode)
+static bool scan(struct tr *t, const u8 *bytes, u32 mode, u64 rip)
 {
     unsigned left = (unsigned)PAGE_SIZE - t->page_off, sides = 0;
     u16 off = 0;
@@ -156,6 +202,11 @@ static bool scan(struct tr *t, const u8 *bytes, u32 mode)
         d->decoded = bt_decode(t->b, d, bytes + off, left - off, mode);
         d->off = off;
         d->side = false;
+        if (!d->decoded && cut_off(t, bytes + off, left - off)) {
+            if (t->n_insns)
+                break;
+            return crossing(t, bytes, left, mode, rip);
+        }
         if (!d->decoded) {
             d->kind = K_STEP, d->i.op = OP_INVALID, d->i.len = (u8)(left - off < 15 ? left - off : 15);
             d->reads_flags = d->touches_flags = d->full = false;
@@ -234,7 +285,7 @@ static void begin(struct tr *t, struct bt *b, u64 gpa, u32 mode)
 {
     t->n = b->blocks_n++;
     t->b = b, t->t = &b->blocks[t->n];
-    *t->t = (struct bt_block){.gpa = gpa, .mode = mode, .code = (u32)b->used, .map = b->maps_n};
+    *t->t = (struct bt_block){.gpa = gpa, .gpa2 = BT_NO_PAGE, .mode = mode, .code = (u32)b->used, .map = b->maps_n};
     t->e = (struct emit){.b = b, .p = b->write + b->used, .limit = b->write + b->used + BT_BLOCK_CODE};
     t->host = mode & BT_MODE_FLAGS, t->mem = !t->host;
     t->lost = t->writer = -1;
@@ -242,15 +293,17 @@ static void begin(struct tr *t, struct bt *b, u64 gpa, u32 mode)
     t->page_off = (u16)(gpa & (PAGE_SIZE - 1));
 }
 
-u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes)
+u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip)
 {
     bt_cache_make_room(b);
     struct tr *t = b->tr;
     begin(t, b, gpa, mode);
     struct bt_block *k = t->t;
-    bool whole = scan(t, bytes, mode);
+    bool whole = scan(t, bytes, mode, rip);
     k->count = t->n_insns;
     plan_block(t, mode);
+    if (k->gpa2 != BT_NO_PAGE)
+        check_next_page(t);
     if (body(t)) {
         t->d[t->index].off = whole ? k->bytes : t->d[t->index].off;
         map_here(t);
