@@ -54,6 +54,8 @@ struct trine_disk {
     const char *path, *format;
     bool readonly;
     bool snapshot; /* writes are thrown away */
+    bool ide;      /* on IDE, else on virtio */
+    bool cdrom;    /* a CD-ROM on IDE, readonly */
 };
 
 enum trine_net_kind { TRINE_NET_NONE, TRINE_NET_USER, TRINE_NET_TAP };

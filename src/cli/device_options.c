@@ -31,9 +31,9 @@ static const char *disk_word(struct run_options *o, struct trine_disk *d, const 
     else if (!strncmp(word, "format=", 7) && word[7])
         d->format = word + 7;
     else if (!strcmp(word, "bus=ide"))
-        return "bus=ide: not built in";
+        d->ide = true;
     else if (strcmp(word, "bus=virtio")) {
-        snprintf(o->why, sizeof o->why, "%s: none of readonly, snapshot, format=FORMAT, bus=virtio", word);
+        snprintf(o->why, sizeof o->why, "%s: none of readonly, snapshot, format=FORMAT, bus=virtio|ide", word);
         return o->why;
     }
     return NULL;
@@ -55,6 +55,16 @@ const char *option_disk(struct run_options *o, const char *value)
     }
     o->config.disks = o->disks;
     o->config.disks_n++;
+    return NULL;
+}
+
+/* The whole value is the name. */
+const char *option_cdrom(struct run_options *o, const char *value)
+{
+    if (o->config.disks_n == OPTIONS_DISKS)
+        return "more disks than a machine takes (24)";
+    o->disks[o->config.disks_n++] = (struct trine_disk){.path = value, .readonly = true, .cdrom = true};
+    o->config.disks = o->disks;
     return NULL;
 }
 

@@ -7,5 +7,6 @@
 
 const char *option_net(struct run_options *o, const char *value);
 const char *option_disk(struct run_options *o, const char *value);
+const char *option_cdrom(struct run_options *o, const char *value);
 
 #endif

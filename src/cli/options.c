@@ -186,12 +186,13 @@ static const struct option options[] = {
     {"append", "TEXT", "the kernel's command line", AT(config.append)},
     {"firmware", "FILE", "what a machine without --kernel starts with; default: SeaBIOS of Debian's package",
      AT(config.firmware)},
-    {"disk", "FILE[,readonly][,snapshot][,format=FORMAT][,bus=virtio]",
+    {"disk", "FILE[,readonly][,snapshot][,format=FORMAT][,bus=virtio|ide]",
      "a disk; may be repeated; DISK without an option is the same. A raw file or block\n"
      "device, another format through qemu-nbd, or an nbd:// address; told by its\n"
      "contents if no format is named (raw, qcow2, vmdk, vdi, vhdx, ...). snapshot:\n"
      "what the guest writes is thrown away. A comma in FILE is written twice",
      .set = option_disk},
+    {"cdrom", "FILE", "a disc in a CD-ROM drive on IDE; may be repeated", .set = option_cdrom},
     {"net", "none|user[,hostfwd=tcp:ADDR:PORT-:PORT]...|tap=NAME",
      "a network on virtio; default none. user: NAT, DHCP and DNS in this process;\n"
      "hostfwd=tcp|udp:[ADDR]:PORT-[ADDR]:PORT sends the host's port to the guest's.\n"
@@ -236,7 +237,6 @@ static const struct option options[] = {
     {"stats", "FILE", "a JSON report at the end", AT(stats)},
     {"perf-map", NULL, "/tmp/perf-PID.map: names for perf, a line per translation", AT(config.perf_map)},
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
-    NEVER_BUILT("cdrom", "FILE", NULL),
     NEVER_BUILT("display", "KIND", "none"),
     NEVER_BUILT("screenshot", "FILE", NULL),
     NEVER_BUILT("irqchip", "KIND", "user"),

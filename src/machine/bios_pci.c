@@ -5,6 +5,7 @@
 
 #include "base/bits.h"
 #include "dev/pci/piix3.h"
+#include "dev/pci/piix3_ide.h"
 #include "machine/pc_map.h"
 
 struct setup {
@@ -70,6 +71,9 @@ static void setup_function(struct setup *s, unsigned devfn)
     if (id == 0x70008086)
         for (unsigned n = 0; n < PCI_PIRQS; n++)
             config_write(s, devfn, PIIX3_PIRQ_ROUTE + n, 1, irqs[n]);
+    if (id == 0x70108086) /* IDE: the channels' ports */
+        for (unsigned n = 0; n < PIIX3_IDE_CHANNELS; n++)
+            config_write(s, devfn, PIIX3_IDETIM + 2 * n, 2, PIIX3_IDETIM_ENABLE);
     if (id == 0x71138086) {
         config_write(s, devfn, PCI_INTERRUPT_LINE, 1, PC_IRQ_SCI);
         config_write(s, devfn, PIIX4_PM_BASE, 4, PC_PORT_PM | 1);

@@ -83,8 +83,8 @@ static enum status target_save(void *opaque, const char *path, struct error *e)
 
 static enum status target_change_medium(void *opaque, const char *device, const char *path, struct error *e)
 {
-    (void)opaque, (void)path;
-    return error_set(e, STATUS_USAGE, "Device '%s' not found", device);
+    struct vm *vm = opaque;
+    return devices_change_medium(&vm->devices, device, path, e);
 }
 
 static u64 target_wall_us(void *opaque)

@@ -1,7 +1,8 @@
-/* Which virtio devices a VM has, and where: over PCI networks and disks from device PC_PCI_FREE on, the
- * entropy device at PC_PCI_RNG; over MMIO in the slots' order. */
+/* Which devices a VM has beside the chips of every PC, and where: virtio over PCI, networks and disks from device PC_PCI_FREE on, the
+ * entropy device at PC_PCI_RNG; virtio over MMIO in the slots' order; IDE drives. */
 #include "machine/devices.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,13 +54,88 @@ static enum status plug(struct devices *d, struct virtio *v, struct error *e)
     return d->microvm ? plug_mmio(d, v, e) : plug_pci(d, v, pc_pci_free(d->pc), e);
 }
 
+/* --- IDE, which is there when something hangs on it */
+
+static enum status plug_ide(struct devices *d, struct error *e)
+{
+    struct pc *pc = d->pc;
+    const struct irq_line irqs[PIIX3_IDE_CHANNELS] = {pc_gsi(pc, PC_IRQ_IDE1), pc_gsi(pc, PC_IRQ_IDE2)};
+    static const u16 ports[PIIX3_IDE_CHANNELS] = {PC_PORT_IDE1, PC_PORT_IDE2};
+    if (d->ide)
+        return STATUS_OK;
+    if (d->microvm)
+        return error_set(e, STATUS_USAGE, "IDE: the microvm has none");
+    d->ide = calloc(1, sizeof *d->ide);
+    if (!d->ide)
+        return error_set(e, STATUS_HOST, "IDE: out of memory");
+    piix3_ide_init(d->ide, pc->mem, irqs);
+    if (pc_plug_pci(pc, &d->ide->function, PC_PCI_SOUTH, 1, e) != STATUS_OK)
+        return e->status;
+    for (unsigned n = 0; n < PIIX3_IDE_CHANNELS; n++) {
+        struct ide_channel *c = &d->ide->channels[n];
+        if (bus_add(&pc->mem->pio, c->name, ports[n], 8, &ide_command_bus, c, e) != STATUS_OK ||
+            bus_add(&pc->mem->pio, c->name, ports[n] + 0x206u, 1, &ide_control_bus, c, e) != STATUS_OK ||
+            pc_plug(pc, &ide_channel_ops, c, e) != STATUS_OK)
+            return e->status;
+    }
+    return pc_plug(pc, &piix3_ide_ops, d->ide, e);
+}
+
+/* Disks begin at the first channel, CD-ROMs at the second, as on most boards. */
+static enum status add_drive(struct devices *d, struct disk *disk, const struct trine_disk *c, const char *serial,
+                             struct error *e)
+{
+    if (plug_ide(d, e) != STATUS_OK)
+        return e->status;
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned place = c->cdrom ? i ^ 2 : i;
+        struct ide_channel *channel = &d->ide->channels[place >> 1];
+        if (channel->drives[place & 1].present)
+            continue;
+        ide_attach(channel, place & 1, block_disk(disk->host), c->cdrom, serial);
+        disk->drive = &channel->drives[place & 1];
+        disk->channel = place >> 1;
+        disk->unit = place & 1;
+        return STATUS_OK;
+    }
+    return error_set(e, STATUS_USAGE, "%s: IDE has room for four drives", c->path);
+}
+
+enum status devices_change_medium(struct devices *d, const char *name, const char *path, struct error *e)
+{
+    struct disk *disk = NULL;
+    for (unsigned i = 0; i < d->disks_n; i++) {
+        char own[32];
+        snprintf(own, sizeof own, "ide%u-cd%u", d->disks[i].channel, d->disks[i].unit);
+        if (d->disks[i].drive && d->disks[i].drive->cdrom && !strcmp(name, own))
+            disk = &d->disks[i];
+    }
+    if (!disk)
+        return error_set(e, STATUS_USAGE, "Device '%s' not found", name);
+    if (disk->drive->locked)
+        return error_set(e, STATUS_USAGE, "Device '%s' is locked", name);
+    const struct block_config cfg = {.path = path, .readonly = true, .synchronous = d->synchronous};
+    struct host_block *medium = NULL;
+    if (path && block_open(&medium, &cfg, e) != STATUS_OK)
+        return e->status;
+    if (!ide_change_medium(&d->ide->channels[disk->channel], disk->unit, medium ? block_disk(medium) : NULL)) {
+        if (medium)
+            block_close(medium);
+        return error_set(e, STATUS_HOST, "Device '%s' is at work", name);
+    }
+    if (disk->host)
+        block_close(disk->host);
+    disk->host = medium;
+    return STATUS_OK;
+}
+
 /* --- the devices */
 
 static enum status add_disk(struct devices *d, const struct trine_disk *c, bool synchronous, struct error *e)
 {
     const struct block_config cfg = {.path = c->path,
                                      .format = c->format,
-                                     .readonly = c->readonly,
+                                     .readonly = c->readonly || c->cdrom,
                                      .snapshot = c->snapshot,
                                      .synchronous = synchronous};
     char serial[21];
@@ -69,6 +145,8 @@ static enum status add_disk(struct devices *d, const struct trine_disk *c, bool 
     if (block_open(&disk->host, &cfg, e) != STATUS_OK)
         return e->status;
     snprintf(serial, sizeof serial, "trine-disk%u", d->disks_n++);
+    if (c->ide || c->cdrom)
+        return add_drive(d, disk, c, serial, e);
     disk->chip = calloc(1, sizeof *disk->chip);
     if (!disk->chip)
         return error_set(e, STATUS_HOST, "%s: out of memory", c->path);
@@ -104,13 +182,14 @@ enum status devices_init(struct devices *d, const struct trine_config *cfg, stru
                          const struct virtio_wires *wires, const struct devices_sources *sources,
                          struct error *e)
 {
-    *d = (struct devices){.pc = pc, .wires = *wires, .microvm = pc->config.microvm};
+    *d = (struct devices){.pc = pc, .wires = *wires, .microvm = pc->config.microvm,
+                          .synchronous = cfg->time == TRINE_TIME_VIRTUAL};
     if (cfg->net.kind != TRINE_NET_NONE && cfg->time == TRINE_TIME_VIRTUAL)
         return error_set(e, STATUS_USAGE, "net: needs --time real: what comes in from outside does not repeat");
     if (cfg->net.kind != TRINE_NET_NONE && add_net(d, &cfg->net, e) != STATUS_OK)
         return e->status;
     for (unsigned i = 0; i < cfg->disks_n; i++)
-        if (add_disk(d, &cfg->disks[i], cfg->time == TRINE_TIME_VIRTUAL, e) != STATUS_OK)
+        if (add_disk(d, &cfg->disks[i], d->synchronous, e) != STATUS_OK)
             return e->status;
     virtio_rng_init(&d->rng, wires, sources->random, sources->opaque);
     if ((d->microvm ? plug_mmio(d, &d->rng.v, e) : plug_pci(d, &d->rng.v, PC_PCI_RNG, e)) != STATUS_OK)
@@ -126,7 +205,10 @@ void devices_destroy(struct devices *d)
     for (unsigned i = 0; i < d->disks_n; i++) {
         if (d->disks[i].chip)
             virtio_set_status(&d->disks[i].chip->v, 0); /* what ends now touches no guest */
-        block_close(d->disks[i].host);
+        if (d->disks[i].drive)
+            ide_stop(&d->ide->channels[d->disks[i].channel]);
+        if (d->disks[i].host)
+            block_close(d->disks[i].host);
         if (d->disks[i].chip)
             virtio_blk_destroy(d->disks[i].chip);
         free(d->disks[i].chip);
@@ -134,6 +216,7 @@ void devices_destroy(struct devices *d)
     if (d->net)
         d->net->ops->close(d->net);
     free(d->nic);
+    free(d->ide);
     for (unsigned i = 0; i < d->cards_n; i++)
         free(d->cards[i]);
     *d = (struct devices){0};
@@ -141,20 +224,38 @@ void devices_destroy(struct devices *d)
 
 /* --- for firmware */
 
-static size_t add_line(char *text, size_t size, size_t at, const char *path, unsigned dev, const char *unit)
+struct boot_order {
+    char *text;
+    size_t size, at;
+};
+
+PRINTF(2, 3) static void add_line(struct boot_order *o, const char *fmt, ...)
 {
-    int n = at < size ? snprintf(text + at, size - at, "%s/pci@i0cf8/%s@%x/%s", at ? "\n" : "", path, dev, unit) : 0;
-    return n > 0 ? at + (size_t)n : at;
+    va_list ap;
+    va_start(ap, fmt);
+    if (o->at && o->at + 1 < o->size)
+        o->text[o->at++] = '\n';
+    int n = vsnprintf(o->text + o->at, o->size - o->at, fmt, ap);
+    va_end(ap);
+    o->at = n > 0 && (size_t)n < o->size - o->at ? o->at + (size_t)n : o->size - 1;
 }
 
 const char *devices_boot_order(const struct devices *d, char *text, size_t size)
 {
-    size_t at = 0;
+    struct boot_order o = {text, size, 0};
     *text = 0;
-    for (unsigned i = 0; i < d->disks_n; i++)
-        at = add_line(text, size, at, "scsi", d->disks[i].pci, "disk@0,0");
+    for (unsigned cd = 0; cd < 2; cd++) /* disks, then CD-ROMs */
+        for (unsigned i = 0; i < d->disks_n; i++) {
+            const struct disk *k = &d->disks[i];
+            if ((k->drive && k->drive->cdrom) != cd)
+                continue;
+            if (k->drive)
+                add_line(&o, "/pci@i0cf8/ide@%x,1/drive@%x/disk@%x", PC_PCI_SOUTH, k->channel, k->unit);
+            else
+                add_line(&o, "/pci@i0cf8/scsi@%x/disk@0,0", k->pci);
+        }
     if (d->net)
-        add_line(text, size, at, "ethernet", d->nic_pci, "ethernet-phy@0");
+        add_line(&o, "/pci@i0cf8/ethernet@%x/ethernet-phy@0", d->nic_pci);
     return text;
 }
 
@@ -164,7 +265,7 @@ unsigned devices_prepare(struct devices *d, struct loop_fd *fds, unsigned max)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < d->disks_n && n < max; i++)
-        fds[n++] = (struct loop_fd){.fd = block_fd(d->disks[i].host), .in = true};
+        fds[n++] = (struct loop_fd){.fd = d->disks[i].host ? block_fd(d->disks[i].host) : -1, .in = true};
     d->net_fds = d->net ? d->net->ops->prepare(d->net, fds + n, max - n) : 0;
     return n + d->net_fds;
 }
@@ -172,7 +273,7 @@ unsigned devices_prepare(struct devices *d, struct loop_fd *fds, unsigned max)
 void devices_serve(struct devices *d, const struct loop_fd *fds, unsigned n)
 {
     for (unsigned i = 0; i < d->disks_n && i < n; i++)
-        if (fds[i].ready)
+        if (fds[i].ready && d->disks[i].host)
             block_serve(d->disks[i].host);
     if (d->net && d->net_fds <= n)
         d->net->ops->serve(d->net, fds + n - d->net_fds, d->net_fds);

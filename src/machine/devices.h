@@ -3,6 +3,7 @@
 #ifndef MACHINE_DEVICES_H
 #define MACHINE_DEVICES_H
 
+#include "dev/pci/piix3_ide.h"
 #include "dev/virtio/virtio_blk.h"
 #include "dev/virtio/virtio_mmio.h"
 #include "dev/virtio/virtio_net.h"
@@ -17,9 +18,12 @@
 
 #define DEVICES_MAX 24 /* disks */
 
+/* On virtio (CHIP) or on IDE (DRIVE). */
 struct disk {
-    struct host_block *host;
+    struct host_block *host; /* null: a CD-ROM without a medium */
     struct virtio_blk *chip;
+    struct ide_drive *drive;
+    unsigned channel, unit; /* of the drive */
     unsigned pci; /* its device number */
 };
 
@@ -27,12 +31,14 @@ struct devices {
     struct pc *pc;
     struct virtio_wires wires;
     bool microvm;
+    bool synchronous; /* virtual time: requests end where they are made */
     struct virtio_pci *cards[DEVICES_MAX + 4];
     unsigned cards_n;
     struct virtio_mmio slots[PC_VIRTIO_MMIOS]; /* microvm */
     unsigned slots_n;
     struct disk disks[DEVICES_MAX];
     unsigned disks_n;
+    struct piix3_ide *ide; /* null: none */
     struct host_net *net; /* null: none */
     struct virtio_net *nic;
     unsigned nic_pci;
@@ -55,6 +61,9 @@ void devices_destroy(struct devices *d);
 
 /* What firmware boots from, in its words (OpenFirmware device paths, a line each): disks, then the network. TEXT. */
 const char *devices_boot_order(const struct devices *d, char *text, size_t size);
+
+/* The CD-ROM called NAME (`ide1-cd0`: channel and unit) gets the medium at PATH; null: none. */
+enum status devices_change_medium(struct devices *d, const char *name, const char *path, struct error *e);
 
 /* Loop thread: descriptors to wait for, at most MAX; how many. Then what they brought. */
 unsigned devices_prepare(struct devices *d, struct loop_fd *fds, unsigned max);

@@ -24,6 +24,8 @@
 #define PC_PORT_PM         0x600 /* PIIX4 power management: PM1_EVT +0, PM1_CNT +4, PM_TMR +8 */
 #define PC_PORT_PCI        0xcf8 /* CONFADD, CONFDATA */
 #define PC_PORT_RESET      0xcf9
+#define PC_PORT_IDE1       0x1f0 /* and control at +0x206 */
+#define PC_PORT_IDE2       0x170
 #define PC_PORT_TESTIRQ    0x2000
 #define PC_PORT_TESTMC     0x2100
 #define PC_PORT_TESTSTAMP  0x2120
@@ -39,6 +41,8 @@
 #define PC_IRQ_PIRQ_CD 11
 #define PC_IRQ_AUX  12
 #define PC_IRQ_FERR 13
+#define PC_IRQ_IDE1 14
+#define PC_IRQ_IDE2 15
 #define PC_GSI_PIT  2
 #define PC_IRQS     16
 #define PC_GSI_VIRTIO_MMIO 16 /* of the first of them */
