@@ -45,7 +45,7 @@ static const char *choose(const char *value, const char *const *built, const cha
 
 static const char *set_engine(struct run_options *o, const char *value)
 {
-    static const char *const later[] = {"kvm", "jit", NULL};
+    static const char *const later[] = {"jit", NULL};
     const char *name;
     char why[512];
     bool usable;
@@ -168,7 +168,8 @@ static const char SEABIOS[] = "/usr/share/seabios/bios-256k.bin";
 #define NEVER_BUILT(n, a, v) {.name = (n), .arg = (a), .neutral = (v)}
 
 static const struct option options[] = {
-    {"engine", "auto|interp|bt", "what executes the guest; auto (default): the fastest usable here",
+    {"engine", "auto|interp|bt|kvm", "what executes the guest; auto (default): the fastest usable here.\n"
+     "kvm runs when it is named, with a warning where no hardware is behind /dev/kvm",
      .set = set_engine},
     {"machine", "pc|microvm", "default pc: PCI, ACPI and the classic chips. microvm: virtio in memory, no PCI", .set = set_machine},
     {"cpus", "N", "number of vCPUs, 1 to 32; default 1", .set = set_cpus},

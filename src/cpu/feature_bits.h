@@ -16,4 +16,8 @@ bool host_cpuid(u32 leaf, u32 subleaf, u32 reg[4]);
 /* XCR0; 0 where the host's system does not use XSAVE. */
 u64 host_xcr0(void);
 
+/* What of all features SOURCE, somebody's CPUID, lists; XCR0: state components that can be used there. */
+typedef bool cpuid_source(void *opaque, u32 leaf, u32 subleaf, u32 reg[4]);
+u64 cpu_features_found(cpuid_source *source, void *opaque, u64 xcr0);
+
 #endif

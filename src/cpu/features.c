@@ -131,19 +131,35 @@ u64 feature_words(u32 w[WORDS], enum cpu_level level, u64 allowed)
     return features;
 }
 
-u64 cpu_features_host(void)
+static u64 features_from(unsigned level, cpuid_source *source, void *opaque, u64 xcr0)
 {
     u64 have = ~0ull;
     for (size_t i = 0; i < ARRAY_LEN(feature_bits); i++) {
         const struct feature_bit *b = &feature_bits[i];
         u32 reg[4];
-        if (b->level == CPU_LEVEL_V1 || b->feat == NO_FEAT)
+        if (b->level < level || b->feat == NO_FEAT)
             continue;
-        if (!host_cpuid(word_place[b->word].leaf, word_place[b->word].subleaf, reg) ||
+        if (!source(opaque, word_place[b->word].leaf, word_place[b->word].subleaf, reg) ||
             !(reg[word_place[b->word].reg] >> b->bit & 1))
             have &= ~BIT(b->feat);
     }
-    if ((host_xcr0() & (XFEATURE_SSE | XFEATURE_AVX)) != (XFEATURE_SSE | XFEATURE_AVX))
+    if ((xcr0 & (XFEATURE_SSE | XFEATURE_AVX)) != (XFEATURE_SSE | XFEATURE_AVX))
         have &= ~VECTOR_FEATURES;
     return have;
+}
+
+static bool host_source(void *opaque, u32 leaf, u32 subleaf, u32 reg[4])
+{
+    (void)opaque;
+    return host_cpuid(leaf, subleaf, reg);
+}
+
+u64 cpu_features_host(void)
+{
+    return features_from(CPU_LEVEL_V2, host_source, NULL, host_xcr0());
+}
+
+u64 cpu_features_found(cpuid_source *source, void *opaque, u64 xcr0)
+{
+    return features_from(CPU_LEVEL_V1, source, opaque, xcr0);
 }

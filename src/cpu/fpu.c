@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/le.h"
 #include "cpu/model.h"
+#include "cpu/xsave_image.h"
 
 /* Offsets in the legacy region. */
 enum {
@@ -34,7 +35,7 @@ enum { XH_BV = 512, XH_COMP = 520, XH_END = 576 };
 #define FSW_B        0x8000u
 
 /* The greatest area: standard format with PKRU. */
-#define AREA_MAX (XSAVE_PKRU_OFFSET + XSAVE_PKRU_SIZE)
+#define AREA_MAX XSAVE_IMAGE_BYTES
 
 void fpu_init(struct cpu *c)
 {
@@ -340,4 +341,40 @@ bool op_xrstor(struct cpu *c, u64 lin, bool rex_w)
     xrstor_commit(c, area, mask, load, pkru_at, rex_w);
     c->fpu.mxcsr = value;
     return true;
+}
+
+void xsave_image_put(const struct cpu *c, u8 *area)
+{
+    u64 components = c->wires.model->xcr0_mask;
+    x87_put(c, area, true);
+    st32(area + FX_MXCSR, c->fpu.mxcsr);
+    st32(area + FX_MXCSR + 4, MXCSR_MASK);
+    for (unsigned n = 0; n < 16; n++) {
+        memcpy(area + FX_XMM + 16 * n, c->fpu.ymm[n], 16);
+        if (components & XFEATURE_AVX)
+            memcpy(area + XSAVE_AVX_OFFSET + 16 * n, c->fpu.ymm[n] + 16, 16);
+    }
+    if (components & XFEATURE_PKRU)
+        st64(area + XSAVE_PKRU_OFFSET, c->pkru);
+    memset(area + XH_BV, 0, XH_END - XH_BV);
+    st64(area + XH_BV, components);
+}
+
+void xsave_image_get(struct cpu *c, const u8 *area)
+{
+    u64 has = ld64(area + XH_BV);
+    if (has & XFEATURE_X87)
+        x87_get(c, area, true);
+    else
+        x87_reset(c);
+    c->fpu.mxcsr = ld32(area + FX_MXCSR) & MXCSR_MASK;
+    for (unsigned n = 0; n < 16; n++) {
+        u8 *y = c->fpu.ymm[n];
+        memset(y, 0, 32);
+        if (has & XFEATURE_SSE)
+            memcpy(y, area + FX_XMM + 16 * n, 16);
+        if (has & XFEATURE_AVX)
+            memcpy(y + 16, area + XSAVE_AVX_OFFSET + 16 * n, 16);
+    }
+    pkru_write(c, has & XFEATURE_PKRU ? ld32(area + XSAVE_PKRU_OFFSET) : 0);
 }

@@ -11,6 +11,11 @@ static void engine_refuse(char *why, size_t size, const struct engine_ops *ops, 
     snprintf(why + n, size - n, "%s%s: %s", n ? "; " : "", ops->name, reason);
 }
 
+static bool engine_genuine(const struct engine_ops *ops, char *reason, size_t size)
+{
+    return !ops->genuine || ops->genuine(false, reason, size);
+}
+
 const struct engine_ops *engine_choose(const char *name, bool virtual_time, u32 cpus, char *why, size_t size)
 {
     bool any = !strcmp(name, "auto"), known = false;
@@ -24,12 +29,15 @@ const struct engine_ops *engine_choose(const char *name, bool virtual_time, u32 
             snprintf(reason, sizeof reason, "runs at most %u vCPU%s", (*p)->max_cpus, (*p)->max_cpus == 1 ? "" : "s");
         else if (cpus > 1 && !virtual_time && !(*p)->concurrent)
             snprintf(reason, sizeof reason, "runs several vCPUs on this host only in turn, with --time virtual");
-        if (*reason || !(*p)->probe(reason, sizeof reason))
-            engine_refuse(why, size, *p, reason);
         else if (virtual_time && !(*p)->virtual_time)
-            engine_refuse(why, size, *p, "cannot count instructions exactly, as --time virtual needs");
-        else
-            return *p;
+            snprintf(reason, sizeof reason, "cannot count instructions exactly, as --time virtual needs");
+        if (*reason || !(*p)->probe(reason, sizeof reason) || (any && !engine_genuine(*p, reason, sizeof reason))) {
+            engine_refuse(why, size, *p, reason);
+            continue;
+        }
+        if (!any && !engine_genuine(*p, reason, sizeof reason))
+            snprintf(why, size, "warning: %s", reason);
+        return *p;
     }
     if (!known)
         snprintf(why, size, "%s: no such engine", name);
@@ -49,12 +57,13 @@ const struct engine_ops *engine_get(const char *name, bool virtual_time, u32 cpu
     return NULL;
 }
 
-u64 engines_features(void)
+u64 engines_features(const struct engine_ops *chosen)
 {
     u64 all = ~0ull;
     char why[256];
     for (const struct engine_ops *const *p = engine_list; *p; p++)
-        if ((*p)->features && (*p)->probe(why, sizeof why))
+        if ((*p)->features && (*p == chosen || ((*p)->probe(why, sizeof why) &&
+                                                engine_genuine(*p, why, sizeof why))))
             all &= (*p)->features();
     return all;
 }

@@ -40,17 +40,30 @@ enum engine_way {
     ENGINE_WAYS,
 };
 
+/* What an engine that keeps something for all vCPUs of a machine makes it of. */
+struct engine_machine {
+    struct mem *mem;
+    const struct cpu_model *model;
+    u32 cpus;
+};
+
 struct engine_ops {
     const char *name;
     /* Can it run here? False: WHY says in words why not. Any thread. */
     bool (*probe)(char *why, size_t size);
+    /* Is it what its name says, so that "auto" takes it? False: WHY says what it is instead; asked by its name it runs all
+     * the same. Null: always. MEASURE: with a figure, also where the verdict does not need one. */
+    bool (*genuine)(bool measure, char *why, size_t size);
     bool virtual_time; /* exact instruction counts: may run under --time virtual */
     u32 max_cpus;
     /* The features (a bit per enum cpu_feature) that it can offer on this host; null: all that are built. */
     u64 (*features)(void);
     bool concurrent; /* its vCPUs may run at the same time (--time real); else several only take turns */
+    /* What all vCPUs of M share; null: nothing. Before the first attach; closed after the last detach. */
+    enum status (*open)(const struct engine_machine *m, void **shared, struct error *e);
+    void (*close)(void *shared);
     /* Per-vCPU state of the engine. Called on the thread that will run it. */
-    enum status (*attach)(struct cpu *c, void **state, struct error *e);
+    enum status (*attach)(struct cpu *c, void *shared, void **state, struct error *e);
     void (*detach)(void *state);
     void (*configure)(void *state, const struct engine_settings *s); /* null: knows none of it */
     /* Runs until LIMIT instructions in all are retired (cpu->icount), or something above happens. The owning
@@ -92,7 +105,7 @@ struct engine_settings {
     bool perf_map; /* /tmp/perf-PID.map: names for perf, a line per translation */
 };
 
-extern const struct engine_ops engine_interp, engine_bt;
+extern const struct engine_ops engine_interp, engine_bt, engine_kvm;
 
 /* All engines, fastest first; a null ends the list. */
 extern const struct engine_ops *const engine_list[];
@@ -105,7 +118,7 @@ const struct engine_ops *engine_choose(const char *name, bool virtual_time, u32 
 const struct engine_ops *engine_get(const char *name, bool virtual_time, u32 cpus, char *why, size_t size,
                                     struct error *e);
 
-/* What all engines usable here can offer: a guest may move between them. */
-u64 engines_features(void);
+/* What CHOSEN and all engines that are usable and genuine here can offer: a guest may move between them. */
+u64 engines_features(const struct engine_ops *chosen);
 
 #endif

@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 const struct engine_ops *const engine_list[] = {
+    &engine_kvm,
     &engine_interp,
     &engine_bt,
     NULL,

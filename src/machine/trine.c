@@ -81,7 +81,8 @@ bool trine_engine(unsigned n, const char **name, bool *usable, char *why, size_t
     *name = engine_list[n]->name;
     if (size)
         why[0] = 0;
-    *usable = engine_list[n]->probe(why, size);
+    const struct engine_ops *ops = engine_list[n];
+    *usable = ops->probe(why, size) && (!ops->genuine || ops->genuine(true, why, size));
     return true;
 }
 

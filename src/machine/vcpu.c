@@ -179,7 +179,7 @@ void vcpu_attend(struct vcpu *v, u32 bits)
 
 enum status vcpu_attach(struct vcpu *v, struct error *e)
 {
-    enum status s = v->vm->engine->attach(&v->cpu, &v->engine, e);
+    enum status s = v->vm->engine->attach(&v->cpu, v->vm->engine_shared, &v->engine, e);
     if (s == STATUS_OK) {
         if (v->vm->engine->configure)
             v->vm->engine->configure(v->engine, &(struct engine_settings){.perf_map = v->vm->config.perf_map});

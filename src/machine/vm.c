@@ -234,9 +234,10 @@ static const char *const level_names[] = {
     [CPU_LEVEL_V1] = "v1", [CPU_LEVEL_V2] = "v2", [CPU_LEVEL_V3] = "v3", [CPU_LEVEL_HOST] = "host"};
 
 /* The level called NAME; null: the highest that all engines usable here can keep. */
-static enum status choose_level(const char *name, enum cpu_level *level, struct error *e)
+static enum status choose_level(const char *name, const struct engine_ops *engine, enum cpu_level *level,
+                                struct error *e)
 {
-    u64 lacking = ~engines_features();
+    u64 lacking = ~engines_features(engine);
     for (*level = CPU_LEVEL_V1; *level <= CPU_LEVEL_HOST; (*level)++)
         if (name && !strcmp(name, level_names[*level]))
             return cpu_level_needs(*level) & lacking
@@ -282,7 +283,7 @@ static enum status check_config(const struct trine_config *cfg, const struct eng
         if (cfg->saves[i].count < cfg->saves[i - 1].count)
             return error_set(e, STATUS_USAGE, "%s: snapshots must be named in the order of their counts",
                              cfg->saves[i].path);
-    return choose_level(cfg->cpu, level, e);
+    return choose_level(cfg->cpu, engine, level, e);
 }
 
 static void *alloc_zeroed(size_t size)
@@ -296,7 +297,7 @@ static enum status make_vcpus(struct vm *vm, enum cpu_level level, struct error 
 {
     u32 n = vm->config.cpus;
     vm->config.cpu = level_names[level];
-    vm->model = cpu_model_create_within(level, n, PHYS_BITS, engines_features());
+    vm->model = cpu_model_create_within(level, n, PHYS_BITS, engines_features(vm->engine));
     vm->vcpus = alloc_zeroed(n * sizeof *vm->vcpus);
     vm->current = vm->vcpus;
     if (!vm->model || !vm->vcpus)
@@ -411,6 +412,11 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         (s = console_init(&vm->console, cfg, &vm->clock, &vm->wake, &vm->stop_wanted, e)) != STATUS_OK ||
         (s = make_chips(vm, e)) != STATUS_OK || (vm->firmware.present && (s = load_firmware(vm, e)) != STATUS_OK))
         return s;
+    if (engine->open) {
+        const struct engine_machine shared = {.mem = &vm->mem, .model = vm->model, .cpus = cfg->cpus};
+        if ((s = engine->open(&shared, &vm->engine_shared, e)) != STATUS_OK)
+            return s;
+    }
     vm->mem.code_write = vm_code_write;
     vm->mem.code_opaque = vm;
     lock_take(&vm->lock);
@@ -453,6 +459,8 @@ void vm_destroy(struct vm *vm)
             tlb_destroy(v->cpu.tlb);
         free(v->stale.gpas);
     }
+    if (vm->engine_shared)
+        vm->engine->close(vm->engine_shared);
     debugger_destroy(vm);
     control_destroy(vm);
     struct error unheard; /* vm_finish has told it */

@@ -77,6 +77,7 @@ struct vm {
     struct boot_config boot;
     struct firmware firmware;
     const struct engine_ops *engine;
+    void *engine_shared; /* what it keeps for all vCPUs; null: nothing, or not open */
     struct cpu_model *model;
     struct vcpu *vcpus; /* config.cpus of them */
     struct exit_target exits;

@@ -49,7 +49,7 @@ run 2 '--memory 1023K: less than 1M' --memory=1023K
 run 2 '--memory 32769G: more than the processor can address*' --memory 32769G
 run 2 '--memory 1048577: not a multiple of 4K' --memory 1048577
 run 2 '--memory 1G,prealloc: not built in' --memory 1G,prealloc
-for option in 'engine bochs:no such engine' 'engine kvm:not built in' \
+for option in 'engine bochs:no such engine' 'engine jit:not built in' \
 	'machine q35:no such machine' 'cpu 486:no such processor*' \
 	'cpus 0:not a number*' 'cpus two:not a number*' 'cpus 33:more vCPUs than 32' 'cpus 18446744073709551617:not a number*' 'cpus -1:not a number*' 'cpus 1K:not a number*' \
 	'serial com1:none of *' 'serial file\::no path given' 'serial stdiox:none of *' \

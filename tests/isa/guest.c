@@ -130,7 +130,7 @@ bool guest_create(struct guest *g)
     c->seg[SEG_TR] = segment(TSS, 0x8b, HIGH + G_TSS, 0x67);
     enter_user(c, &(struct world){0});
     cpu_update_mode(c);
-    return engine_interp.attach(c, &g->engine, &e) == STATUS_OK;
+    return engine_interp.attach(c, NULL, &g->engine, &e) == STATUS_OK;
 }
 
 void guest_destroy(struct guest *g)

@@ -102,7 +102,7 @@ static enum status attach(struct cpu *c, void **state, struct error *e, const st
         return error_set(e, STATUS_HOST, "faulty: out of memory");
     *f = (struct faulty){.cpu = c, .mistake = m, .at = at, .done = c->icount > at};
     *state = f;
-    return engine_interp.attach(c, &f->inner, e);
+    return engine_interp.attach(c, NULL, &f->inner, e);
 }
 
 static const struct mistake flag = {compares, spoil_flag}, reg = {pops_rbx, spoil_register},
@@ -114,23 +114,27 @@ static u64 fault_at(void)
     return getenv("TRINE_FAULT_EARLY") ? EARLY_AT : FAULT_AT;
 }
 
-static enum status attach_flag(struct cpu *c, void **state, struct error *e)
+static enum status attach_flag(struct cpu *c, void *shared, void **state, struct error *e)
 {
+    (void)shared;
     return attach(c, state, e, &flag, fault_at());
 }
 
-static enum status attach_register(struct cpu *c, void **state, struct error *e)
+static enum status attach_register(struct cpu *c, void *shared, void **state, struct error *e)
 {
+    (void)shared;
     return attach(c, state, e, &reg, fault_at());
 }
 
-static enum status attach_store(struct cpu *c, void **state, struct error *e)
+static enum status attach_store(struct cpu *c, void *shared, void **state, struct error *e)
 {
+    (void)shared;
     return attach(c, state, e, &store, fault_at());
 }
 
-static enum status attach_warm(struct cpu *c, void **state, struct error *e)
+static enum status attach_warm(struct cpu *c, void *shared, void **state, struct error *e)
 {
+    (void)shared;
     return attach(c, state, e, &reg, c->icount + WARM_AT);
 }
 

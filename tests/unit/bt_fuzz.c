@@ -146,7 +146,7 @@ static bool side_open(struct side *s, const struct engine_ops *ops, const struct
     static struct log quiet;
     s->r.c->wires.model = model;
     s->r.c->wires.log = &quiet;
-    if (ops->attach(s->r.c, &s->state, &e) != STATUS_OK)
+    if (ops->attach(s->r.c, NULL, &s->state, &e) != STATUS_OK)
         return false;
     s->r.m.code_write = code_changed;
     s->r.m.code_opaque = s;

@@ -16,8 +16,9 @@ static bool fake_probe(char *why, size_t size)
     return true;
 }
 
-static enum status fake_attach(struct cpu *c, void **state, struct error *e)
+static enum status fake_attach(struct cpu *c, void *shared, void **state, struct error *e)
 {
+    (void)shared;
     struct fake *f = calloc(1, sizeof *f);
     const struct vcpu *v = c->wires.opaque;
     if (!f)

@@ -353,8 +353,9 @@ static void init_scratch(struct bt *b)
     s->fill_fn = (u64)(uintptr_t)bt_fill;
 }
 
-static enum status bt_attach(struct cpu *c, void **state, struct error *e)
+static enum status bt_attach(struct cpu *c, void *shared, void **state, struct error *e)
 {
+    (void)shared;
     struct bt *b = calloc(1, sizeof *b);
     if (!b)
         return error_set(e, STATUS_HOST, "bt: out of memory");
@@ -363,7 +364,7 @@ static enum status bt_attach(struct cpu *c, void **state, struct error *e)
     b->tr = malloc(sizeof *b->tr);
     enum status s = b->tr ? bt_arena_init(b, e) : error_set(e, STATUS_HOST, "bt: out of memory");
     if (s == STATUS_OK)
-        s = engine_interp.attach(c, &b->inner, e);
+        s = engine_interp.attach(c, NULL, &b->inner, e);
     if (s != STATUS_OK) {
         bt_detach(b);
         return s;

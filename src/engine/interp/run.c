@@ -393,8 +393,9 @@ static bool interp_flush_code(void *state, u64 gpa, u64 len)
     return kept;
 }
 
-static enum status interp_attach(struct cpu *c, void **state, struct error *e)
+static enum status interp_attach(struct cpu *c, void *shared, void **state, struct error *e)
 {
+    (void)shared;
     struct interp *it = calloc(1, sizeof *it);
     if (!it || !block_cache_init(&it->cache)) {
         free(it);

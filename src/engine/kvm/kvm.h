@@ -1,0 +1,110 @@
+/* The hardware engine: the guest runs on VT-x or AMD-V through the host's KVM. This folder is the only user
+ * of linux/kvm.h (its manual: Documentation/virt/kvm/api.rst of Linux, cited as [api]).
+ *
+ * Where a vCPU's registers are: `cpu_valid` says that struct cpu is up to date, `kvm_valid` that KVM's copy
+ * is; at least one is. Leaving KVM_RUN costs no copying: only who looks at struct cpu (pull, an event that
+ * software delivers, the interpreter) pays.
+ *
+ * KVM gets what is computation and address translation; the rest stays the machine's: all MSRs but a few exit
+ * (msrs.c), so MTRRs, machine checks, the LAPIC and IA32_TSC_DEADLINE are those of every engine. The
+ * interpreter executes what KVM cannot: system management mode, a closed A20 gate, a debugger's points, and
+ * single instructions that end in KVM_EXIT_INTERNAL_ERROR. */
+#ifndef ENGINE_KVM_KVM_H
+#define ENGINE_KVM_KVM_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+
+#include "engine/engine.h"
+
+#define KVM_DEVICE "/dev/kvm"
+/* An empty handler: a signal makes KVM_RUN return (with immediate_exit, for a signal that comes before it).
+ */
+#define KVM_KICK_SIGNAL (SIGRTMIN + 3)
+#define KVM_CPUID_MAX   256
+
+/* Guest-physical ranges that KVM knows as memory: below the VGA window, up to the ROM window, that, behind
+ * it, above 4 GiB. */
+enum { KVM_SLOTS = 5 };
+
+struct kvm_slot {
+    u64 gpa, len;
+    bool readonly;
+};
+
+/* What the vCPUs of a machine share. */
+struct kvm_vm {
+    int device, fd;
+    size_t run_size;
+    struct mem *mem;
+    const struct cpu_model *model;
+    pthread_mutex_t lock; /* of the slots */
+    struct kvm_slot slots[KVM_SLOTS];
+    u64 rom_base, rom_len; /* of `mem`, as the slots have them */
+};
+
+enum kvm_counter {
+    KVM_EXITS, /* of KVM_RUN, all of them */
+    KVM_PULLS,
+    KVM_PUSHES,
+    KVM_STEPS, /* single instructions on the interpreter */
+    KVM_MSRS,
+    KVM_INJECTIONS,
+    KVM_WINDOWS,
+    KVM_KICKS,
+    KVM_COUNTERS,
+};
+
+struct kvm_cpu {
+    struct cpu *c;
+    struct kvm_vm *vm;
+    int fd;
+    struct kvm_run *run;
+    void *inner; /* the interpreter */
+    pthread_t thread;
+    bool cpu_valid, kvm_valid;
+    bool unfinished; /* the access that left KVM_RUN is completed by the next one */
+    bool stale;      /* what the interpreter keeps of code and translations is old */
+    bool repush;     /* a register that KVM learns by push alone has changed */
+    u8 tpr;          /* CR8 as KVM knows it */
+    bool tpr_unsure; /* the machine may have another */
+    u64 tsc_offset;  /* of struct cpu, as KVM's counter has it */
+    u32 tsc_khz;     /* of the guest; the machine's clock has 1,000,000 */
+    u64 deadline;    /* IA32_TSC_DEADLINE as the guest wrote it, where the two differ */
+    u64 count[KVM_COUNTERS];
+};
+
+/* vm.c */
+enum status kvm_open(const struct engine_machine *m, void **shared, struct error *e);
+void kvm_close(void *shared);
+/* Opens the device and asks for what the engine needs. -1: WHY says in words what is missing. */
+int kvm_device(char *why, size_t size);
+/* The slots follow the ROM window. False: KVM refuses one. */
+bool kvm_slots_update(struct kvm_vm *vm);
+
+/* probe.c */
+bool kvm_probe(char *why, size_t size);
+bool kvm_genuine(bool measure, char *why, size_t size);
+
+/* cpuid.c */
+u64 kvm_features(void);
+bool kvm_set_cpuid(struct kvm_cpu *k);
+
+/* state.c */
+void kvm_state_get(struct kvm_cpu *k);
+bool kvm_state_put(struct kvm_cpu *k);
+
+/* msrs.c */
+bool kvm_filter_msrs(struct kvm_vm *vm);
+void kvm_msrs_get(struct kvm_cpu *k);
+void kvm_msrs_put(struct kvm_cpu *k);
+/* The guest's RDMSR or WRMSR that KVM left to us. */
+void kvm_serve_msr(struct kvm_cpu *k, bool write);
+/* The guest's time-stamp counter now. */
+u64 kvm_tsc(const struct kvm_cpu *k);
+
+/* run.c */
+/* Struct cpu becomes valid, the access in hand completed. */
+void kvm_publish(struct kvm_cpu *k);
+
+#endif

@@ -1,0 +1,201 @@
+/* Model-specific registers. KVM keeps those that the processor itself works with; reads and writes of all
+ * others leave to cpu/msr.c by a filter ([api] 4.97, 7.21), so that every engine has the same registers with
+ * the same reserved bits. The filter has no say over the x2APIC's: without a LAPIC in the kernel KVM finds
+ * them invalid, and that leaves too. */
+#include <sys/ioctl.h>
+
+#include "cpu/model.h"
+#include "cpu/msr.h"
+#include "engine/kvm/kvm.h"
+
+/* KVM's own. Field: where struct cpu has it; TSC and EFER go other ways. */
+static const struct {
+    u32 msr;
+    u32 offset, size;
+} natives[] = {
+#define F(m) offsetof(struct cpu, m), sizeof(((struct cpu *)0)->m)
+    {IA32_SYSENTER_CS, F(sysenter_cs)},
+    {IA32_SYSENTER_ESP, F(sysenter_esp)},
+    {IA32_SYSENTER_EIP, F(sysenter_eip)},
+    {IA32_PAT, F(pat)},
+    {IA32_STAR, F(star)},
+    {IA32_LSTAR, F(lstar)},
+    {IA32_CSTAR, F(cstar)},
+    {IA32_FMASK, F(sfmask)},
+    {IA32_KERNEL_GS_BASE, F(kernel_gs_base)},
+    {IA32_TSC_AUX, F(tsc_aux)},
+    {IA32_TSC_ADJUST, F(tsc_adjust)},
+    {IA32_DEBUGCTL, F(debugctl)},
+#undef F
+};
+static const u32 natives_besides[] = {IA32_TIME_STAMP_COUNTER, IA32_EFER, IA32_FS_BASE, IA32_GS_BASE};
+
+static bool is_native(u32 msr)
+{
+    for (size_t i = 0; i < ARRAY_LEN(natives); i++)
+        if (natives[i].msr == msr)
+            return true;
+    for (size_t i = 0; i < ARRAY_LEN(natives_besides); i++)
+        if (natives_besides[i] == msr)
+            return true;
+    return false;
+}
+
+#define RANGE_MSRS 0x400u
+
+bool kvm_filter_msrs(struct kvm_vm *vm)
+{
+    static const u32 bases[] = {0, 0xc0000000};
+    u8 bitmap[ARRAY_LEN(bases)][RANGE_MSRS / 8] = {{0}};
+    struct kvm_enable_cap cap = {
+        .cap = KVM_CAP_X86_USER_SPACE_MSR,
+        .args = {KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER}};
+    struct kvm_msr_filter f = {.flags = KVM_MSR_FILTER_DEFAULT_DENY};
+    for (unsigned r = 0; r < ARRAY_LEN(bases); r++) {
+        for (u32 i = 0; i < RANGE_MSRS; i++)
+            if (is_native(bases[r] + i))
+                bitmap[r][i / 8] |= (u8)(1u << i % 8);
+        f.ranges[r] = (struct kvm_msr_filter_range){.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+                                                    .base = bases[r],
+                                                    .nmsrs = RANGE_MSRS,
+                                                    .bitmap = bitmap[r]};
+    }
+    return ioctl(vm->fd, KVM_ENABLE_CAP, &cap) == 0 && ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &f) == 0;
+}
+
+struct msr_list {
+    struct kvm_msrs head;
+    struct kvm_msr_entry entry[ARRAY_LEN(natives) + 1];
+};
+
+static bool one_get(const struct kvm_cpu *k, u32 msr, u64 *v)
+{
+    struct msr_list l = {.head.nmsrs = 1, .entry[0].index = msr};
+    if (ioctl(k->fd, KVM_GET_MSRS, &l) != 1)
+        return false;
+    *v = l.entry[0].data;
+    return true;
+}
+
+static bool one_put(const struct kvm_cpu *k, u32 msr, u64 v)
+{
+    struct msr_list l = {.head.nmsrs = 1, .entry[0] = {.index = msr, .data = v}};
+    return ioctl(k->fd, KVM_SET_MSRS, &l) == 1;
+}
+
+u64 kvm_tsc(const struct kvm_cpu *k)
+{
+    u64 v;
+    return one_get(k, IA32_TIME_STAMP_COUNTER, &v) ? v : 0;
+}
+
+static u64 clock_now_of(const struct cpu *c)
+{
+    return c->wires.tsc(c->wires.opaque, c);
+}
+
+/* The clock is read before the counter: what software answers to a RDTSC until registers are put back is then
+ * never behind what the guest has seen, and never ahead of what it will see. */
+static void tsc_get(struct kvm_cpu *k)
+{
+    u64 now = clock_now_of(k->c);
+    k->c->tsc_offset = k->tsc_offset = kvm_tsc(k) - now;
+}
+
+static void tsc_put(struct kvm_cpu *k)
+{
+    if (k->c->tsc_offset != k->tsc_offset &&
+        one_put(k, IA32_TIME_STAMP_COUNTER, clock_now_of(k->c) + k->c->tsc_offset))
+        k->tsc_offset = k->c->tsc_offset;
+}
+
+static u8 *field_of(struct cpu *c, size_t i)
+{
+    return (u8 *)c + natives[i].offset;
+}
+
+/* The kernel stops at one that it refuses (TSC_AUX without RDTSCP, DEBUGCTL on some processors): the others
+ * count. */
+static void list_run(const struct kvm_cpu *k, unsigned long request, struct msr_list *all)
+{
+    u32 n = ARRAY_LEN(natives);
+    for (u32 at = 0; at < n;) {
+        struct msr_list l = {.head.nmsrs = n - at};
+        memcpy(l.entry, all->entry + at, (n - at) * sizeof *l.entry);
+        int done = ioctl(k->fd, request, &l);
+        u32 good = done > 0 ? (u32)done : 0;
+        memcpy(all->entry + at, l.entry, good * sizeof *l.entry);
+        at += good + 1;
+    }
+}
+
+static void list_fill(struct kvm_cpu *k, struct msr_list *l)
+{
+    memset(l, 0, sizeof *l);
+    for (size_t i = 0; i < ARRAY_LEN(natives); i++) {
+        l->entry[i].index = natives[i].msr;
+        memcpy(&l->entry[i].data, field_of(k->c, i), natives[i].size);
+    }
+}
+
+void kvm_msrs_get(struct kvm_cpu *k)
+{
+    struct msr_list l;
+    list_fill(k, &l);
+    list_run(k, KVM_GET_MSRS, &l);
+    for (size_t i = 0; i < ARRAY_LEN(natives); i++)
+        memcpy(field_of(k->c, i), &l.entry[i].data, natives[i].size);
+    tsc_get(k);
+}
+
+void kvm_msrs_put(struct kvm_cpu *k)
+{
+    struct msr_list l;
+    list_fill(k, &l);
+    list_run(k, KVM_SET_MSRS, &l);
+    tsc_put(k);
+}
+
+/* A deadline counts in the guest's ticks, the LAPIC in the machine's: they differ where KVM cannot scale the
+ * counter. */
+static u64 deadline_scaled(const struct kvm_cpu *k, u64 deadline)
+{
+    u64 now = kvm_tsc(k), machine = clock_now_of(k->c) + k->c->tsc_offset;
+    if (k->tsc_khz == TSC_HZ / 1000 || !deadline)
+        return deadline;
+    if (deadline <= now)
+        return machine ? machine : 1;
+    unsigned __int128 ns = (unsigned __int128)(deadline - now) * (TSC_HZ / 1000) / k->tsc_khz;
+    return ns > UINT64_MAX - machine ? UINT64_MAX : machine + (u64)ns;
+}
+
+static bool serve_read(struct kvm_cpu *k, u32 msr, u64 *v)
+{
+    bool ok = msr_read(k->c, msr, v);
+    if (ok && msr == IA32_TSC_DEADLINE && *v && k->tsc_khz != TSC_HZ / 1000)
+        *v = k->deadline;
+    return ok;
+}
+
+static bool serve_write(struct kvm_cpu *k, u32 msr, u64 v)
+{
+    if (msr != IA32_TSC_DEADLINE)
+        return msr_write(k->c, msr, v);
+    k->deadline = v;
+    return msr_write(k->c, msr, deadline_scaled(k, v));
+}
+
+/* A native one comes here when KVM finds the value invalid. */
+void kvm_serve_msr(struct kvm_cpu *k, bool write)
+{
+    u32 msr = k->run->msr.index;
+    u64 v = write ? k->run->msr.data : 0;
+    bool ok = !is_native(msr) && (write ? serve_write(k, msr, v) : serve_read(k, msr, &v));
+    k->run->msr.data = v;
+    k->run->msr.error = !ok;
+    k->repush |= write && msr == IA32_APIC_BASE;
+    k->tpr_unsure |= write;
+    if (!ok)
+        log_guest(k->c->wires.log, "%s of %#x to %#llx is refused: #GP", write ? "WRMSR" : "RDMSR", msr,
+                  (unsigned long long)v);
+}

@@ -1,0 +1,153 @@
+/* The device, the VM and its memory slots ([api] 4.2, 4.35): guest-physical memory is the same memfd mapping
+ * that every engine uses, so KVM allocates a page when the guest first touches it, and nothing before. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "engine/kvm/kvm.h"
+
+/* What the engine cannot do without. */
+static const struct {
+    int cap;
+    const char *name;
+} needs[] = {
+    {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+    {KVM_CAP_READONLY_MEM, "KVM_CAP_READONLY_MEM"},
+    {KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+    {KVM_CAP_SYNC_REGS, "KVM_CAP_SYNC_REGS"},
+    {KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS"},
+    {KVM_CAP_DEBUGREGS, "KVM_CAP_DEBUGREGS"},
+    {KVM_CAP_XSAVE, "KVM_CAP_XSAVE"},
+    {KVM_CAP_XCRS, "KVM_CAP_XCRS"},
+    {KVM_CAP_SREGS2, "KVM_CAP_SREGS2"},
+    {KVM_CAP_X86_USER_SPACE_MSR, "KVM_CAP_X86_USER_SPACE_MSR"},
+    {KVM_CAP_X86_MSR_FILTER, "KVM_CAP_X86_MSR_FILTER"},
+    {KVM_CAP_GET_TSC_KHZ, "KVM_CAP_GET_TSC_KHZ"},
+};
+
+int kvm_device(char *why, size_t size)
+{
+    int fd = open(KVM_DEVICE, O_RDWR | O_CLOEXEC);
+    if (fd < 0) {
+        snprintf(why, size, "%s: %s", KVM_DEVICE, strerror(errno));
+        return -1;
+    }
+    int version = ioctl(fd, KVM_GET_API_VERSION, 0);
+    if (version != KVM_API_VERSION) {
+        snprintf(why, size, "%s: API version %d, not %d", KVM_DEVICE, version, KVM_API_VERSION);
+        close(fd);
+        return -1;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(needs); i++)
+        if (ioctl(fd, KVM_CHECK_EXTENSION, needs[i].cap) <= 0) {
+            snprintf(why, size, "%s: the kernel lacks %s", KVM_DEVICE, needs[i].name);
+            close(fd);
+            return -1;
+        }
+    return fd;
+}
+
+static bool slot_set(struct kvm_vm *vm, unsigned n, struct kvm_slot s)
+{
+    struct kvm_slot *old = &vm->slots[n];
+    struct kvm_userspace_memory_region r = {.slot = n};
+    if (old->gpa == s.gpa && old->len == s.len && old->readonly == s.readonly)
+        return true;
+    if (old->len &&
+        ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) < 0) /* only deleting makes room for another size */
+        return false;
+    *old = (struct kvm_slot){0};
+    if (!s.len)
+        return true;
+    r.flags = s.readonly ? KVM_MEM_READONLY : 0;
+    r.guest_phys_addr = s.gpa;
+    r.memory_size = s.len;
+    r.userspace_addr = (u64)(uintptr_t)(vm->mem->base + s.gpa);
+    if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) < 0)
+        return false;
+    *old = s;
+    return true;
+}
+
+static struct kvm_slot slot_between(u64 from, u64 to, bool readonly)
+{
+    return from < to ? (struct kvm_slot){from, to - from, readonly} : (struct kvm_slot){0};
+}
+
+bool kvm_slots_update(struct kvm_vm *vm)
+{
+    const struct mem *m = vm->mem;
+    u64 rom = m->rom_len ? m->rom_base & PAGE_MASK : MEM_VGA_END;
+    u64 rom_end = m->rom_len ? (m->rom_base + m->rom_len + PAGE_SIZE - 1) & PAGE_MASK : MEM_VGA_END;
+    u64 low = m->low_size < MEM_VGA_BASE ? m->low_size : MEM_VGA_BASE;
+    const struct kvm_slot want[KVM_SLOTS] = {
+        slot_between(0, low, false),
+        slot_between(MEM_VGA_END, rom < m->low_size ? rom : m->low_size, false),
+        slot_between(rom, rom_end < m->low_size ? rom_end : m->low_size, true),
+        slot_between(rom_end, m->low_size, false),
+        slot_between(MEM_HIGH_BASE, m->high_size ? MEM_HIGH_BASE + m->high_size : 0, false),
+    };
+    bool ok = true;
+    pthread_mutex_lock(&vm->lock);
+    for (unsigned n = 0; n < KVM_SLOTS; n++) /* shrink first: slots must not overlap */
+        if (vm->slots[n].len && (vm->slots[n].gpa != want[n].gpa || vm->slots[n].len != want[n].len))
+            ok &= slot_set(vm, n, (struct kvm_slot){0});
+    for (unsigned n = 0; n < KVM_SLOTS; n++)
+        ok = ok && slot_set(vm, n, want[n]);
+    vm->rom_base = m->rom_base;
+    vm->rom_len = m->rom_len;
+    pthread_mutex_unlock(&vm->lock);
+    return ok;
+}
+
+static enum status vm_make(struct kvm_vm *vm, struct error *e)
+{
+    char why[200];
+    vm->device = kvm_device(why, sizeof why);
+    if (vm->device < 0)
+        return error_set(e, STATUS_UNSUPPORTED, "engine kvm: %s", why);
+    vm->fd = ioctl(vm->device, KVM_CREATE_VM, 0);
+    if (vm->fd < 0)
+        return error_errno(e, "engine kvm: KVM_CREATE_VM");
+    int size = ioctl(vm->device, KVM_GET_VCPU_MMAP_SIZE, 0);
+    if (size < (int)sizeof(struct kvm_run))
+        return error_set(e, STATUS_HOST, "engine kvm: KVM_GET_VCPU_MMAP_SIZE: %d bytes", size);
+    vm->run_size = (size_t)size;
+    if (!kvm_filter_msrs(vm))
+        return error_errno(e, "engine kvm: KVM_X86_SET_MSR_FILTER");
+    if (!kvm_slots_update(vm))
+        return error_errno(e, "engine kvm: guest memory: KVM_SET_USER_MEMORY_REGION");
+    return STATUS_OK;
+}
+
+enum status kvm_open(const struct engine_machine *m, void **shared, struct error *e)
+{
+    struct kvm_vm *vm = calloc(1, sizeof *vm);
+    if (!vm)
+        return error_set(e, STATUS_HOST, "engine kvm: out of memory");
+    vm->device = vm->fd = -1;
+    vm->mem = m->mem;
+    vm->model = m->model;
+    pthread_mutex_init(&vm->lock, NULL);
+    enum status s = vm_make(vm, e);
+    if (s != STATUS_OK) {
+        kvm_close(vm);
+        return s;
+    }
+    *shared = vm;
+    return STATUS_OK;
+}
+
+void kvm_close(void *shared)
+{
+    struct kvm_vm *vm = shared;
+    if (vm->fd >= 0)
+        close(vm->fd);
+    if (vm->device >= 0)
+        close(vm->device);
+    pthread_mutex_destroy(&vm->lock);
+    free(vm);
+}
