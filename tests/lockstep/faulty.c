@@ -138,13 +138,15 @@ static enum status attach_warm(struct cpu *c, void *shared, void **state, struct
     return attach(c, state, e, &reg, c->icount + WARM_AT);
 }
 
-static enum status attach_msw(struct cpu *c, void **state, struct error *e)
+static enum status attach_msw(struct cpu *c, void *shared, void **state, struct error *e)
 {
+    (void)shared;
     return attach(c, state, e, &msw, 0);
 }
 
-static enum status attach_popf(struct cpu *c, void **state, struct error *e)
+static enum status attach_popf(struct cpu *c, void *shared, void **state, struct error *e)
 {
+    (void)shared;
     return attach(c, state, e, &interrupts, 0);
 }
 

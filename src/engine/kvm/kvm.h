@@ -23,9 +23,17 @@
 #define KVM_KICK_SIGNAL (SIGRTMIN + 3)
 #define KVM_CPUID_MAX   256
 
-/* Guest-physical ranges that KVM knows as memory: below the VGA window, up to the ROM window, that, behind
- * it, above 4 GiB. */
-enum { KVM_SLOTS = 5 };
+/* Guest-physical ranges that KVM knows as memory: below the VGA window; the blocks behind it that the host
+ * bridge switches; from 1 MiB on; above 4 GiB; the firmware's flash. */
+enum {
+    SLOT_LOW,
+    SLOT_MAIN,
+    SLOT_HIGH,
+    SLOT_FLASH,
+    SLOT_SHADOW,
+    SLOT_SHADOWS = 16,
+    KVM_SLOTS = SLOT_SHADOW + SLOT_SHADOWS,
+};
 
 struct kvm_slot {
     u64 gpa, len;
@@ -40,7 +48,7 @@ struct kvm_vm {
     const struct cpu_model *model;
     pthread_mutex_t lock; /* of the slots */
     struct kvm_slot slots[KVM_SLOTS];
-    u64 rom_base, rom_len; /* of `mem`, as the slots have them */
+    u32 shadow; /* of `mem`, as the slots have it */
 };
 
 enum kvm_counter {
@@ -79,7 +87,7 @@ enum status kvm_open(const struct engine_machine *m, void **shared, struct error
 void kvm_close(void *shared);
 /* Opens the device and asks for what the engine needs. -1: WHY says in words what is missing. */
 int kvm_device(char *why, size_t size);
-/* The slots follow the ROM window. False: KVM refuses one. */
+/* The slots follow what the host bridge shows. False: KVM refuses one. */
 bool kvm_slots_update(struct kvm_vm *vm);
 
 /* probe.c */

@@ -227,7 +227,7 @@ static bool enter(struct kvm_cpu *k, struct error *e)
         kvm_publish(k);
         k->kvm_valid = false;
     }
-    if (UNLIKELY(vm->rom_base != vm->mem->rom_base || vm->rom_len != vm->mem->rom_len) &&
+    if (UNLIKELY(vm->shadow != atomic_load_explicit(&vm->mem->shadow, memory_order_relaxed)) &&
         !kvm_slots_update(vm)) {
         error_errno(e, "engine kvm: guest memory: KVM_SET_USER_MEMORY_REGION");
         return false;

@@ -77,30 +77,37 @@ static struct kvm_slot slot_between(u64 from, u64 to, bool readonly)
     return from < to ? (struct kvm_slot){from, to - from, readonly} : (struct kvm_slot){0};
 }
 
+/* A block of [0xc0000, 1 MiB): RAM, write-protected RAM, or the bus, and then no slot. */
+static struct kvm_slot slot_shadow(const struct mem *m, unsigned block)
+{
+    u64 gpa = MEM_SHADOW_BASE + block * MEM_SHADOW_BLOCK;
+    if (!mem_is_ram(m, gpa, MEM_SHADOW_BLOCK))
+        return (struct kvm_slot){0};
+    return slot_between(gpa, gpa + MEM_SHADOW_BLOCK, !mem_is_writable(m, gpa, MEM_SHADOW_BLOCK));
+}
+
 bool kvm_slots_update(struct kvm_vm *vm)
 {
     const struct mem *m = vm->mem;
-    u64 rom = m->rom_len ? m->rom_base & PAGE_MASK : MEM_VGA_END;
-    u64 rom_end = m->rom_len ? (m->rom_base + m->rom_len + PAGE_SIZE - 1) & PAGE_MASK : MEM_VGA_END;
-    u64 low = m->low_size < MEM_VGA_BASE ? m->low_size : MEM_VGA_BASE;
-    const struct kvm_slot want[KVM_SLOTS] = {
-        slot_between(0, low, false),
-        slot_between(MEM_VGA_END, rom < m->low_size ? rom : m->low_size, false),
-        slot_between(rom, rom_end < m->low_size ? rom_end : m->low_size, true),
-        slot_between(rom_end, m->low_size, false),
-        slot_between(MEM_HIGH_BASE, m->high_size ? MEM_HIGH_BASE + m->high_size : 0, false),
-    };
     bool ok = true;
     pthread_mutex_lock(&vm->lock);
-    for (unsigned n = 0; n < KVM_SLOTS; n++) /* shrink first: slots must not overlap */
-        if (vm->slots[n].len && (vm->slots[n].gpa != want[n].gpa || vm->slots[n].len != want[n].len))
-            ok &= slot_set(vm, n, (struct kvm_slot){0});
-    for (unsigned n = 0; n < KVM_SLOTS; n++)
-        ok = ok && slot_set(vm, n, want[n]);
-    vm->rom_base = m->rom_base;
-    vm->rom_len = m->rom_len;
+    vm->shadow = atomic_load(&m->shadow);
+    for (unsigned n = 0; n < SLOT_SHADOWS; n++)
+        ok = ok && slot_set(vm, SLOT_SHADOW + n, slot_shadow(m, n));
     pthread_mutex_unlock(&vm->lock);
     return ok;
+}
+
+/* What never moves, and then the rest. */
+static bool slots_make(struct kvm_vm *vm)
+{
+    const struct mem *m = vm->mem;
+    u64 low = m->low_size < MEM_VGA_BASE ? m->low_size : MEM_VGA_BASE;
+    return slot_set(vm, SLOT_LOW, slot_between(0, low, false)) &&
+           slot_set(vm, SLOT_MAIN, slot_between(MIB(1), m->low_size, false)) &&
+           slot_set(vm, SLOT_HIGH, slot_between(MEM_HIGH_BASE, MEM_HIGH_BASE + m->high_size, false)) &&
+           slot_set(vm, SLOT_FLASH, slot_between(m->flash_base, m->flash_base + m->flash_size, true)) &&
+           kvm_slots_update(vm);
 }
 
 static enum status vm_make(struct kvm_vm *vm, struct error *e)
@@ -118,7 +125,7 @@ static enum status vm_make(struct kvm_vm *vm, struct error *e)
     vm->run_size = (size_t)size;
     if (!kvm_filter_msrs(vm))
         return error_errno(e, "engine kvm: KVM_X86_SET_MSR_FILTER");
-    if (!kvm_slots_update(vm))
+    if (!slots_make(vm))
         return error_errno(e, "engine kvm: guest memory: KVM_SET_USER_MEMORY_REGION");
     return STATUS_OK;
 }
