@@ -162,7 +162,7 @@ TEST(string_directions)
     c.di = ADDR(cells) + 100;
     c.cx = 1;
     context_run(&c);
-    CHECK_EXIT("REPE CMPS, last iteration: behind the instruction", &c, DB, NO_ERROR, cmps->at);
+    CHECK_EXIT("[qemu] REPE CMPS, last iteration: behind the instruction", &c, DB, NO_ERROR, cmps->at);
     CHECK_EQUAL("CX", 0, c.cx);
     watch_off();
 }
@@ -232,7 +232,7 @@ TEST(several)
     c.bx = ADDR(cells) + 16;
     context_run(&c);
     CHECK_EXIT("the data breakpoints' trap", &c, DB, NO_ERROR, s->at);
-    CHECK_EQUAL("B0 and B1, not B2", 3, read_dr6() & 7);
+    CHECK_EQUAL("[qemu] B0 and B1, not B2", 3, read_dr6() & 7);
     write_dr6(DR6_RESET);
     c.flags &= ~(word)FLAG_RF;
     context_run(&c);

@@ -110,7 +110,7 @@ TEST(call_gate_long)
             (user ? context_set_user : context_set)(&c, s);
             c.bx = ADDR(&far);
             RUN_FAULT(table[i].what, s, &c, GP, table[i].error);
-            CHECK_EQUAL("RSP stays", SNIPPET_STACK_TOP, c.sp);
+            CHECK_EQUAL("[qemu] RSP stays", SNIPPET_STACK_TOP, c.sp);
         }
     }
     /* The gate's second half beyond the table. */

@@ -174,7 +174,7 @@ TEST(call_gate_stack)
                     CHECK_EQUAL("third", 3, c.dx);
             } else {
                 RUN_FAULT(table[i].what, s, &c, table[i].vector, STACK1);
-                CHECK_EQUAL("ESP of the caller", SNIPPET_STACK_TOP - 12, c.sp);
+                CHECK_EQUAL("[qemu] ESP of the caller", SNIPPET_STACK_TOP - 12, c.sp);
             }
         }
         struct context c;

@@ -126,8 +126,8 @@ TEST(tsc)
     CHECK("it does not run backwards", b >= a);
     wrmsr(TSC, 1ull << 40);
     b = rdtsc();
-    CHECK("written", b >= 1ull << 40 && b < (1ull << 40) + (1ull << 36));
-    CHECK("the MSR reads the same", rdmsr(TSC) - b < 1ull << 36);
+    CHECK("[qemu] written", b >= 1ull << 40 && b < (1ull << 40) + (1ull << 36));
+    CHECK("[qemu] the MSR reads the same", rdmsr(TSC) - b < 1ull << 36);
     if (cpu_has(7, 0, 'b', 1)) {
         uint64_t adjust = rdmsr(TSC_ADJUST);
         wrmsr(TSC_ADJUST, adjust + (1ull << 41));

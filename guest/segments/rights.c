@@ -106,7 +106,7 @@ TEST(null)
         if (WORLD == 64 && !user && !rpl)
             RUN_THROUGH("64-bit: null SS with RPL = CPL < 3", ss, &c);
         else
-            RUN_FAULT("null SS", ss, &c, GP, 0);
+            RUN_FAULT("[qemu] null SS", ss, &c, GP, 0);
         (user ? context_set_user : context_set)(&c, ask);
         c.ax = rpl;
         RUN_THROUGH("LAR, LSL, VERR, VERW of null", ask, &c);
