@@ -1,6 +1,23 @@
 /* Triple faults: with an empty IDT in protected mode (default), or by the word `long_mode` there,
- * `real` in real mode, `shutdown` through a double fault whose handler faults. SDM 3A 6.15, vector 8. */
+ * `real` in real mode, `shutdown` through a double fault whose handler faults, `nested` by an #AC whose
+ * delivery raises #AC, for ever: silicon hangs there. SDM 3A 6.15, vectors 8 and 17. */
 #include "guest.h"
+
+/* Ring 3 with AC, a misaligned stack, and a gate of #AC that leads to conforming code: so delivery pushes in
+ * ring 3. */
+static void nested(void)
+{
+    struct context c;
+    const struct snip *s = SNIP("mov 1(%ebx), %eax");
+    descriptor_set(SEL_FREE, 0, 0xfffff, SEG_CODE | SEG_R | SEG_CONFORMING, SEG_G | SEG_B);
+    idt_set(AC, SEL_FREE, s->start, SEG_P | SEG_DPL(3) | SYS_INT, 0);
+    write_cr0(read_cr0() | CR0_AM);
+    context_set_user(&c, s);
+    c.bx = ADDR(snippet_stack);
+    c.sp = SNIPPET_STACK_TOP - 1;
+    c.flags |= FLAG_AC;
+    context_run(&c);
+}
 
 void guest_begin(void)
 {
@@ -24,6 +41,8 @@ void guest_begin(void)
         idt_set(NP, SEL_CODE, 0, SYS_INT, 0);
         idt_set(DF, SEL_CODE, 0, SYS_INT, 0);
         __asm__ volatile("ud2");
+    } else if (option_given("nested")) {
+        nested();
     } else {
         __asm__ volatile("lidt %0; ud2" : : "m"(none));
     }
