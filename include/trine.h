@@ -109,6 +109,7 @@ struct trine_config {
     const char *trace_file; /* null: standard error */
     const char *gdb;                /* wait for a debugger at this address: [HOST]:PORT or unix:PATH */
     const char *qmp;                /* control in QMP's protocol at this address: unix:PATH */
+    const char *screenshot;         /* PNG of the display at the end; needs firmware */
     bool reboot;
     bool quiet;
 };

@@ -227,6 +227,7 @@ static const struct option options[] = {
      "wait for a debugger (GDB remote protocol) at [HOST]:PORT or unix:PATH;\n"
      "without HOST: 127.0.0.1",
      AT(config.gdb)},
+    {"screenshot", "FILE", "write the display's picture there at the end, as PNG", AT(config.screenshot)},
     {"qmp", "unix:PATH", "listen there for control in QEMU's protocol (QMP); only this user may connect", AT(config.qmp)},
     {"trace", "CHANNEL[,CHANNEL]...",
      "what happens, a line each: exec, int, exception, mmu, io, mmio, irq, exit,\n"
@@ -239,7 +240,6 @@ static const struct option options[] = {
     {"perf-map", NULL, "/tmp/perf-PID.map: names for perf, a line per translation", AT(config.perf_map)},
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
     NEVER_BUILT("display", "KIND", "none"),
-    NEVER_BUILT("screenshot", "FILE", NULL),
     NEVER_BUILT("irqchip", "KIND", "user"),
     NEVER_BUILT("switch", "A:B", NULL),
     NEVER_BUILT("bt-sensitive", "KIND", NULL),

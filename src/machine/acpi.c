@@ -160,7 +160,7 @@ static void fadt_block(u8 *t, unsigned old, unsigned len_at, unsigned x, u16 por
     st64(t + x + 4, port);
 }
 
-static u64 build_fadt(struct acpi *a, u64 facs, u64 dsdt)
+static u64 build_fadt(struct acpi *a, const struct platform *p, u64 facs, u64 dsdt)
 {
     u8 t[244] = {0};
     size_t at = table_begin(a, "FACP", 3, 16);
@@ -177,7 +177,7 @@ static u64 build_fadt(struct acpi *a, u64 facs, u64 dsdt)
     st16(t + 96, 0xfff); /* no C2, no C3 */
     st16(t + 98, 0xfff);
     t[108] = PC_CMOS_CENTURY;
-    st16(t + 109, BOOT_LEGACY_DEVICES | BOOT_8042 | BOOT_NO_VGA);
+    st16(t + 109, (u16)(BOOT_LEGACY_DEVICES | BOOT_8042 | (p->vga ? 0 : BOOT_NO_VGA)));
     st32(t + 112, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC | FADT_RESET_REG);
     t[116] = 1; /* reset register: system I/O, one byte */
     t[117] = 8;
@@ -231,7 +231,7 @@ size_t acpi_build(u8 *buf, size_t cap, u64 base, const struct platform *p, u64 m
     struct acpi a = {.out = {.buf = buf, .cap = cap}, .base = base};
     u64 facs = build_facs(&a);
     u64 dsdt = build_dsdt(&a, p, memory_base);
-    u64 tables[2] = {build_fadt(&a, facs, dsdt), build_madt(&a, p)};
+    u64 tables[2] = {build_fadt(&a, p, facs, dsdt), build_madt(&a, p)};
     u64 rsdt = build_root(&a, "RSDT", 4, tables, ARRAY_LEN(tables));
     u64 xsdt = build_root(&a, "XSDT", 8, tables, ARRAY_LEN(tables));
     memset(rsdp, 0, ACPI_RSDP_SIZE);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "host/clock.h"
+#include "machine/display.h"
 #include "machine/snapshot.h"
 #include "machine/vm.h"
 
@@ -69,8 +70,7 @@ static void target_quit(void *opaque)
 
 static enum status target_screendump(void *opaque, const char *path, struct error *e)
 {
-    (void)opaque;
-    return error_set(e, STATUS_USAGE, "%s: this machine has no display", path);
+    return display_save(opaque, path, e);
 }
 
 static enum status target_save(void *opaque, const char *path, struct error *e)

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/file.h"
+
 /* --- the transports */
 
 static enum status plug_state(struct devices *d, struct virtio *v, struct error *e)
@@ -129,6 +131,42 @@ enum status devices_change_medium(struct devices *d, const char *name, const cha
     return STATUS_OK;
 }
 
+/* --- the display */
+
+/* Its BIOS, for the firmware to run: part of SeaBIOS' package. Without it the firmware shows nothing there. */
+static const char vga_bios[] = "/usr/share/seabios/vgabios-stdvga.bin";
+
+static enum status plug_vga(struct devices *d, struct error *e)
+{
+    struct pc *pc = d->pc;
+    struct file f;
+    static const struct {
+        const char *name;
+        u16 port, len;
+        const struct bus_ops *ops;
+    } ports[] = {{"VGA", 0x3b0, 0x30, &vga_port_bus}, {"VBE", 0x1ce, 4, &vga_vbe_bus}};
+    d->vga = calloc(1, sizeof *d->vga);
+    u8 *rom = calloc(1, VGA_ROM_MAX);
+    if (!d->vga || !rom) {
+        free(rom);
+        return error_set(e, STATUS_HOST, "display: out of memory");
+    }
+    vga_init(d->vga, pc->mem, d->wires.clock, pc->lines.shadow, pc->lines.opaque);
+    if (file_open(&f, vga_bios, VGA_ROM_MAX, e) == STATUS_OK) {
+        if (f.size <= VGA_ROM_MAX && file_read(&f, 0, rom, f.size, e) == STATUS_OK)
+            vga_set_rom(d->vga, rom, (u32)f.size);
+        file_close(&f);
+    }
+    free(rom);
+    for (size_t i = 0; i < ARRAY_LEN(ports); i++)
+        if (bus_add(&pc->mem->pio, ports[i].name, ports[i].port, ports[i].len, ports[i].ops, d->vga, e) != STATUS_OK)
+            return e->status;
+    if (bus_add(&pc->mem->mmio, "VGA window", VGA_WINDOW, VGA_WINDOW_LEN, &vga_memory_bus, d->vga, e) != STATUS_OK ||
+        pc_plug_pci(pc, &d->vga->function, PC_PCI_VGA, 0, e) != STATUS_OK)
+        return e->status;
+    return pc_plug(pc, &vga_ops, d->vga, e);
+}
+
 /* --- the devices */
 
 static enum status add_disk(struct devices *d, const struct trine_disk *c, bool synchronous, struct error *e)
@@ -184,6 +222,8 @@ enum status devices_init(struct devices *d, const struct trine_config *cfg, stru
 {
     *d = (struct devices){.pc = pc, .wires = *wires, .microvm = pc->config.microvm,
                           .synchronous = cfg->time == TRINE_TIME_VIRTUAL};
+    if (pc->config.firmware && plug_vga(d, e) != STATUS_OK)
+        return e->status;
     if (cfg->net.kind != TRINE_NET_NONE && cfg->time == TRINE_TIME_VIRTUAL)
         return error_set(e, STATUS_USAGE, "net: needs --time real: what comes in from outside does not repeat");
     if (cfg->net.kind != TRINE_NET_NONE && add_net(d, &cfg->net, e) != STATUS_OK)
@@ -217,6 +257,7 @@ void devices_destroy(struct devices *d)
         d->net->ops->close(d->net);
     free(d->nic);
     free(d->ide);
+    free(d->vga);
     for (unsigned i = 0; i < d->cards_n; i++)
         free(d->cards[i]);
     *d = (struct devices){0};

@@ -4,6 +4,7 @@
 #define MACHINE_DEVICES_H
 
 #include "dev/pci/piix3_ide.h"
+#include "dev/vga/vga.h"
 #include "dev/virtio/virtio_blk.h"
 #include "dev/virtio/virtio_mmio.h"
 #include "dev/virtio/virtio_net.h"
@@ -39,6 +40,7 @@ struct devices {
     struct disk disks[DEVICES_MAX];
     unsigned disks_n;
     struct piix3_ide *ide; /* null: none */
+    struct vga *vga;       /* null: none */
     struct host_net *net; /* null: none */
     struct virtio_net *nic;
     unsigned nic_pci;

@@ -7,6 +7,7 @@
 struct platform {
     u32 cpus; /* 1 .. PC_MAX_CPUS */
     bool pci; /* i440FX and PIIX3 are there; else the chips stand alone, as in the microvm machine */
+    bool vga;
     unsigned virtio_mmio; /* virtio-mmio devices, from PC_VIRTIO_MMIO on */
 };
 

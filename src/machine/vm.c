@@ -11,6 +11,7 @@
 #include "host/clock.h"
 #include "host/entropy.h"
 #include "host/tty.h"
+#include "machine/display.h"
 #include "machine/pc_map.h"
 #include "machine/snapshot.h"
 
@@ -257,6 +258,8 @@ static enum status check_config(const struct trine_config *cfg, const struct eng
         return error_set(e, STATUS_USAGE, "machine %s: not built in", cfg->machine);
     if (cfg->firmware && cfg->machine && !strcmp(cfg->machine, "microvm"))
         return error_set(e, STATUS_USAGE, "firmware %s: the microvm starts kernels alone", cfg->firmware);
+    if (cfg->screenshot && !cfg->firmware)
+        return error_set(e, STATUS_USAGE, "screenshot %s: a machine without firmware has no display", cfg->screenshot);
     if (cfg->firmware && cfg->kernel)
         return error_set(e, STATUS_USAGE, "firmware %s: a kernel is started without one", cfg->firmware);
     if (cfg->time != TRINE_TIME_REAL && cfg->time != TRINE_TIME_VIRTUAL)
@@ -391,6 +394,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         .append = cfg->append,
         .platform = {.cpus = cfg->cpus,
                      .pci = !vm_is_microvm(vm),
+                     .vga = cfg->firmware,
                      .virtio_mmio = vm_is_microvm(vm) ? PC_VIRTIO_MMIOS : 0}};
     vm->exits = (struct exit_target){.mem = &vm->mem,
                                      .lock = vm_lock,
@@ -406,8 +410,9 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         (s = wake_init(&vm->wake, e)) != STATUS_OK || (s = lock_init(&vm->lock, e)) != STATUS_OK ||
         (s = cond_init(&vm->unparked, e)) != STATUS_OK || (s = cond_init(&vm->resumed, e)) != STATUS_OK ||
         (s = exclusive_init(&vm->exclusive, e)) != STATUS_OK ||
+        (cfg->screenshot && (s = display_check(cfg->screenshot, e)) != STATUS_OK) ||
         (cfg->firmware && (s = firmware_open(&vm->firmware, cfg->firmware, e)) != STATUS_OK) ||
-        (s = mem_init_flash(&vm->mem, cfg->memory, vm->firmware.file.size, e)) != STATUS_OK ||
+        (s = mem_init_flash(&vm->mem, cfg->memory, vm->firmware.file.size, vm->firmware.present ? VGA_MEMORY : 0, e)) != STATUS_OK ||
         (s = make_vcpus(vm, level, e)) != STATUS_OK ||
         (s = console_init(&vm->console, cfg, &vm->clock, &vm->wake, &vm->stop_wanted, e)) != STATUS_OK ||
         (s = make_chips(vm, e)) != STATUS_OK || (vm->firmware.present && (s = load_firmware(vm, e)) != STATUS_OK))
@@ -610,6 +615,8 @@ enum status vm_finish(struct vm *vm, struct trine_result *r, struct error *e)
         vm->error = own;
         vm->failure = own.status;
     }
+    if (vm->failure == STATUS_OK && vm->config.screenshot)
+        vm->failure = display_save(vm, vm->config.screenshot, &vm->error);
     *r = vm->result;
     if (vm->failure != STATUS_OK)
         *e = vm->error;

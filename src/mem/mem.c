@@ -3,6 +3,7 @@
  * never touched and costs nothing). */
 #include "mem/mem.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -31,10 +32,10 @@ static enum status mem_map(struct mem *m, struct error *e)
 
 enum status mem_init(struct mem *m, u64 size, struct error *e)
 {
-    return mem_init_flash(m, size, 0, e);
+    return mem_init_flash(m, size, 0, 0, e);
 }
 
-enum status mem_init_flash(struct mem *m, u64 size, u64 flash, struct error *e)
+enum status mem_init_flash(struct mem *m, u64 size, u64 flash, u64 video, struct error *e)
 {
     memset(m, 0, sizeof *m);
     m->fd = -1;
@@ -50,7 +51,9 @@ enum status mem_init_flash(struct mem *m, u64 size, u64 flash, struct error *e)
     m->high_size = size - m->low_size;
     m->flash_base = MEM_HIGH_BASE - flash;
     m->flash_size = flash;
-    m->span = m->high_size || flash ? MEM_HIGH_BASE + m->high_size : m->low_size;
+    m->video_base = MEM_VIDEO_HOME;
+    m->video_size = video;
+    m->span = m->high_size || flash || video ? MEM_HIGH_BASE + m->high_size : m->low_size;
     bus_init(&m->pio, "port", 0x10000);
     bus_init(&m->mmio, "memory", BIT(46));
     enum status s = mem_map(m, e);
@@ -92,13 +95,20 @@ static bool is_flash(const struct mem *m, u64 gpa, u64 len)
     return gpa >= m->flash_base && gpa < MEM_HIGH_BASE && range_ok(gpa - m->flash_base, len, m->flash_size);
 }
 
+static bool is_video(const struct mem *m, u64 gpa, u64 len)
+{
+    return atomic_load_explicit(&m->video_shown, memory_order_relaxed) && gpa >= m->video_base &&
+           range_ok(gpa - m->video_base, len, m->video_size);
+}
+
 bool mem_is_ram(const struct mem *m, u64 gpa, u64 len)
 {
     if (range_ok(gpa, len, m->low_size))
         return LIKELY(gpa >= MIB(1)) ||
                (!ranges_overlap(gpa, len, MEM_VGA_BASE, MEM_VGA_END - MEM_VGA_BASE) &&
                 shadow_has(shadow(m), gpa, len));
-    return gpa >= MEM_HIGH_BASE ? range_ok(gpa - MEM_HIGH_BASE, len, m->high_size) : is_flash(m, gpa, len);
+    return gpa >= MEM_HIGH_BASE ? range_ok(gpa - MEM_HIGH_BASE, len, m->high_size)
+                                : is_flash(m, gpa, len) || is_video(m, gpa, len);
 }
 
 bool mem_is_writable(const struct mem *m, u64 gpa, u64 len)
@@ -152,5 +162,42 @@ bool mem_fill(struct mem *m, u64 gpa, u8 byte, u64 len)
         return false;
     memset(m->base + gpa, byte, len);
     mem_written(m, gpa, len);
+    return true;
+}
+
+/* --- display memory */
+
+static bool video_fits(const struct mem *m, u64 base)
+{
+    return base >= m->low_size && !(base & (m->video_size - 1)) && range_ok(base, m->video_size, m->flash_base);
+}
+
+void mem_video_clear(struct mem *m)
+{
+    if (fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)m->video_base, (off_t)m->video_size) < 0)
+        memset(m->base + m->video_base, 0, m->video_size);
+    if (m->video_shown)
+        mem_written(m, m->video_base, m->video_size);
+}
+
+bool mem_video_show(struct mem *m, u64 base)
+{
+    bool show = m->video_size && base && video_fits(m, base);
+    if (!show || base == m->video_base) {
+        bool before = atomic_exchange(&m->video_shown, show);
+        if (show && !before)
+            mem_written(m, base, m->video_size); /* devices may have written to it, and told nobody */
+        return before != show;
+    }
+    atomic_store(&m->video_shown, false);
+    off_t data = lseek(m->fd, (off_t)m->video_base, SEEK_DATA);
+    if (data >= 0 && (u64)data < m->video_base + m->video_size) { /* else there is nothing to move */
+        u8 *from = m->base + m->video_base;
+        memcpy(m->base + base, from, m->video_size); /* two multiples of the size: they do not overlap */
+        mem_video_clear(m);
+    }
+    m->video_base = base;
+    atomic_store(&m->video_shown, true);
+    mem_written(m, base, m->video_size);
     return true;
 }

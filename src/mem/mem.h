@@ -27,6 +27,8 @@ enum {
 #define MEM_SHADOW_BLOCK 0x4000ull
 #define MEM_SHADOW_ALL   0xffffffffu
 #define MEM_FLASH_MAX    MIB(16)
+#define MEM_VIDEO_MAX    MIB(64)
+#define MEM_VIDEO_HOME   0xe0000000ull /* where display memory is before it shows anywhere */
 #define MEM_MAX_BYTES (1ull << 45) /* with 46 bits of guest-physical address */
 
 /* Who sees the memory under the VGA window (SMRAM); set by the host bridge's SMRAM control register. Devices
@@ -46,6 +48,8 @@ struct mem {
     u64 span;              /* bytes of address space reserved at base */
     u8 *frame_flags;       /* index gpa >> 12, over span */
     u64 flash_base, flash_size; /* the firmware's chip below 4 GiB, read and executed like RAM; size 0: none */
+    u64 video_base, video_size; /* display memory below 4 GiB, and where it is; size 0: none */
+    _Atomic bool video_shown;   /* the processors see it there, as RAM */
     _Atomic u32 shadow; /* 16 KiB blocks from MEM_SHADOW_BASE: bits 0..15 read as RAM, 16..31 take writes too */
     _Atomic u8 smram;      /* SMRAM_* */
     struct bus pio, mmio;
@@ -57,8 +61,13 @@ struct mem {
 };
 
 enum status mem_init(struct mem *m, u64 size, struct error *e);
-/* With FLASH bytes (whole pages, at most MEM_FLASH_MAX) that end at 4 GiB; its machine fills them. */
-enum status mem_init_flash(struct mem *m, u64 size, u64 flash, struct error *e);
+/* With FLASH bytes (whole pages, at most MEM_FLASH_MAX) that end at 4 GiB; its machine fills them. And VIDEO bytes of display memory (0, or a
+ * power of two up to MEM_VIDEO_MAX). */
+enum status mem_init_flash(struct mem *m, u64 size, u64 flash, u64 video, struct error *e);
+/* The display memory shows at BASE, a multiple of its size; where RAM or the flash stand, and at 0, it shows nowhere. Its contents move along.
+ * True: what the processors see has changed. */
+bool mem_video_show(struct mem *m, u64 base) MUST_CHECK;
+void mem_video_clear(struct mem *m);
 void mem_destroy(struct mem *m);
 
 /* True when every byte of [gpa, gpa + len) reads as RAM does: the flash and write-protected shadow RAM count. */

@@ -16,7 +16,8 @@ static bool is_zero(const u8 *p, size_t n)
 /* RAM, whoever sees it now: under the VGA window and behind the PAM registers too; and the flash. */
 static bool is_kept(const struct mem *m, u64 at, u64 len)
 {
-    return range_ok(at, len, m->low_size) || mem_is_ram(m, at, len);
+    return range_ok(at, len, m->low_size) || mem_is_ram(m, at, len) ||
+           (m->video_size && at >= m->video_base && range_ok(at - m->video_base, len, m->video_size));
 }
 
 /* The first byte at or behind AT that may hold data; m->span: none. */

@@ -58,7 +58,7 @@ for option in 'engine bochs:no such engine' 'engine jit:not built in' \
 	'rtc yesterday:not a date*' 'rtc 2001-02-30:not a date*' 'rtc 1969-12-31:not a date*' 'rtc 2001-01-01T25\:00\:00:not a date*' 'rtc @-1:not a date*' \
 	'rtc 2255-01-01:not a date*' \
 	'net x:none of none*' 'net tap=:none of none*' 'display gtk:not built in' 'firmware f:a kernel *' \
-	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'screenshot f:not built in' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
+	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
 	'bt-sensitive trap:not built in' 'pv kvm:not built in' 'balloon 1G:not built in' 'share x:not built in'; do
 	# OPTION VALUE:WHY, where a colon of the value has a backslash
 	why=$(printf %s "$option" | sed 's/\\:/;/g; s/^[^:]*://')
@@ -73,6 +73,7 @@ run 2 '--engine a?b: no such engine' --engine "$(printf 'a\nb')"
 run 2 '--disk f: x: none of readonly, *' --disk f,x
 run 2 '--disk : no file given' --disk ,readonly
 head -c 4096 /dev/zero >"$work/blank"
+run 2 'screenshot f: a machine without firmware*' --screenshot f
 run 2 'IDE: the microvm has none' --machine microvm --disk "$work/blank,bus=ide"
 
 run 2 '--net user: hostfwd is not *' --net user,hostfwd=tcp:1

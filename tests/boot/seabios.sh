@@ -1,6 +1,7 @@
 #!/bin/sh
 # Debian's SeaBIOS, with what it says on the serial port: it starts, boots a sector of ours from the first of two
-# virtio disks in real and in virtual time, and says so when there is none to boot.
+# virtio disks in real and in virtual time, and says so when there is none to boot;
+# its text is on the VGA's screen too.
 # usage: seabios.sh TRINE
 trine=$1
 . "$(dirname -- "$0")/lib.sh"
@@ -14,7 +15,7 @@ for time in real virtual; do
 	[ $status = 33 ] || fail "$time: exit status $status: $(tail -n 5 "$work/out")"
 	grep -q 'SeaBIOS (version' "$work/out" || fail "no text on the serial port"
 done
-"$trine" run --memory 64M --cpus 2 --disk "$work/blank" --max-time 60 </dev/null >"$work/out" 2>&1 &
+"$trine" run --memory 64M --cpus 2 --disk "$work/blank" --max-time 60 --screenshot "$work/shot.png" </dev/null >"$work/out" 2>&1 &
 pid=$!
 for second in $(seq 50); do
 	grep -q 'No bootable device' "$work/out" && break
@@ -23,3 +24,16 @@ done
 kill -TERM $pid
 wait $pid
 grep -q 'Boot failed: not a bootable disk' "$work/out" || fail "a blank disk: $(tail -n 5 "$work/out")"
+# Text on the screen: 720x400, a few thousand pixels of it lit.
+python3 - "$work/shot.png" <<'END' || fail "the screenshot"
+import struct, sys, zlib
+data = open(sys.argv[1], "rb").read()
+assert data[:8] == b"\x89PNG\r\n\x1a\n"
+width, height, depth, kind = struct.unpack(">IIBB", data[16:26])
+n = struct.unpack(">I", data[33:37])[0]
+assert data[37:41] == b"IDAT" and struct.unpack(">I", data[41 + n:45 + n])[0] == zlib.crc32(data[37:41 + n])
+raw = zlib.decompress(data[41:41 + n])
+lit = sum(1 for i in range(0, len(raw)) if i % (3 * width + 1) and raw[i] > 100)
+print(width, height, lit)
+assert (width, height, depth, kind) == (720, 400, 8, 2) and 2000 < lit < 100000
+END
