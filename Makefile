@@ -1,10 +1,10 @@
 # The front door. Everything behind it is meson, ninja and the scripts in tools/; `make help` lists what there is.
 
 .DEFAULT_GOAL := build
-.PHONY: oracle build deps run check check-asan check-boot check-kvm-nested bench asan fuzz format clean help
+.PHONY: oracle build deps run check check-asan check-boot check-kvm-nested check-portable bench asan fuzz format clean help
 
 # Suites that have a target of their own; `make check` runs all the others.
-OWN_SUITES := check-boot check-kvm-nested
+OWN_SUITES := check-boot check-kvm-nested check-portable
 RUN_TESTS = tests/run $(if $(TESTS),$(TESTS:%=--match %))
 
 build:
@@ -24,7 +24,9 @@ check: deps
 	@tools/guest/foreign || echo "tests that boot other kernels will be skipped" >&2
 	@$(RUN_TESTS) $(OWN_SUITES:%=--without %) build
 
-$(OWN_SUITES): deps
+check-portable: DEPS = base test guest aarch64
+$(OWN_SUITES):
+	@tools/deps $(DEPS)
 	@tools/build build
 	@tools/guest/prepare || echo "tests that boot Debian's kernel will be skipped" >&2
 	@$(RUN_TESTS) --suite $@ build
@@ -58,7 +60,7 @@ format:
 	@find include src guest tests -name '*.[ch]' -exec clang-format -i {} +
 
 clean:
-	@rm -rf build build-asan build-fuzz
+	@rm -rf build build-asan build-fuzz build-aarch64
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -67,7 +69,7 @@ help:
 #: make deps         installs the Debian packages that are missing (exit status of tools/deps: 3 if it cannot)
 #: make run          builds, prepares a Debian guest, boots it to a shell; without a terminal, a scripted session
 #: make check        builds, runs the tests; the last line is their count (TESTS="NAME..." for some of them)
-#: make check-boot, check-kvm-nested   the long tests of these names
+#: make check-boot, check-kvm-nested, check-portable   the long tests of these names; check-portable cross-compiles for 64-bit Arm
 #: make asan         builds build-asan, with AddressSanitizer and UBSan; make check-asan also runs the tests on it
 #: make oracle       compares the interpreter with this CPU: N=100000000 SEED=1, resumable (docs/oracle.md)
 #: make fuzz         fuzzes each target for FUZZ_SECONDS (60) with libFuzzer (needs clang)

@@ -65,21 +65,21 @@ exit "$(tail -n 1 "$TRINE_TEST_WORK/$1")"
 EOF2
 ci() { # CHECK-LINE STATUS
 	printf 'x\n%s\n%s\n' "$1" "$2" >"$work/check"
-	for target in check-boot check-kvm-nested; do printf '1 passed, 0 failed, 2 skipped\n0\n' >"$work/$target"; done
+	for target in check-boot check-kvm-nested check-portable; do printf '1 passed, 0 failed, 2 skipped\n0\n' >"$work/$target"; done
 	try "$area/.ci/run" </dev/null
 }
 echo 0 >"$work/deps"
 ci "10 passed, 0 failed, 1 skipped" 0
-check "ci: total" ends_with_line "$work/out" "12 passed, 0 failed, 5 skipped"
+check "ci: total" ends_with_line "$work/out" "13 passed, 0 failed, 7 skipped"
 check "ci: exit 0" test "$status" = 0
 check "ci: no standard input" sh -c '! grep -q "make read" "$1"' - "$work/out"
 ci "10 passed, 2 failed, 1 skipped" 2
-check "ci, failures: total" ends_with_line "$work/out" "12 passed, 2 failed, 5 skipped"
+check "ci, failures: total" ends_with_line "$work/out" "13 passed, 2 failed, 7 skipped"
 check "ci, failures: exit 1" test "$status" = 1
 ci "10 passed, 0 failed, 1 skipped" 2
-check "ci, failing without a failure: counts one" ends_with_line "$work/out" "12 passed, 1 failed, 5 skipped"
+check "ci, failing without a failure: counts one" ends_with_line "$work/out" "13 passed, 1 failed, 7 skipped"
 ci "does not build" 2
-check "ci, does not build: counts one" ends_with_line "$work/out" "2 passed, 1 failed, 4 skipped"
+check "ci, does not build: counts one" ends_with_line "$work/out" "3 passed, 1 failed, 6 skipped"
 check "ci, does not build: exit 1" test "$status" = 1
 echo 3 >"$work/deps"
 ci "10 passed, 0 failed, 1 skipped" 0
