@@ -80,14 +80,14 @@ void fields_reset(const struct field_table *t, void *instance)
             field_reset(&t->fields[n], instance);
 }
 
-static bool put_n(struct buffer *b, u64 v, unsigned size)
+bool buffer_put_n(struct buffer *b, u64 v, unsigned size)
 {
     u8 raw[8];
     st_n(raw, v, size);
     return buffer_put(b, raw, size);
 }
 
-static bool get_n(struct buffer *b, u64 *v, unsigned size)
+bool buffer_get_n(struct buffer *b, u64 *v, unsigned size)
 {
     u8 raw[8];
     if (!buffer_get(b, raw, size))
@@ -99,13 +99,13 @@ static bool get_n(struct buffer *b, u64 *v, unsigned size)
 static bool put_name(struct buffer *b, const char *name)
 {
     size_t len = strlen(name);
-    return len <= UINT8_MAX && put_n(b, len, 1) && buffer_put(b, name, len);
+    return len <= UINT8_MAX && buffer_put_n(b, len, 1) && buffer_put(b, name, len);
 }
 
 static bool get_name(struct buffer *b, char name[256])
 {
     u64 len;
-    if (!get_n(b, &len, 1) || !buffer_get(b, name, (size_t)len))
+    if (!buffer_get_n(b, &len, 1) || !buffer_get(b, name, (size_t)len))
         return false;
     name[len] = 0;
     return strlen(name) == len;
@@ -113,10 +113,10 @@ static bool get_name(struct buffer *b, char name[256])
 
 static bool field_save(const struct field *f, const void *instance, struct buffer *out)
 {
-    if (!put_name(out, f->name) || !put_n(out, f->size, 1) || !put_n(out, f->count, 4))
+    if (!put_name(out, f->name) || !buffer_put_n(out, f->size, 1) || !buffer_put_n(out, f->count, 4))
         return false;
     for (u32 i = 0; i < f->count; i++)
-        if (!put_n(out, element_get(instance, f, i), f->size))
+        if (!buffer_put_n(out, element_get(instance, f, i), f->size))
             return false;
     return true;
 }
@@ -125,7 +125,7 @@ enum status fields_save(const struct field_table *t, const void *instance, struc
                         struct error *e)
 {
     size_t start = out->len;
-    bool ok = put_name(out, t->name) && put_n(out, t->version, 2) && put_n(out, t->count, 2);
+    bool ok = put_name(out, t->name) && buffer_put_n(out, t->version, 2) && buffer_put_n(out, t->count, 2);
     for (size_t n = 0; ok && n < t->count; n++)
         ok = field_save(&t->fields[n], instance, out);
     if (ok)
@@ -147,13 +147,13 @@ static enum status field_restore(const struct field_table *t, const struct field
                                  struct buffer *in, struct error *e)
 {
     u64 size, count;
-    if (!get_n(in, &size, 1) || !get_n(in, &count, 4))
+    if (!buffer_get_n(in, &size, 1) || !buffer_get_n(in, &count, 4))
         return error_set(e, STATUS_HOST, "%s.%s: truncated", t->name, f->name);
     if (size != f->size || count != f->count)
         return error_set(e, STATUS_HOST, "%s.%s: has the wrong size", t->name, f->name);
     for (u32 i = 0; i < f->count; i++) {
         u64 v;
-        if (!get_n(in, &v, f->size))
+        if (!buffer_get_n(in, &v, f->size))
             return error_set(e, STATUS_HOST, "%s.%s: truncated", t->name, f->name);
         if ((f->is_bool && v > 1) || (f->max && v > f->max))
             return error_set(e, STATUS_HOST, "%s.%s: value out of range", t->name, f->name);
@@ -186,7 +186,7 @@ enum status fields_restore(const struct field_table *t, void *instance, struct b
 {
     char name[256];
     u64 version, count;
-    if (!get_name(in, name) || !get_n(in, &version, 2) || !get_n(in, &count, 2))
+    if (!get_name(in, name) || !buffer_get_n(in, &version, 2) || !buffer_get_n(in, &count, 2))
         return error_set(e, STATUS_HOST, "%s: truncated", t->name);
     if (strcmp(name, t->name))
         return error_set(e, STATUS_HOST, "%s: found '%s' in its place", t->name, name);

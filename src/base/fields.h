@@ -67,6 +67,9 @@ void buffer_free(struct buffer *b);
 bool buffer_put(struct buffer *b, const void *p, size_t len) MUST_CHECK;
 /* Reads LEN bytes; false when fewer are left. */
 bool buffer_get(struct buffer *b, void *p, size_t len) MUST_CHECK;
+/* The same for a number of SIZE bytes, 1 to 8, little-endian. */
+bool buffer_put_n(struct buffer *b, u64 v, unsigned size) MUST_CHECK;
+bool buffer_get_n(struct buffer *b, u64 *v, unsigned size) MUST_CHECK;
 
 void fields_reset(const struct field_table *t, void *instance);
 enum status fields_save(const struct field_table *t, const void *instance, struct buffer *out,

@@ -9,6 +9,19 @@ static void flags_merge(struct cpu *c, u64 v, u64 mask)
     cpu_set_rflags(c, (cpu_rflags(c) & ~mask) | (v & mask));
 }
 
+/* F: IP, CS and FLAGS, checked; of the flags those in MASK change. */
+static bool iret_land(struct cpu *c, const struct stack *s, unsigned size, const u64 *f, u64 mask)
+{
+    if (size == 4)
+        mask |= RFLAGS_RF | RFLAGS_AC | RFLAGS_ID;
+    seg_load_real(c, SEG_CS, (u16)f[1]);
+    c->rip = f[0];
+    stack_commit(c, s->sp + 3 * size, s->width);
+    flags_merge(c, f[2], mask);
+    cpu_update_mode(c);
+    return true;
+}
+
 static bool iret_real(struct cpu *c, unsigned size)
 {
     struct stack s = stack_current(c);
@@ -17,14 +30,7 @@ static bool iret_real(struct cpu *c, unsigned size)
         return false;
     if (f[0] > c->seg[SEG_CS].limit)
         return cpu_raise_gp(c, 0);
-    if (size == 4)
-        mask |= RFLAGS_RF | RFLAGS_AC | RFLAGS_ID;
-    seg_load_real(c, SEG_CS, (u16)f[1]);
-    c->rip = f[0];
-    stack_commit(c, s.sp + 3 * size, s.width);
-    flags_merge(c, f[2], mask);
-    cpu_update_mode(c);
-    return true;
+    return iret_land(c, &s, size, f, mask);
 }
 
 static bool iret_v86(struct cpu *c, unsigned size)
@@ -44,14 +50,7 @@ static bool iret_v86(struct cpu *c, unsigned size)
         f[2] |= f[2] & RFLAGS_IF ? RFLAGS_VIF : 0;
         mask ^= RFLAGS_IF | RFLAGS_VIF;
     }
-    if (size == 4)
-        mask |= RFLAGS_RF | RFLAGS_AC | RFLAGS_ID;
-    seg_load_real(c, SEG_CS, (u16)f[1]);
-    c->rip = f[0];
-    stack_commit(c, s.sp + 3 * size, s.width);
-    flags_merge(c, f[2], mask);
-    cpu_update_mode(c);
-    return true;
+    return iret_land(c, &s, size, f, mask);
 }
 
 /* F: EIP, CS, EFLAGS with VM set, popped at CPL 0. */

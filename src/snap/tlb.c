@@ -20,22 +20,6 @@ enum { TAG_READ = 1, TAG_WRITE = 2, TAG_EXEC = 4, TAG_ALL = 7 };
 #define LAST_SLOT 0xffffu
 #define PCID_MAX  0xfffu
 
-static bool put_n(struct buffer *b, u64 v, unsigned size)
-{
-    u8 raw[8];
-    st_n(raw, v, size);
-    return buffer_put(b, raw, size);
-}
-
-static bool get_n(struct buffer *b, u64 *v, unsigned size)
-{
-    u8 raw[8];
-    if (!buffer_get(b, raw, size))
-        return false;
-    *v = ld_n(raw, size);
-    return true;
-}
-
 static bool save_table(const struct mem *m, const struct tlb_table *t, struct buffer *out)
 {
     for (unsigned k = 0; k < TLB_ENTRIES; k++) {
@@ -43,23 +27,24 @@ static bool save_table(const struct mem *m, const struct tlb_table *t, struct bu
         unsigned tags = (e->read != TLB_INVALID ? TAG_READ : 0u) |
                         (e->write != TLB_INVALID ? TAG_WRITE : 0u) | (e->exec != TLB_INVALID ? TAG_EXEC : 0u);
         u64 page = tags & TAG_READ ? e->read : tags & TAG_EXEC ? e->exec : e->write;
-        if (tags && !(put_n(out, k, 2) && put_n(out, t->kind[k], 1) && put_n(out, tags, 1) &&
-                      put_n(out, page, 8) && put_n(out, page + e->addend - (u64)(uintptr_t)m->base, 8)))
+        if (tags &&
+            !(buffer_put_n(out, k, 2) && buffer_put_n(out, t->kind[k], 1) && buffer_put_n(out, tags, 1) &&
+              buffer_put_n(out, page, 8) && buffer_put_n(out, page + e->addend - (u64)(uintptr_t)m->base, 8)))
             return false;
     }
-    return put_n(out, LAST_SLOT, 2);
+    return buffer_put_n(out, LAST_SLOT, 2);
 }
 
 bool snap_save_tlb(const struct cpu *c, struct buffer *out)
 {
     const struct tlb *t = c->tlb;
-    bool ok = put_n(out, t->active, 4) && put_n(out, t->use_clock, 8);
+    bool ok = buffer_put_n(out, t->active, 4) && buffer_put_n(out, t->use_clock, 8);
     for (unsigned k = 0; ok && k < TLB_CONTEXTS; k++) {
         const struct tlb_context *x = &t->context[k];
-        ok = put_n(out, x->pcid, 2) && put_n(out, x->used, 1) && put_n(out, x->large, 1);
+        ok = buffer_put_n(out, x->pcid, 2) && buffer_put_n(out, x->used, 1) && buffer_put_n(out, x->large, 1);
         for (unsigned v = 0; ok && v < TLB_VIEWS; v++)
-            ok = put_n(out, x->touched[v], 1);
-        ok = ok && put_n(out, x->last_use, 8);
+            ok = buffer_put_n(out, x->touched[v], 1);
+        ok = ok && buffer_put_n(out, x->last_use, 8);
         for (unsigned v = 0; ok && v < TLB_VIEWS; v++)
             if (x->touched[v])
                 ok = save_table(c->wires.mem, &x->view[v], out);
@@ -70,8 +55,8 @@ bool snap_save_tlb(const struct cpu *c, struct buffer *out)
 static bool take_entry(struct mem *m, struct tlb_table *t, unsigned slot, struct buffer *in)
 {
     u64 kind, tags, page, gpa;
-    if (slot >= TLB_ENTRIES || !get_n(in, &kind, 1) || !get_n(in, &tags, 1) || !get_n(in, &page, 8) ||
-        !get_n(in, &gpa, 8))
+    if (slot >= TLB_ENTRIES || !buffer_get_n(in, &kind, 1) || !buffer_get_n(in, &tags, 1) ||
+        !buffer_get_n(in, &page, 8) || !buffer_get_n(in, &gpa, 8))
         return false;
     if (kind & ~(u64)(TLB_GLOBAL | TLB_SIZE) || !tags || tags & ~(u64)TAG_ALL || (page | gpa) & ~PAGE_MASK ||
         !cpu_canonical(page) || (page >> PAGE_SHIFT & (TLB_ENTRIES - 1)) != slot ||
@@ -96,7 +81,7 @@ static bool take_entry(struct mem *m, struct tlb_table *t, unsigned slot, struct
 static bool take_table(struct mem *m, struct tlb_table *t, struct buffer *in)
 {
     u64 slot;
-    while (get_n(in, &slot, 2)) {
+    while (buffer_get_n(in, &slot, 2)) {
         if (slot == LAST_SLOT)
             return true;
         if (!take_entry(m, t, (unsigned)slot, in))
@@ -108,19 +93,19 @@ static bool take_table(struct mem *m, struct tlb_table *t, struct buffer *in)
 static bool take_context(struct mem *m, struct tlb_context *x, struct buffer *in)
 {
     u64 pcid, used, large, touched;
-    if (!get_n(in, &pcid, 2) || !get_n(in, &used, 1) || !get_n(in, &large, 1) || pcid > PCID_MAX ||
-        used > 1 || large > 1)
+    if (!buffer_get_n(in, &pcid, 2) || !buffer_get_n(in, &used, 1) || !buffer_get_n(in, &large, 1) ||
+        pcid > PCID_MAX || used > 1 || large > 1)
         return false;
     x->pcid = (u16)pcid;
     x->used = used;
     tlb_context_make(x);
     x->large = large;
     for (unsigned v = 0; v < TLB_VIEWS; v++) {
-        if (!get_n(in, &touched, 1) || touched > 1)
+        if (!buffer_get_n(in, &touched, 1) || touched > 1)
             return false;
         x->touched[v] = touched;
     }
-    if (!get_n(in, &x->last_use, 8))
+    if (!buffer_get_n(in, &x->last_use, 8))
         return false;
     for (unsigned v = 0; v < TLB_VIEWS; v++)
         if (x->touched[v] && !take_table(m, &x->view[v], in))
@@ -134,7 +119,7 @@ bool snap_take_tlb(struct cpu *c, const struct snap_record *rec)
     struct buffer in = {.data = (u8 *)(uintptr_t)rec->data, .len = rec->len};
     u64 active;
     tlb_flush_all(c);
-    if (!get_n(&in, &active, 4) || active >= TLB_CONTEXTS || !get_n(&in, &t->use_clock, 8))
+    if (!buffer_get_n(&in, &active, 4) || active >= TLB_CONTEXTS || !buffer_get_n(&in, &t->use_clock, 8))
         return false;
     for (unsigned k = 0; k < TLB_CONTEXTS; k++)
         if (!take_context(c->wires.mem, &t->context[k], &in))
