@@ -58,8 +58,10 @@ static enum status engines_choose(struct audit *a, struct error *e)
 {
     char why[512], *rest = NULL;
     if (!a->ask->engines) {
-        for (unsigned i = 0; engine_list[i]; i++)
-            if (engine_list[i]->probe(why, sizeof why) && engine_add(a, engine_list[i]->name, e) != STATUS_OK)
+        const char *name;
+        bool usable;
+        for (unsigned i = 0; trine_engine(i, &name, &usable, why, sizeof why); i++)
+            if (usable && engine_add(a, name, e) != STATUS_OK)
                 return e->status;
         return a->result->engines ? STATUS_OK
                                   : error_set(e, STATUS_UNSUPPORTED, "audit: no engine can run here");
@@ -146,8 +148,14 @@ static enum status shares_take(struct audit *a, unsigned k, const struct trine_c
     struct trine_audit_engine *r = &a->result->engine[k];
     struct trine_config c;
     struct audit_share s;
-    if (!a->engine[k]->virtual_time)
-        return STATUS_OK; /* it cannot be stopped at an instruction */
+    if (!a->engine[k]->virtual_time) { /* it cannot be stopped at an instruction */
+        for (u32 i = 0; i < a->rows[k].n; i++) {
+            const struct audit_row *w = &a->rows[k].row[i];
+            a->ways[k][i] =
+                share_way(a->engine[k], NULL, w->code + w->at, w->code_n - w->at, w->mode / 8, w->ring);
+        }
+        return STATUS_OK;
+    }
     own_guest(a, &c);
     c.append = "clock=0";
     if (share_take(&c, a->engine[k], STEP_OWN, &a->rows[k], a->ways[k], &s, e) != STATUS_OK)

@@ -3,10 +3,10 @@
 #include "machine/trace.h"
 #include "machine/vm.h"
 
-static enum engine_way way_of(struct vcpu *v, const u8 *bytes, unsigned n, unsigned code_size, unsigned cpl)
+enum engine_way share_way(const struct engine_ops *ops, void *state, const u8 *bytes, unsigned n,
+                          unsigned code_size, unsigned cpl)
 {
-    const struct engine_ops *ops = v->vm->engine;
-    return ops->way ? ops->way(v->engine, bytes, n, code_size, cpl) : WAY_EMULATED;
+    return ops->way ? ops->way(state, bytes, n, code_size, cpl) : WAY_EMULATED;
 }
 
 static void sample(struct vm *vm, struct audit_share *share)
@@ -18,7 +18,7 @@ static void sample(struct vm *vm, struct audit_share *share)
         return;
     u32 n = trace_code(&v->cpu, code);
     share->samples++;
-    share->way[way_of(v, code, n, v->cpu.code_size, v->cpu.cpl)]++;
+    share->way[share_way(vm->engine, v->engine, code, n, v->cpu.code_size, v->cpu.cpl)]++;
 }
 
 enum status share_take(const struct trine_config *cfg, const struct engine_ops *engine, u64 step,
@@ -44,7 +44,8 @@ enum status share_take(const struct trine_config *cfg, const struct engine_ops *
         }
         for (u32 i = 0; ways && i < rows->n; i++) {
             const struct audit_row *w = &rows->row[i];
-            ways[i] = way_of(&vm->vcpus[0], w->code + w->at, w->code_n - w->at, w->mode / 8, w->ring);
+            ways[i] = share_way(engine, vm->vcpus[0].engine, w->code + w->at, w->code_n - w->at, w->mode / 8,
+                                w->ring);
         }
         for (u32 i = 0; i < vm->config.cpus; i++)
             share->instructions += vm->vcpus[i].cpu.icount;

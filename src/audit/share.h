@@ -19,4 +19,8 @@ enum status share_take(const struct trine_config *cfg, const struct engine_ops *
                        const struct audit_rows *rows, enum engine_way *ways, struct audit_share *share,
                        struct error *e);
 
+/* STATE may be null for an engine without virtual time. */
+enum engine_way share_way(const struct engine_ops *ops, void *state, const u8 *bytes, unsigned n,
+                          unsigned code_size, unsigned cpl);
+
 #endif

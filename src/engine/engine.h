@@ -83,7 +83,7 @@ struct engine_ops {
     /* Adds engine-specific counters; see engine_stats. */
     struct engine_stats (*stats)(void *state);
     /* How it does the instruction at the start of BYTES, in code of CODE_SIZE (2, 4, 8) at CPL, where nothing faults. Not
-     * while it runs. Null: it emulates them all. */
+     * while it runs; STATE may be null where virtual_time is false. Null: it emulates them all. */
     enum engine_way (*way)(void *state, const u8 *bytes, unsigned n, unsigned code_size, unsigned cpl);
 };
 

@@ -47,6 +47,11 @@ has 'the guest ended: debug exit'
 check 0 interp,interp --kernel "$guests/triple.elf"
 has 'triple fault'
 check 124 interp,interp --kernel "$guests/hang.elf" --max-time 1
+# It sees a wrong SMSW and ends with another value, and later: nothing was compared before.
+check 1 interp,interp-smsw --kernel "$guests/audit.elf" --append clock=0 --grain 100000000
+has ' interp: debug exit with value 16 '
+has ' interp-smsw: debug exit with value 17 '
+has '^instruction: .* smsw ax$'
 
 # A machine that goes on from a snapshot is the same machine.
 check 0 interp,interp $smc --resume 100000

@@ -94,6 +94,9 @@ bool kvm_slots_update(struct kvm_vm *vm);
 bool kvm_probe(char *why, size_t size);
 bool kvm_genuine(bool measure, char *why, size_t size);
 
+/* way.c */
+enum engine_way kvm_way(void *state, const u8 *bytes, unsigned n, unsigned code_size, unsigned cpl);
+
 /* cpuid.c */
 u64 kvm_features(void);
 bool kvm_set_cpuid(struct kvm_cpu *k);

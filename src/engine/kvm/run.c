@@ -432,4 +432,5 @@ const struct engine_ops engine_kvm = {
     .push = kvm_push,
     .flush_code = kvm_flush_code,
     .stats = kvm_stats,
+    .way = kvm_way,
 };
