@@ -217,17 +217,20 @@ TEST(alias)
     paging_off();
 }
 
-/* An instruction across two pages, reached by a jump inside the first; then the second page's mapping changes. */
+/* An instruction across two pages, reached by a jump inside the first; then the second page's mapping
+ * changes. */
 TEST(crossing_remap)
 {
     struct context c;
-    static const uint8_t head[] = {0xeb, 0x0b}, mov[] = {0xb9, 0x11, 0x22}; /* jmp +11; mov $0x....2211, %ecx */
+    static const uint8_t head[] = {0xeb, 0x0b},
+                         mov[] = {0xb9, 0x11, 0x22}; /* jmp +11; mov $0x....2211, %ecx */
     const struct snip *s = SNIP("nop");
     paging_on(PAGES_NATIVE, PTE_U);
     memory_copy(&frames[0][0xff0], head, sizeof(head));
     memory_copy(&frames[0][0xffd], mov, sizeof(mov));
     for (unsigned f = 1; f <= 2; f++) {
-        const uint8_t tail[] = {(uint8_t)(0x30 + f), 0x44, 0xcd, 0x30}; /* the rest of the immediate; int $0x30 */
+        const uint8_t tail[] = {(uint8_t)(0x30 + f), 0x44, 0xcd,
+                                0x30}; /* the rest of the immediate; int $0x30 */
         memory_copy(frames[f], tail, sizeof(tail));
     }
     entry_set(1, 0, FRAME(0) | PTE_P);
@@ -257,4 +260,25 @@ TEST(fault_retry)
         code_through("retried as NOPs", s, &c, 0);
         CHECK_EQUAL("went on", 0x11, c.cx);
     }
+}
+
+/* The same while a timer keeps the machine's other threads busy: whose write it was must not be mixed up. */
+TEST(beside_timers)
+{
+    const struct snip *function = SNIP("mov $0, %eax; ret");
+    uint32_t stale = 0, turns = (uint32_t)option_number("turns", 50000);
+    outb(0x21, 0xff);
+    outb(0xa1, 0xff);
+    outb(0x43, 0x34); /* PIT, mode 2: every 20 counts */
+    outb(0x40, 20);
+    outb(0x40, 0);
+    memory_copy(code, (const void *)function->start, 6);
+    for (uint32_t n = 1; n <= turns; n++) {
+        *(volatile uint32_t *)(void *)(code + 1) = n;
+        stale += ((uint32_t(*)(void))ADDR(code))() != n;
+    }
+    outb(0x43, 0x30);
+    outb(0x40, 0);
+    outb(0x40, 0);
+    CHECK_EQUAL("old code right after the write", 0, stale);
 }

@@ -95,11 +95,17 @@ static void vcpu_stale(struct vcpu *v, u64 gpa)
     vcpu_attend(v, ATTN_KICK);
 }
 
+/* The one vCPU runs on a thread of its own, and this is not it: then it may be running, unless the loop is at something else. */
+static bool written_beside_vcpu(const struct vm *vm)
+{
+    return !vm->concurrent && atomic_load(&vm->vcpus[0].thread_id) != thread_self() && vm->devices_at_work;
+}
+
 /* mem->code_write: the decoded code of this range is wrong, on every vCPU. FRAME_CODE goes with the last of it. */
 static void vm_code_write(void *opaque, u64 gpa, u64 len)
 {
     struct vm *vm = opaque;
-    if (vm->devices_at_work && !vm->concurrent) {
+    if (written_beside_vcpu(vm)) {
         for (u64 p = gpa & PAGE_MASK; p < gpa + len; p += PAGE_SIZE)
             if (atomic_load(&vm->vcpus[0].attached) && mem_frame_flags(&vm->mem, p) & FRAME_CODE)
                 vcpu_stale(&vm->vcpus[0], p);
