@@ -19,6 +19,8 @@
 
 #define CHAR_BUFFER 65536u
 #define CHAR_AHEAD  4096u
+#define CHAR_LINE   128u
+#define CHAR_PROMPT "(trine) "
 
 enum char_kind { CHAR_NONE, CHAR_STDIO, CHAR_FILE, CHAR_UNIX };
 
@@ -34,6 +36,10 @@ struct char_dev {
                     */
     bool prefix;   /* Ctrl-A was the last byte */
     bool quit;
+    bool prompt; /* Ctrl-A c: what is typed makes up lines for the monitor, not for the guest */
+    bool line_ready;
+    char line[CHAR_LINE];
+    size_t line_used;
     bool raw;             /* we made the terminal raw */
     char *path;           /* CHAR_UNIX: unlinked at the end */
     u8 ahead[CHAR_AHEAD]; /* typed, but the chip has no room yet */
@@ -71,6 +77,8 @@ static inline bool char_pending(const struct char_dev *c)
 {
     return c->ahead_used;
 }
+/* A line that was typed behind Ctrl-A c, without its end. */
+bool char_take_line(struct char_dev *c, char line[CHAR_LINE]);
 /* Ctrl-A x was typed. */
 static inline bool char_quit(const struct char_dev *c)
 {

@@ -64,10 +64,55 @@ enum status char_stdio_open(struct char_dev *c, bool input, struct error *e)
 static void char_help(void)
 {
     static const char text[] = "\r\nCtrl-A x       end the virtual machine\r\n"
+                               "Ctrl-A c       the monitor's prompt, and back to the guest\r\n"
                                "Ctrl-A h       this list\r\n"
                                "Ctrl-A Ctrl-A  send Ctrl-A\r\n";
     if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
         return; /* nobody to tell */
+}
+
+static void say(struct char_dev *c, const char *text, size_t n)
+{
+    char_write(c, (const u8 *)text, n);
+}
+
+/* A key at the prompt; while a line waits to be carried out, keys are dropped. */
+static void prompt_key(struct char_dev *c, u8 b)
+{
+    if (c->line_ready)
+        return;
+    if (b == '\r' || b == '\n') {
+        say(c, "\r\n", 2);
+        c->line_ready = true;
+    } else if ((b == 0x7f || b == '\b') && c->line_used) {
+        say(c, "\b \b", 3);
+        c->line_used--;
+    } else if (b >= ' ' && b < 0x7f && c->line_used < CHAR_LINE - 1) {
+        say(c, (const char *)&b, 1);
+        c->line[c->line_used++] = (char)b;
+    }
+}
+
+static void prompt_toggle(struct char_dev *c)
+{
+    c->prompt = !c->prompt;
+    c->line_used = 0;
+    c->line_ready = false;
+    if (c->prompt)
+        say(c, "\r\n" CHAR_PROMPT, sizeof "\r\n" CHAR_PROMPT - 1);
+    else
+        say(c, "\r\n", 2);
+}
+
+bool char_take_line(struct char_dev *c, char line[CHAR_LINE])
+{
+    if (!c->line_ready)
+        return false;
+    memcpy(line, c->line, c->line_used);
+    line[c->line_used] = 0;
+    c->line_used = 0;
+    c->line_ready = false;
+    return true;
 }
 
 size_t char_stdio_filter(struct char_dev *c, u8 *buf, size_t n)
@@ -76,13 +121,18 @@ size_t char_stdio_filter(struct char_dev *c, u8 *buf, size_t n)
     for (size_t i = 0; i < n; i++) {
         u8 b = buf[i];
         if (!c->prefix && b != CTRL_A) {
-            buf[kept++] = b;
+            if (c->prompt)
+                prompt_key(c, b);
+            else
+                buf[kept++] = b;
             continue;
         }
         if (c->prefix && b == CTRL_A)
             buf[kept++] = b;
         else if (c->prefix && b == 'x')
             c->quit = true;
+        else if (c->prefix && b == 'c')
+            prompt_toggle(c);
         else if (c->prefix && b == 'h')
             char_help();
         c->prefix = !c->prefix;

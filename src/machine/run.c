@@ -11,6 +11,7 @@
  * gave up atomically, so no wake-up is lost. */
 #include "host/clock.h"
 #include "host/loop.h"
+#include "machine/monitor.h"
 #include "machine/vm.h"
 
 /* --- vCPU threads */
@@ -127,6 +128,7 @@ static void loop_turn(struct vm *vm, u64 *refilled_ns)
     vm->devices_at_work = false;
     if (console_serve(&vm->console, fds + 1))
         vm_end(vm, TRINE_END_STOPPED, "ended from the terminal");
+    monitor_serve(vm);
     debugger_serve(vm, fds + 1 + CONSOLE_FDS);
     control_serve(vm, fds + 1 + CONSOLE_FDS + GDB_FDS);
     if (atomic_load(&vm->stop_wanted))

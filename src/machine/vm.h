@@ -112,6 +112,7 @@ struct vm {
     struct cond resumed;
     struct debugger *debugger; /* null: none */
     struct control *control;   /* null: none */
+    bool registers_wanted, registers_paused; /* by the prompt (monitor.c); it has stopped the guest for them */
 
     u32 parked; /* vCPU threads that wait for a reset */
     u64 resets;

@@ -163,6 +163,33 @@ static void test_keys(const char *trine, const char *echo)
     finish(&s, EXITED(0));
 }
 
+/* Keys behind Ctrl-A c do not reach the guest (which would send them back), those behind the next do. */
+static void test_prompt(const char *trine, const char *echo)
+{
+    struct session s;
+    start(&s, "prompt", trine, (const char *const[]){"--kernel", echo, NULL});
+    check(&s, expect(&s, "!", 1), "the guest starts");
+    type(&s, "\001c");
+    check(&s, expect(&s, "(trine) ", 8), "Ctrl-A c opens the prompt");
+    type(&s, "helx\177p\r");
+    check(&s, expect(&s, "system_powerdown   press", 24), "help lists the commands, and a key was taken back");
+    check(&s, expect(&s, "(trine) ", 8), "the prompt is back");
+    for (int i = 0; i < 3; i++) {
+        type(&s, "info registers\r");
+        check(&s, expect(&s, "RIP 00000000001", 15), "info registers shows where the guest is");
+        check(&s, expect(&s, "(trine) ", 8), "the prompt is back");
+    }
+    type(&s, "info mem\r");
+    check(&s, expect(&s, "RAM ", 4), "info mem");
+    type(&s, "Q\r");
+    check(&s, expect(&s, "no such command: Q", 18), "a command that is none");
+    type(&s, "\001c");
+    type(&s, "z");
+    check(&s, expect(&s, "z", 1), "Ctrl-A c goes back to the guest, which runs");
+    type(&s, "\001cquit\r");
+    finish(&s, EXITED(0));
+}
+
 static void test_guest_ends(const char *trine, const char *echo)
 {
     struct session s;
@@ -249,6 +276,7 @@ int main(int argc, char **argv)
     }
     static const int signals[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT},
                      crashes[] = {SIGSEGV, SIGABRT, SIGILL, SIGFPE, SIGBUS};
+    test_prompt(argv[1], argv[2]);
     test_keys(argv[1], argv[2]);
     test_guest_ends(argv[1], argv[2]);
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
