@@ -6,14 +6,14 @@ shift
 . "$(dirname -- "$0")/lib.sh"
 need_debian
 mkfifo "$work/in"
-debian --append "console=ttyS0 quiet" --max-time 300 "$@" <"$work/in" >"$work/out" 2>&1 &
+debian --append "console=ttyS0 quiet" --max-time $((300 * slower)) "$@" <"$work/in" >"$work/out" 2>&1 &
 pid=$!
 exec 3>"$work/in"
 waited=0
 until grep -q 'trine:~#' "$work/out"; do
 	sleep 1
 	waited=$((waited + 1))
-	[ "$waited" -lt 200 ] || fail "no prompt"
+	[ "$waited" -lt $((200 * slower)) ] || fail "no prompt"
 done
 sleep 8
 ticks() { awk '{ print $14 + $15 }' "/proc/$pid/stat"; }

@@ -4,7 +4,7 @@
 trine=$1
 . "$(dirname -- "$0")/lib.sh"
 need_debian
-debian --append "console=ttyS0 trine.script=smoke" --max-time 300 --stats "$work/stats" </dev/null >"$work/out" 2>"$work/err"
+debian --append "console=ttyS0 trine.script=smoke" --max-time $((300 * slower)) --stats "$work/stats" </dev/null >"$work/out" 2>"$work/err"
 status=$?
 tail -n 30 "$work/out"
 cat "$work/err" "$work/stats"

@@ -14,7 +14,7 @@ echo "parts $(cat /tmp/part.* | awk '{ s += $1 } END { print s }')"
 echo "ran $(awk '/^cpu[0-9]/ && $2 + $4 > 0 { n++ } END { print n }' /proc/stat)"
 poweroff
 END
-debian --append "console=ttyS0 quiet" --cpus 4 --max-time 300 <"$work/commands" >"$work/out" 2>"$work/err"
+debian --append "console=ttyS0 quiet" --cpus 4 --max-time $((300 * slower)) <"$work/commands" >"$work/out" 2>"$work/err"
 status=$?
 tr -d '\r' <"$work/out" >"$work/text"
 tail -n 12 "$work/text"
@@ -27,7 +27,7 @@ done
 once() { # NAME OPTION...
 	name=$1
 	shift
-	"$trine" run --cpus 4 --time virtual --memory 256M --max-time 300 --stats "$work/$name.stats" "$@" </dev/null >"$work/$name.out" 2>"$work/$name.err" ||
+	"$trine" run --cpus 4 --time virtual --memory 256M --max-time $((300 * slower)) --stats "$work/$name.stats" "$@" </dev/null >"$work/$name.out" 2>"$work/$name.err" ||
 		fail "run $name: exit status $?: $(cat "$work/$name.err")"
 	echo "run $name: $(stat_of "$work/$name.stats" guest_instructions) instructions, state $(stat_of "$work/$name.stats" state_hash)"
 }

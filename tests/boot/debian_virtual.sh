@@ -5,7 +5,7 @@ trine=$1
 . "$(dirname -- "$0")/lib.sh"
 need_debian
 once() { # NAME SEED
-	debian --append "console=ttyS0 trine.script=smoke" --time virtual --seed "$2" --max-time 300 --stats "$work/$1.stats" \
+	debian --append "console=ttyS0 trine.script=smoke" --time virtual --seed "$2" --max-time $((300 * slower)) --stats "$work/$1.stats" \
 		</dev/null >"$work/$1.out" 2>"$work/$1.err" || fail "run $1: exit status $?"
 	echo "run $1: $(stat_of "$work/$1.stats" guest_instructions) instructions, state $(stat_of "$work/$1.stats" state_hash)"
 }

@@ -20,7 +20,7 @@ need() {
 run_to_end() {
 	want=$1
 	shift
-	"$trine" run --quiet --stats "$work/stats" --max-time 400 "$@" </dev/null >"$work/out" 2>"$work/err"
+	"$trine" run --quiet --stats "$work/stats" --max-time $((400 * slower)) "$@" </dev/null >"$work/out" 2>"$work/err"
 	status=$?
 	tail -n 15 "$work/out"
 	cat "$work/err"
@@ -31,7 +31,7 @@ run_to_end() {
 run_until() {
 	text=$1
 	shift
-	"$trine" run --quiet --max-time 400 "$@" </dev/null >"$work/out" 2>"$work/err" &
+	"$trine" run --quiet --max-time $((400 * slower)) "$@" </dev/null >"$work/out" 2>"$work/err" &
 	pid=$!
 	while kill -0 $pid 2>/dev/null && ! grep -qa -- "$text" "$work/out"; do sleep 0.2; done
 	kill $pid 2>/dev/null

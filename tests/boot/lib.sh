@@ -3,6 +3,8 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
+# How many times longer than usual the tests may take (tests/run --slower).
+slower=${TRINE_TEST_SLOWER:-1}
 cache=${TRINE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/trine}/guest
 
 fail() {
