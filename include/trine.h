@@ -93,6 +93,7 @@ struct trine_config {
     unsigned disks_n;
     struct trine_net net;
     bool debug_exit, testdev;
+    bool pv_kvm; /* offer KVM's paravirtual interface; on by default */
     enum trine_time time;
     uint64_t seed;
     int64_t rtc; /* seconds since 1970 under --time virtual */

@@ -127,6 +127,14 @@ static const char *set_time(struct run_options *o, const char *value)
     return NULL;
 }
 
+static const char *set_pv(struct run_options *o, const char *value)
+{
+    if (strcmp(value, "kvm") && strcmp(value, "none"))
+        return "neither kvm nor none";
+    o->config.pv_kvm = value[0] == 'k';
+    return NULL;
+}
+
 static const char *set_max_time(struct run_options *o, const char *value)
 {
     return value_seconds(value, &o->config.max_time_s) ? NULL : "not a number of seconds above 0";
@@ -206,6 +214,7 @@ static const struct option options[] = {
     {"debug-exit", NULL, "port 0xf4: writing V ends the VM with exit status (V << 1) | 1",
      AT(config.debug_exit)},
     {"testdev", NULL, "the ports and the memory of QEMU's pc-testdev, for test kernels", AT(config.testdev)},
+    {"pv", "kvm|none", "paravirtual interface: KVM's (default), or none: no hypercalls, no clock", .set = set_pv},
     {"reboot", NULL, "reset instead of ending when the guest resets", AT(config.reboot)},
     {"time", "real|virtual",
      "virtual: time advances with executed instructions, a run repeats exactly,\n"
@@ -243,7 +252,6 @@ static const struct option options[] = {
     NEVER_BUILT("irqchip", "KIND", "user"),
     NEVER_BUILT("switch", "A:B", NULL),
     NEVER_BUILT("bt-sensitive", "KIND", NULL),
-    NEVER_BUILT("pv", "KIND", "none"),
     NEVER_BUILT("balloon", "SIZE", NULL),
     NEVER_BUILT("share", "GROUP", NULL),
 };

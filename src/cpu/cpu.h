@@ -209,6 +209,8 @@ struct cpu_wires {
     bool (*apic_msr_write)(void *opaque, struct cpu *c, u32 msr, u64 value);
     u8 (*cr8_read)(void *opaque, struct cpu *c);
     void (*cr8_write)(void *opaque, struct cpu *c, u8 tpr);
+    /* KVM's MSRs (pv/kvm.c); null: they do not exist. False raises #GP. */
+    bool (*pv_msr)(void *opaque, struct cpu *c, u32 msr, bool write, u64 *value);
     /* IGNNE# side: CR0.NE = 0 and an unmasked x87 exception pulls IRQ 13. */
     void (*ferr)(void *opaque, struct cpu *c);
     u64 (*random)(void *opaque); /* RDRAND and RDSEED */
@@ -254,6 +256,7 @@ struct cpu {
     u64 star, lstar, cstar, sfmask, kernel_gs_base;
     u64 sysenter_cs, sysenter_esp, sysenter_eip;
     u64 tsc_offset, tsc_adjust;
+    u32 tsc_khz; /* where an engine runs the counter at another rate than the machine's clock; 0: the same */
     u32 tsc_aux;
     u32 pkru;
     u64 xcr0;

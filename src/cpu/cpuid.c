@@ -146,9 +146,21 @@ struct cpu_model *cpu_model_create_within(enum cpu_level level, u32 cpus, unsign
     while (core_shift < 16 && 1u << core_shift < m->cpus)
         core_shift++;
     basic_leaves(m, w, core_shift);
-    vendor_add(m, 0x40000000, 0x40000000, "TrineTrine\0\0", true);
+    m->max_hypervisor = 0x40000000;
+    vendor_add(m, 0x40000000, m->max_hypervisor, "TrineTrine\0\0", true);
     extended_leaves(m, w);
     return m;
+}
+
+void cpu_model_offer_kvm(struct cpu_model *m, u32 features)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (m->leaf[i].leaf == 0x40000000)
+            m->leaf[i] = m->leaf[--m->count];
+    m->max_hypervisor = 0x40000001;
+    vendor_add(m, 0x40000000, m->max_hypervisor, "KVMKVMKVM\0\0\0", true);
+    leaf_add(m, (struct cpuid_leaf){0x40000001, CPUID_ANY, features, 0, 0, 0});
+    m->features |= BIT(FEAT_VMCALL);
 }
 
 void cpu_model_destroy(struct cpu_model *m)
@@ -171,7 +183,7 @@ static const struct cpuid_leaf *leaf_find(const struct cpu_model *m, u32 leaf, u
 
 static bool leaf_exists(const struct cpu_model *m, u32 leaf)
 {
-    return leaf <= m->max_basic || leaf == 0x40000000 || (leaf >= 0x80000000 && leaf <= 0x80000008);
+    return leaf <= m->max_basic || (leaf >= 0x40000000 && leaf <= m->max_hypervisor) || (leaf >= 0x80000000 && leaf <= 0x80000008);
 }
 
 u32 cpu_model_signature(const struct cpu_model *m)

@@ -41,7 +41,7 @@ struct cpu_model {
     u64 arch_capabilities; /* IA32_ARCH_CAPABILITIES */
     enum silicon silicon;  /* what is left to the silicon follows it */
     u32 phys_bits, cpus;
-    u32 max_basic;
+    u32 max_basic, max_hypervisor;
     size_t count;
     struct cpuid_leaf
         leaf[CPUID_MAX_LEAVES]; /* the constant part; op_cpuid adds what depends on the vCPU's state */
@@ -49,6 +49,9 @@ struct cpu_model {
 
 /* CPUID as the guest would see it on C now, without touching registers. */
 struct cpuid_leaf cpuid_read(struct cpu *c, u32 leaf, u32 subleaf);
+
+/* Offers KVM's paravirtual interface: its signature, its FEATURES (leaf 0x40000001), VMCALL and VMMCALL. Before the first use of M. */
+void cpu_model_offer_kvm(struct cpu_model *m, u32 features);
 
 /* Family, model and stepping as leaf 1 gives them in EAX, and RESET in EDX. */
 u32 cpu_model_signature(const struct cpu_model *m);

@@ -90,12 +90,30 @@ static bool wire_write(struct cpu *c, const struct msr_row *r, u32 n, u64 v)
     return c->wires.apic_msr_write(c->wires.opaque, c, r->first + n, v);
 }
 
+static bool pv_read(struct cpu *c, const struct msr_row *r, u32 n, u64 *v)
+{
+    return c->wires.pv_msr && c->wires.pv_msr(c->wires.opaque, c, r->first + n, false, v);
+}
+
+static bool pv_write(struct cpu *c, const struct msr_row *r, u32 n, u64 v)
+{
+    return c->wires.pv_msr && c->wires.pv_msr(c->wires.opaque, c, r->first + n, true, &v);
+}
+
+void msr_tsc_moved(struct cpu *c)
+{
+    u64 clock = 0;
+    if (c->wires.pv_msr && c->wires.pv_msr(c->wires.opaque, c, MSR_KVM_SYSTEM_TIME_NEW, false, &clock) && clock & 1)
+        (void)!c->wires.pv_msr(c->wires.opaque, c, MSR_KVM_SYSTEM_TIME_NEW, true, &clock);
+}
+
 /* The counter moved against the machine's clock: the LAPIC computes an armed deadline again. */
 static void tsc_shift(struct cpu *c, u64 by)
 {
     u64 deadline = 0;
     c->tsc_offset += by;
     c->tsc_adjust += by;
+    msr_tsc_moved(c);
     if (c->wires.apic_msr_read(c->wires.opaque, c, IA32_TSC_DEADLINE, &deadline) && deadline &&
         !c->wires.apic_msr_write(c->wires.opaque, c, IA32_TSC_DEADLINE, deadline))
         log_dev(c->wires.log, "the LAPIC refused its own deadline %llx", (unsigned long long)deadline);
@@ -261,6 +279,7 @@ static bool mc_bank_write(struct cpu *c, const struct msr_row *r, u32 n, u64 v)
 
 static const struct msr_row rows[] = {
     {IA32_TIME_STAMP_COUNTER, 1, .read = tsc_read, .write = tsc_write},
+    {MSR_KVM_WALL_CLOCK, 2, .read = pv_read, .write = pv_write},
     {IA32_PLATFORM_ID, 1, .read = zero_read},
     {IA32_APIC_BASE, 1, .read = wire_read, .write = wire_write},
     {IA32_FEATURE_CONTROL, 1, .value = BIT(0), .read = const_read}, /* locked, everything off */
@@ -291,6 +310,7 @@ static const struct msr_row rows[] = {
     {IA32_MC0_CTL, 4 * MC_BANKS, .offset = AT(mc_bank), .read = field_read, .write = mc_bank_write},
     {IA32_TSC_DEADLINE, 1, .read = deadline_read, .write = deadline_write},
     {IA32_X2APIC_FIRST, 256, .read = x2apic_read, .write = x2apic_write},
+    {MSR_KVM_WALL_CLOCK_NEW, 2, .read = pv_read, .write = pv_write},
     {IA32_EFER, 1, .offset = AT(efer), .value = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE, .read = field_read,
      .write = efer_write},
     {IA32_STAR, 1, FIELD(star, ~0ull)},

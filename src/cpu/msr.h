@@ -4,6 +4,8 @@
 
 enum msr {
     IA32_TIME_STAMP_COUNTER = 0x10,
+    MSR_KVM_WALL_CLOCK = 0x11, /* the numbers that KVM had first */
+    MSR_KVM_SYSTEM_TIME = 0x12,
     IA32_PLATFORM_ID = 0x17,
     IA32_APIC_BASE = 0x1b,
     IA32_FEATURE_CONTROL = 0x3a,
@@ -32,6 +34,8 @@ enum msr {
     IA32_MC0_CTL = 0x400, /* CTL, STATUS, ADDR, MISC of each bank */
     IA32_TSC_DEADLINE = 0x6e0,
     IA32_X2APIC_FIRST = 0x800, /* up to 0x8ff */
+    MSR_KVM_WALL_CLOCK_NEW = 0x4b564d00,
+    MSR_KVM_SYSTEM_TIME_NEW = 0x4b564d01,
     IA32_EFER = 0xc0000080,
     IA32_STAR = 0xc0000081,
     IA32_LSTAR = 0xc0000082,

@@ -67,10 +67,13 @@ bool op_mov_from_dr(struct cpu *c, unsigned dr, u64 *v) MUST_CHECK;
 bool op_mov_to_dr(struct cpu *c, unsigned dr, u64 v) MUST_CHECK;
 bool op_rdmsr(struct cpu *c) MUST_CHECK; /* ECX, EDX:EAX; privilege checked here */
 bool op_wrmsr(struct cpu *c) MUST_CHECK;
+bool op_vmcall(struct cpu *c) MUST_CHECK; /* VMCALL, VMMCALL: an exit */
 /* Without privilege checks, for the debugger, snapshots and KVM. False: no such MSR, or a value it refuses.
  */
 bool msr_read(struct cpu *c, u32 msr, u64 *v) MUST_CHECK;
 bool msr_write(struct cpu *c, u32 msr, u64 v) MUST_CHECK;
+/* The counter has moved against the machine's clock: KVM's clock page, if the guest has one, is written anew. */
+void msr_tsc_moved(struct cpu *c);
 bool op_xsetbv(struct cpu *c) MUST_CHECK;
 bool op_xgetbv(struct cpu *c) MUST_CHECK;
 bool op_invlpg(struct cpu *c, u64 lin) MUST_CHECK;

@@ -26,6 +26,7 @@ void trine_config_init(struct trine_config *c)
         .memory = MIB(512),
         .serial = TRINE_SERIAL_STDIO,
         .time = TRINE_TIME_REAL,
+        .pv_kvm = true,
         .rtc = 946684800, /* 2000-01-01 */
     };
 }

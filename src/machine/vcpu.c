@@ -96,6 +96,17 @@ static void wire_ferr(void *opaque, struct cpu *c)
     vcpu_unlock(v);
 }
 
+static bool wire_pv_msr(void *opaque, struct cpu *c, u32 msr, bool write, u64 *value)
+{
+    struct vcpu *v = opaque;
+    if (!v->vm->config.pv_kvm)
+        return false;
+    vcpu_lock(v);
+    bool ok = pv_kvm_msr(&v->pv, c, msr, write, value);
+    vcpu_unlock(v);
+    return ok;
+}
+
 static u64 wire_random(void *opaque)
 {
     struct vcpu *v = opaque;
@@ -156,6 +167,7 @@ void vcpu_wire(struct vcpu *v)
         .cr8_read = wire_cr8_read,
         .cr8_write = wire_cr8_write,
         .ferr = wire_ferr,
+        .pv_msr = wire_pv_msr,
         .random = wire_random,
         .tsc = wire_tsc,
         .code_mark = wire_code_mark,

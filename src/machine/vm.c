@@ -307,6 +307,8 @@ static enum status make_vcpus(struct vm *vm, enum cpu_level level, struct error 
     u32 n = vm->config.cpus;
     vm->config.cpu = level_names[level];
     vm->model = cpu_model_create_within(level, n, PHYS_BITS, engines_features(vm->engine));
+    if (vm->model && vm->config.pv_kvm)
+        cpu_model_offer_kvm(vm->model, pv_kvm_features());
     vm->vcpus = alloc_zeroed(n * sizeof *vm->vcpus);
     vm->current = vm->vcpus;
     if (!vm->model || !vm->vcpus)
@@ -325,6 +327,27 @@ static enum status make_vcpus(struct vm *vm, enum cpu_level level, struct error 
         vcpu_wire(v);
     }
     return STATUS_OK;
+}
+
+/* KVM's interface, as far as CPUID offers it. */
+static enum status make_pv(struct vm *vm, struct error *e)
+{
+    for (u32 i = 0; i < vm->config.cpus && vm->config.pv_kvm; i++) {
+        vm->vcpus[i].pv = (struct pv_kvm){.mem = &vm->mem,
+                                          .clock = &vm->clock,
+                                          .log = &vm->log,
+                                          .wall_ns = vm_wall_ns,
+                                          .opaque = vm};
+        if (pc_plug(&vm->pc, &pv_kvm_ops, &vm->vcpus[i].pv, e) != STATUS_OK)
+            return e->status;
+    }
+    return STATUS_OK;
+}
+
+static u64 vm_hypercall(void *opaque, struct cpu *c, const struct exit *x)
+{
+    struct vm *vm = opaque;
+    return pv_kvm_hypercall(&vm->vcpus[c->index].pv, x->addr, x->args);
 }
 
 static u64 vm_random(void *opaque)
@@ -406,6 +429,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
                                      .lock = vm_lock,
                                      .unlock = vm_unlock,
                                      .private_mmio = vm_private_mmio,
+                                     .hypercall = vm_hypercall,
                                      .opaque = vm,
                                      .host_ns = host_ns};
     random_seed(&vm->random, cfg->seed);
@@ -421,7 +445,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         (s = mem_init_flash(&vm->mem, cfg->memory, vm->firmware.file.size, vm->firmware.present ? VGA_MEMORY : 0, e)) != STATUS_OK ||
         (s = make_vcpus(vm, level, e)) != STATUS_OK ||
         (s = console_init(&vm->console, cfg, &vm->clock, &vm->wake, &vm->stop_wanted, e)) != STATUS_OK ||
-        (s = make_chips(vm, e)) != STATUS_OK || (vm->firmware.present && (s = load_firmware(vm, e)) != STATUS_OK))
+        (s = make_chips(vm, e)) != STATUS_OK || (s = make_pv(vm, e)) != STATUS_OK || (vm->firmware.present && (s = load_firmware(vm, e)) != STATUS_OK))
         return s;
     if (engine->open) {
         const struct engine_machine shared = {.mem = &vm->mem, .model = vm->model, .cpus = cfg->cpus};

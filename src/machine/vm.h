@@ -23,6 +23,7 @@
 #include "machine/pc.h"
 #include "machine/random.h"
 #include "machine/trace.h"
+#include "pv/kvm.h"
 #include "mem/mem.h"
 #include "trine.h"
 
@@ -43,6 +44,7 @@ struct vcpu {
     void *engine; /* its state: made by the thread that runs it, kept until the VM goes */
     _Atomic bool attached;
     struct stale_code stale;
+    struct pv_kvm pv; /* config.pv_kvm */
     _Atomic bool inside;   /* see machine/exclusive.h */
     _Atomic u64 thread_id; /* who runs it; 0 before */
     bool serves_inside;    /* it was, before the exit that is being served */

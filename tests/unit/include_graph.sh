@@ -14,8 +14,9 @@ engine: cpu isa mem base
 irq: dev mem base
 dev: mem base
 host: dev base
+pv: irq dev cpu mem base
 snap: machine engine dev irq cpu mem base
-machine: mon host snap engine dev irq cpu isa mem base
+machine: pv mon host snap engine dev irq cpu isa mem base
 mon: host engine cpu isa mem base
 audit: machine host snap engine cpu isa mem base
 lockstep: machine host snap engine cpu isa mem base

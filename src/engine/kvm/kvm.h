@@ -63,6 +63,9 @@ enum kvm_counter {
     KVM_COUNTERS,
 };
 
+/* MSRs that KVM keeps for struct cpu. */
+enum { KVM_NATIVE_MSRS = 12 };
+
 struct kvm_cpu {
     struct cpu *c;
     struct kvm_vm *vm;
@@ -71,14 +74,15 @@ struct kvm_cpu {
     void *inner; /* the interpreter */
     pthread_t thread;
     bool cpu_valid, kvm_valid;
-    bool unfinished; /* the access that left KVM_RUN is completed by the next one */
-    bool stale;      /* what the interpreter keeps of code and translations is old */
-    bool repush;     /* a register that KVM learns by push alone has changed */
-    u8 tpr;          /* CR8 as KVM knows it */
-    bool tpr_unsure; /* the machine may have another */
-    u64 tsc_offset;  /* of struct cpu, as KVM's counter has it */
-    u32 tsc_khz;     /* of the guest; the machine's clock has 1,000,000 */
-    u64 deadline;    /* IA32_TSC_DEADLINE as the guest wrote it, where the two differ */
+    bool unfinished;             /* the access that left KVM_RUN is completed by the next one */
+    bool stale;                  /* what the interpreter keeps of code and translations is old */
+    bool repush;                 /* a register that KVM learns by push alone has changed */
+    u8 tpr;                      /* CR8 as KVM knows it */
+    bool tpr_unsure;             /* the machine may have another */
+    u64 tsc_offset;              /* of struct cpu, as KVM's counter has it */
+    u32 tsc_khz;                 /* of the guest; the machine's clock has 1,000,000 */
+    u64 native[KVM_NATIVE_MSRS]; /* as KVM has them */
+    u64 deadline;                /* IA32_TSC_DEADLINE as the guest wrote it, where the two differ */
     u64 count[KVM_COUNTERS];
 };
 
@@ -107,6 +111,7 @@ bool kvm_state_put(struct kvm_cpu *k);
 
 /* msrs.c */
 bool kvm_filter_msrs(struct kvm_vm *vm);
+void kvm_msrs_know(struct kvm_cpu *k); /* what a new vCPU of KVM's has */
 void kvm_msrs_get(struct kvm_cpu *k);
 void kvm_msrs_put(struct kvm_cpu *k);
 /* The guest's RDMSR or WRMSR that KVM left to us. */

@@ -12,7 +12,7 @@
 static const struct {
     u32 msr;
     u32 offset, size;
-} natives[] = {
+} natives[KVM_NATIVE_MSRS] = {
 #define F(m) offsetof(struct cpu, m), sizeof(((struct cpu *)0)->m)
     {IA32_SYSENTER_CS, F(sysenter_cs)},
     {IA32_SYSENTER_ESP, F(sysenter_esp)},
@@ -41,24 +41,30 @@ static bool is_native(u32 msr)
     return false;
 }
 
+/* KVM has the counter, but who writes it moves what depends on it: the LAPIC's deadline, KVM's clock page. */
+static bool moves_tsc(u32 msr)
+{
+    return msr == IA32_TIME_STAMP_COUNTER || msr == IA32_TSC_ADJUST;
+}
+
 #define RANGE_MSRS 0x400u
 
 bool kvm_filter_msrs(struct kvm_vm *vm)
 {
     static const u32 bases[] = {0, 0xc0000000};
-    u8 bitmap[ARRAY_LEN(bases)][RANGE_MSRS / 8] = {{0}};
+    static const u32 bits[] = {KVM_MSR_FILTER_READ, KVM_MSR_FILTER_WRITE};
+    u8 bitmap[ARRAY_LEN(bases) * ARRAY_LEN(bits)][RANGE_MSRS / 8] = {{0}};
     struct kvm_enable_cap cap = {
         .cap = KVM_CAP_X86_USER_SPACE_MSR,
         .args = {KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER}};
     struct kvm_msr_filter f = {.flags = KVM_MSR_FILTER_DEFAULT_DENY};
-    for (unsigned r = 0; r < ARRAY_LEN(bases); r++) {
+    for (unsigned r = 0; r < ARRAY_LEN(bitmap); r++) {
+        u32 base = bases[r / ARRAY_LEN(bits)], access = bits[r % ARRAY_LEN(bits)];
         for (u32 i = 0; i < RANGE_MSRS; i++)
-            if (is_native(bases[r] + i))
+            if (is_native(base + i) && !(access == KVM_MSR_FILTER_WRITE && moves_tsc(base + i)))
                 bitmap[r][i / 8] |= (u8)(1u << i % 8);
-        f.ranges[r] = (struct kvm_msr_filter_range){.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
-                                                    .base = bases[r],
-                                                    .nmsrs = RANGE_MSRS,
-                                                    .bitmap = bitmap[r]};
+        f.ranges[r] = (struct kvm_msr_filter_range){
+            .flags = access, .base = base, .nmsrs = RANGE_MSRS, .bitmap = bitmap[r]};
     }
     return ioctl(vm->fd, KVM_ENABLE_CAP, &cap) == 0 && ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &f) == 0;
 }
@@ -109,6 +115,13 @@ static void tsc_put(struct kvm_cpu *k)
         k->tsc_offset = k->c->tsc_offset;
 }
 
+void kvm_msrs_know(struct kvm_cpu *k)
+{
+    for (size_t i = 0; i < ARRAY_LEN(natives); i++)
+        if (!one_get(k, natives[i].msr, &k->native[i]))
+            k->native[i] = 0;
+}
+
 static u8 *field_of(struct cpu *c, size_t i)
 {
     return (u8 *)c + natives[i].offset;
@@ -116,9 +129,8 @@ static u8 *field_of(struct cpu *c, size_t i)
 
 /* The kernel stops at one that it refuses (TSC_AUX without RDTSCP, DEBUGCTL on some processors): the others
  * count. */
-static void list_run(const struct kvm_cpu *k, unsigned long request, struct msr_list *all)
+static void list_run(const struct kvm_cpu *k, unsigned long request, struct msr_list *all, u32 n)
 {
-    u32 n = ARRAY_LEN(natives);
     for (u32 at = 0; at < n;) {
         struct msr_list l = {.head.nmsrs = n - at};
         memcpy(l.entry, all->entry + at, (n - at) * sizeof *l.entry);
@@ -129,30 +141,33 @@ static void list_run(const struct kvm_cpu *k, unsigned long request, struct msr_
     }
 }
 
-static void list_fill(struct kvm_cpu *k, struct msr_list *l)
-{
-    memset(l, 0, sizeof *l);
-    for (size_t i = 0; i < ARRAY_LEN(natives); i++) {
-        l->entry[i].index = natives[i].msr;
-        memcpy(&l->entry[i].data, field_of(k->c, i), natives[i].size);
-    }
-}
-
 void kvm_msrs_get(struct kvm_cpu *k)
 {
-    struct msr_list l;
-    list_fill(k, &l);
-    list_run(k, KVM_GET_MSRS, &l);
-    for (size_t i = 0; i < ARRAY_LEN(natives); i++)
-        memcpy(field_of(k->c, i), &l.entry[i].data, natives[i].size);
+    struct msr_list l = {.head.nmsrs = 0};
+    for (u32 i = 0; i < ARRAY_LEN(natives); i++)
+        l.entry[i] = (struct kvm_msr_entry){.index = natives[i].msr, .data = k->native[i]};
+    list_run(k, KVM_GET_MSRS, &l, ARRAY_LEN(natives));
+    for (size_t i = 0; i < ARRAY_LEN(natives); i++) {
+        k->native[i] = l.entry[i].data;
+        memcpy(field_of(k->c, i), &k->native[i], natives[i].size);
+    }
     tsc_get(k);
 }
 
+/* Only those that have changed. */
 void kvm_msrs_put(struct kvm_cpu *k)
 {
-    struct msr_list l;
-    list_fill(k, &l);
-    list_run(k, KVM_SET_MSRS, &l);
+    struct msr_list l = {.head.nmsrs = 0};
+    u32 n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(natives); i++) {
+        u64 v = 0;
+        memcpy(&v, field_of(k->c, i), natives[i].size);
+        if (v != k->native[i])
+            l.entry[n++] = (struct kvm_msr_entry){.index = natives[i].msr, .data = v};
+        k->native[i] = v;
+    }
+    if (n)
+        list_run(k, KVM_SET_MSRS, &l, n);
     tsc_put(k);
 }
 
@@ -169,6 +184,8 @@ static u64 deadline_scaled(const struct kvm_cpu *k, u64 deadline)
     return ns > UINT64_MAX - machine ? UINT64_MAX : machine + (u64)ns;
 }
 
+static bool serve_write(struct kvm_cpu *k, u32 msr, u64 v);
+
 static bool serve_read(struct kvm_cpu *k, u32 msr, u64 *v)
 {
     bool ok = msr_read(k->c, msr, v);
@@ -177,8 +194,26 @@ static bool serve_read(struct kvm_cpu *k, u32 msr, u64 *v)
     return ok;
 }
 
+static bool tsc_write(struct kvm_cpu *k, u32 msr, u64 v)
+{
+    u64 tsc = kvm_tsc(k), adjust = 0, deadline = 0;
+    if (!one_get(k, IA32_TSC_ADJUST, &adjust))
+        return false;
+    u64 by = v - (msr == IA32_TSC_ADJUST ? adjust : tsc);
+    if (!one_put(k, IA32_TIME_STAMP_COUNTER, tsc + by) || !one_put(k, IA32_TSC_ADJUST, adjust + by))
+        return false;
+    tsc_get(k);
+    if (serve_read(k, IA32_TSC_DEADLINE, &deadline) && deadline)
+        (void)!serve_write(k, IA32_TSC_DEADLINE, deadline);
+    msr_tsc_moved(k->c);
+    return true;
+}
+
 static bool serve_write(struct kvm_cpu *k, u32 msr, u64 v)
 {
+    if (moves_tsc(msr))
+        return tsc_write(k, msr, v);
+    tsc_get(k); /* for what is computed from the counter */
     if (msr != IA32_TSC_DEADLINE)
         return msr_write(k->c, msr, v);
     k->deadline = v;
@@ -190,7 +225,8 @@ void kvm_serve_msr(struct kvm_cpu *k, bool write)
 {
     u32 msr = k->run->msr.index;
     u64 v = write ? k->run->msr.data : 0;
-    bool ok = !is_native(msr) && (write ? serve_write(k, msr, v) : serve_read(k, msr, &v));
+    bool ok = (!is_native(msr) || (write && moves_tsc(msr))) &&
+              (write ? serve_write(k, msr, v) : serve_read(k, msr, &v));
     k->run->msr.data = v;
     k->run->msr.error = !ok;
     k->repush |= write && msr == IA32_APIC_BASE;

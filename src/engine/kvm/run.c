@@ -359,6 +359,7 @@ static void kick_enable(void)
 static void kvm_detach(void *state)
 {
     struct kvm_cpu *k = state;
+    k->c->tsc_khz = 0;
     if (k->inner)
         engine_interp.detach(k->inner);
     if (k->run)
@@ -375,6 +376,7 @@ static void tsc_rate(struct kvm_cpu *k)
         (void)ioctl(k->fd, KVM_SET_TSC_KHZ, TSC_HZ / 1000);
     int khz = ioctl(k->fd, KVM_GET_TSC_KHZ, 0);
     k->tsc_khz = khz > 0 ? (u32)khz : TSC_HZ / 1000;
+    k->c->tsc_khz = k->tsc_khz;
 }
 
 static enum status cpu_make(struct kvm_cpu *k, struct error *e)
@@ -390,6 +392,7 @@ static enum status cpu_make(struct kvm_cpu *k, struct error *e)
     tsc_rate(k);
     if (!kvm_set_cpuid(k))
         return error_errno(e, "engine kvm: KVM_SET_CPUID2");
+    kvm_msrs_know(k);
     return engine_interp.attach(k->c, NULL, &k->inner, e);
 }
 

@@ -17,8 +17,10 @@
 #define GPRS(X)                                                                                              \
     X(RAX, rax)                                                                                              \
     X(RBX, rbx)                                                                                              \
-    X(RCX, rcx) X(RDX, rdx) X(RSI, rsi) X(RDI, rdi) X(RSP, rsp) X(RBP, rbp) X(R8, r8) X(R9, r9) X(R10, r10)  \
-        X(R11, r11) X(R12, r12) X(R13, r13) X(R14, r14) X(R15, r15)
+    X(RCX, rcx)                                                                                              \
+    X(RDX, rdx)                                                                                              \
+    X(RSI, rsi) X(RDI, rdi) X(RSP, rsp) X(RBP, rbp) X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12)  \
+        X(R13, r13) X(R14, r14) X(R15, r15)
 
 static struct kvm_segment seg_put(const struct seg *s)
 {
