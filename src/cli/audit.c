@@ -112,6 +112,7 @@ static int audit_run(int argc, char **argv)
     struct trine_error e;
     int status = EXIT_WRONG_USAGE;
     trine_config_init(&run.config);
+    run.config.pv_kvm = false; /* VMCALL as a processor without a hypervisor has it */
     if (take_options(&o, argc, argv) && (!o.rest_n || options_parse(&run, o.rest_n, o.rest))) {
         struct trine_audit ask = {.engines = o.engines, .begin = print_head, .row = print_row, .opaque = &o};
         if (trine_audit(&run.config, &ask, &r, &e) == TRINE_OK) {
