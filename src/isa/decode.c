@@ -5,7 +5,7 @@
 
 #include "base/bits.h"
 #include "cpu/cpu.h"
-#include "isa/insn.h"
+#include "isa/decode_full.h"
 
 /* Zydis' mnemonic to our operation; 0 is OP_INVALID. */
 static const u16 op_of_mnemonic[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
@@ -341,43 +341,49 @@ static void correct(const ZydisDecodedInstruction *z, struct insn *i, unsigned c
 
 enum decode_status insn_decode(const u8 *bytes, unsigned len, unsigned code_size, struct insn *i)
 {
+    ZydisDecodedInstruction z;
+    ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+    return insn_decode_full(bytes, len, code_size, i, &z, ops);
+}
+
+enum decode_status insn_decode_full(const u8 *bytes, unsigned len, unsigned code_size, struct insn *i,
+                                    ZydisDecodedInstruction *zp, ZydisDecodedOperand *ops)
+{
     ZydisDecoder d;
     bool amd = code_size & DECODE_AMD;
     code_size &= ~DECODE_AMD;
     decoder_for(&d, code_size, amd);
-    ZydisDecodedInstruction z;
-    ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-    ZyanStatus st = ZydisDecoderDecodeFull(&d, bytes, len < 15 ? len : 15, &z, ops);
+    ZyanStatus st = ZydisDecoderDecodeFull(&d, bytes, len < 15 ? len : 15, zp, ops);
     if (!ZYAN_SUCCESS(st))
         return st == ZYDIS_STATUS_NO_MORE_DATA && len >= 15 ? DECODE_TOO_LONG : status_of(st);
-    if (z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && z.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
+    if (zp->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && zp->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
         return DECODE_UD; /* EVEX forms share mnemonics with VEX ones */
     memset(i, 0, sizeof *i);
     i->base = i->index = GPR_ZERO;
-    i->len = z.length;
-    i->size = (u8)(z.operand_width / 8);
-    i->asize = (u8)(z.address_width / 8);
-    i->seg = segment_override(&z);
-    i->op = op_split(&z, op_of_mnemonic[z.mnemonic]);
+    i->len = zp->length;
+    i->size = (u8)(zp->operand_width / 8);
+    i->asize = (u8)(zp->address_width / 8);
+    i->seg = segment_override(zp);
+    i->op = op_split(zp, op_of_mnemonic[zp->mnemonic]);
     if (i->op == OP_INVALID)
         return DECODE_UNBUILT;
-    take_prefixes(i, &z);
+    take_prefixes(i, zp);
     struct shape s = {0};
-    if (!is_string(&z))
-        take_operands(i, &z, ops, &s);
+    if (!is_string(zp))
+        take_operands(i, zp, ops, &s);
     i->form = (u8)form_of(&s);
     if (i->op == OP_MOVSXD && i->size == 2)
         i->msize = 2; /* with a 16-bit operand the source has 16 bits too; Zydis 4.0 says 32 */
     if (s.vector)
         i->size = s.vector;
     if (i->op == OP_JCC || i->op == OP_CMOVCC || i->op == OP_SETCC)
-        i->rv = z.opcode & 15;
+        i->rv = zp->opcode & 15;
     if (i->op == OP_MOV_LOAD_MOFFS || i->op == OP_MOV_STORE_MOFFS)
-        i->imm = (i32)((u64)z.raw.disp.value >> 32);
+        i->imm = (i32)((u64)zp->raw.disp.value >> 32);
     if (s.mem && i->seg != SEG_FS && i->seg != SEG_GS)
         i->flags |= INSN_SEG_PLAIN;
-    if (is_string(&z) && i->seg != SEG_FS && i->seg != SEG_GS)
+    if (is_string(zp) && i->seg != SEG_FS && i->seg != SEG_GS)
         i->flags |= INSN_SEG_PLAIN;
-    correct(&z, i, code_size);
-    return amd && !amd_differs(&z, i, code_size) ? DECODE_UD : DECODE_OK;
+    correct(zp, i, code_size);
+    return amd && !amd_differs(zp, i, code_size) ? DECODE_UD : DECODE_OK;
 }

@@ -32,7 +32,7 @@ enum {
 #define BT_BLOCKS        (1u << 19)
 #define BT_BLOCK_MAX     64 /* instructions */
 #define BT_SLOTS         16
-#define BT_HASH          (1u << 16)
+#define BT_HASH          (1u << 18)
 #define BT_FRAME_HASH    (1u << 14)
 #define BT_BLOCK_CODE    (BT_BLOCK_MAX * 1024) /* bytes of host code; more than any block needs */
 #define BT_SCRATCH_BYTES 4096
@@ -96,8 +96,7 @@ struct tr;
 
 /* Sites with a meaning of their own. */
 enum {
-    SITE_TARGET, /* an indirect branch missed: scratch.target */
-    SITE_FAULT,  /* the host's CPU refused an instruction: filled by the signal handler */
+    SITE_FAULT = 1, /* the host's CPU refused an instruction: filled by the signal handler */
     SITE_FIRST
 };
 
@@ -115,9 +114,11 @@ enum bt_site_kind {
 struct bt_site {
     u32 block;
     u32 link;
+    u32 pop; /* SITE_LOOKUP */
     u16 index; /* instructions of the block retired before this boundary */
     u8 kind;
     u8 charged;   /* the block's count has been taken off the budget */
+    bool rep;     /* SITE_STEP: REP MOVS or STOS with plain operands */
     u8 size, acc; /* SITE_MEM; SITE_STEP: operand size */
     u8 len;       /* SITE_STEP, where it is known beforehand: the instruction's */
     u16 op;        /* SITE_STEP, where it is known beforehand */
@@ -192,7 +193,7 @@ struct bt {
         u32 key;
     } key_cache[256];
     /* offsets of stubs */
-    u32 stub_enter, stub_exit, stub_indirect, stub_fill;
+    u32 stub_enter, stub_exit, stub_fill;
     u64 translated, flushed, dropped;
     u64 steps, direct, fills, cache_flushes;
     u64 foreign; /* instructions of other modes */
@@ -228,8 +229,9 @@ void bt_signal_init(void);
 /* The translator whose code this thread runs from now on; null: none. */
 void bt_signal_enter(struct bt *b);
 
-/* direct.c: executes a SITE_STEP's instruction if it is one of the few; c->rip and c->icount are at it. */
-bool bt_direct(struct cpu *c, const struct bt_site *s);
+/* direct.c: executes a SITE_STEP's instruction if it is one of the few; c->rip and c->icount are at it. A REP
+ * instruction does at most *LEFT iterations, which are taken off; false: something is left to do. */
+bool bt_direct(struct cpu *c, const struct bt_site *s, u64 *left);
 
 bool bt_fill(struct bt *b, u64 lin, u32 site);
 

@@ -10,7 +10,7 @@
 
 static u32 hash_block(u64 gpa, u32 mode)
 {
-    return (u32)((gpa ^ (u64)mode << 44) * 0x9e3779b97f4a7c15ull >> 48) & (BT_HASH - 1);
+    return (u32)((gpa ^ (u64)mode << 44) * 0x9e3779b97f4a7c15ull >> 46) & (BT_HASH - 1);
 }
 
 static u32 hash_frame(u64 gpa)

@@ -198,7 +198,8 @@ static u8 kind_of(const struct dec *d, u32 mode)
         return K_SENSITIVE;
     if (family == FAMILY_FLOW)
         return kind_flow(d);
-    if (choice != BT_COPY && choice != BT_MEM)
+    bool stmxcsr = d->i.op == OP_STMXCSR || d->i.op == OP_VSTMXCSR;
+    if (choice != BT_COPY && choice != BT_MEM && !stmxcsr)
         return K_STEP;
     u8 kind = K_STEP;
     if (family == FAMILY_INT)
@@ -212,14 +213,8 @@ static u8 kind_of(const struct dec *d, u32 mode)
 
 bool bt_decode(struct bt *b, struct dec *d, const u8 *bytes, unsigned left, u32 mode)
 {
-    if (!left || insn_decode(bytes, left, cpu_decode_mode(b->cpu), &d->i) != DECODE_OK || !interp_offered(b->cpu, &d->i))
-        return false;
-    ZydisDecoder z;
-    ZydisDecoderInit(&z, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    ZydisDecoderEnableMode(&z, ZYDIS_DECODER_MODE_MPX, false);
-    ZydisDecoderEnableMode(&z, ZYDIS_DECODER_MODE_CET, false);
-    ZydisDecoderEnableMode(&z, ZYDIS_DECODER_MODE_CLDEMOTE, false);
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&z, bytes, left < 15 ? left : 15, &d->z, d->ops)))
+    if (!left || insn_decode_full(bytes, left, cpu_decode_mode(b->cpu), &d->i, &d->z, d->ops) != DECODE_OK ||
+        !interp_offered(b->cpu, &d->i))
         return false;
     d->bytes = bytes;
     take_apart(d);

@@ -1,5 +1,6 @@
 /* System instructions that the dispatcher executes by one call, without the interpreter's way to them. */
 #include "engine/bt/bt.h"
+#include "engine/interp/inner.h"
 
 typedef bool direct_fn(struct cpu *c, const struct bt_site *s, u64 next);
 
@@ -33,8 +34,32 @@ static direct_fn *const direct[OP_COUNT] = {
     [OP_RDTSC] = direct_rdtsc,     [OP_RDTSCP] = direct_rdtsc,
 };
 
-bool bt_direct(struct cpu *c, const struct bt_site *s)
+/* As the interpreter's REP (string.c), as far as it goes by whole runs. */
+static bool direct_rep(struct cpu *c, const struct bt_site *s, u64 *left)
 {
+    const struct insn i = {.op = s->op, .size = s->size, .asize = 8, .flags = INSN_SEG_PLAIN};
+    if (!c->gpr[RCX].q)
+        return false;
+    while (*left) {
+        u64 count = c->gpr[RCX].q, done = interp_string_bulk(c, &i, count < *left ? count : *left);
+        if (!done)
+            return false;
+        c->gpr[RCX].q -= done;
+        c->icount += done;
+        *left -= done;
+        if (done == count) {
+            c->rip += s->len;
+            return true;
+        }
+    }
+    c->rep_at = c->icount;
+    return true;
+}
+
+bool bt_direct(struct cpu *c, const struct bt_site *s, u64 *left)
+{
+    if (s->rep)
+        return direct_rep(c, s, left);
     if (!direct[s->op])
         return false;
     if (direct[s->op](c, s, c->rip + s->len))

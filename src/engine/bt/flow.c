@@ -152,27 +152,52 @@ static void load_operand(struct tr *t, const struct dec *d)
     e_load(e, HOST_T0, m);
 }
 
+/* To the target in HOST_T0 by the jump table. Who finds it there pops POP bytes; else it is the dispatcher's. */
+static void lookup(struct tr *t, unsigned pop)
+{
+    struct emit *e = &t->e;
+    _Static_assert(sizeof(struct bt_jump) == 32, "index by shift");
+    e_op(e, false, 0x8b, HOST_T1, reg_opnd(HOST_T0), 0);
+    e_alu_imm(e, false, ALU_AND, HOST_T1, BT_JUMPS - 1);
+    e_op(e, false, 0xc1, 4, reg_opnd(HOST_T1), 1); /* SHL */
+    e8(e, 5);
+    e_op(e, true, 0x03, HOST_T1, SCRATCH(jumps), 0);
+    e_op(e, true, 0x3b, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, rip)), 0);
+    struct late *l = late_new(t, LATE_LOOKUP, e_jcc(e, CC_NE));
+    e_load(e, HOST_T0, SCRATCH(key));
+    e_op(e, true, 0x3b, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, key)), 0);
+    l->at2 = e_jcc(e, CC_NE);
+    l->site = site_new(t, SITE_LOOKUP, t->index);
+    t->b->sites[l->site].pop = (u32)pop;
+    e_load(e, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, page)));
+    e_store(e, SCRATCH(page_tag), HOST_T0);
+    e_alu_imm(e, true, ALU_AND, HOST_T0, -4096);
+    e_store(e, SCRATCH(rip_page), HOST_T0);
+    if (pop)
+        move_rsp(t, (i32)pop);
+    e_op(e, false, 0xff, 4, mem_opnd(HOST_T1, offsetof(struct bt_jump, code)), 0);
+}
+
 static void jmp_indirect(struct tr *t, const struct dec *d)
 {
     flags_clobber(t);
     load_operand(t, d);
-    check_canonical(t);
-    if (d->i.op == OP_CALL) {
+    if (d->i.op == OP_CALL) { /* whose fault comes before the push */
+        check_canonical(t);
         e_store(&t->e, SCRATCH(target), HOST_T0);
         push_return(t, d);
         e_load(&t->e, HOST_T0, SCRATCH(target));
     }
-    e_jmp(&t->e, t->b->stub_indirect);
+    lookup(t, 0);
 }
 
 static void ret(struct tr *t, const struct dec *d)
 {
     int spare;
+    flags_clobber(t);
     struct opnd m = stack(t, 0, ACC_READ, &spare);
     e_load(&t->e, HOST_T0, m);
-    check_canonical(t);
-    move_rsp(t, 8 + (d->i.form == FORM_I ? (u16)d->i.imm : 0));
-    e_jmp(&t->e, t->b->stub_indirect);
+    lookup(t, 8u + (d->i.form == FORM_I ? (u16)d->i.imm : 0));
 }
 
 static void jrcxz(struct tr *t, const struct dec *d)

@@ -165,15 +165,15 @@ static void settle(struct bt *b, const struct bt_site *s)
 /* Executes the instruction at c->rip by the interpreter; REP as far as the budget goes. */
 static void one(struct bt *b, const struct bt_site *s)
 {
-    i64 left = b->scratch->budget;
+    u64 left = b->scratch->budget > 0 ? (u64)b->scratch->budget : 1;
     store_state(b);
-    if (s && bt_direct(b->cpu, s)) {
+    if (s && bt_direct(b->cpu, s, &left)) {
         b->direct++;
         return;
     }
     b->steps++;
     b->steps_of[s ? s->named : OP_INVALID]++;
-    interp_one(b->inner, left > 0 ? (u64)left : 1);
+    interp_one(b->inner, left);
 }
 
 /* The block at c->rip may run here from now on, or is gone. False: the next page is out of reach. */
@@ -215,15 +215,15 @@ static void run_code(struct bt *b, u64 budget)
         }
         set_page(b, rip);
         enter(b, code);
-        if (x->info == SITE_TARGET) {
-            b->exits[SITE_LOOKUP]++;
-            rip = x->target;
-            continue;
-        }
         const struct bt_site s = b->sites[x->info];
         b->exits[s.kind]++;
         if (s.kind == SITE_LINK) {
             rip = follow_link(b, &s);
+            continue;
+        }
+        if (s.kind == SITE_LOOKUP && cpu_canonical(x->target)) {
+            c->gpr[RSP].q += s.pop;
+            rip = x->target;
             continue;
         }
         settle(b, &s);

@@ -183,6 +183,20 @@ static void fnstcw(struct tr *t, struct dec *d)
     e_op(e, false, 0x89, spare, m, 0);
 }
 
+/* MXCSR is the host's; bits that only some processors have are the interpreter's. */
+static void ldmxcsr(struct tr *t, struct dec *d)
+{
+    struct emit *e = &t->e;
+    int spare;
+    struct ea ea = ea_of(d, t->page_off);
+    struct opnd m = mem_access(t, &ea, 4, ACC_READ, &spare);
+    e_load32(e, spare, m);
+    mem_imm(t, 0xf7, 0, reg_opnd(spare), 0xffff0000);
+    struct late *l = late_new(t, LATE_SITE, e_jcc(e, CC_NE));
+    l->site = site_new(t, SITE_STEP, t->index);
+    e_op(e, false, 0x0fae, 2, m, 0);
+}
+
 /* MOV r32 or r64, segment register. */
 static void from_segment(struct tr *t, struct dec *d)
 {
@@ -213,6 +227,8 @@ bool sensitive_can(const struct dec *d, u32 mode)
     case OP_BTR:
     case OP_BTC: return d->i.form == FORM_MR && d->i.size >= 4 && d->i.asize == 8;
     case OP_FNSTCW: return vector && d->i.form == FORM_M;
+    case OP_LDMXCSR: return vector;
+    case OP_VLDMXCSR: return mode & BT_MODE_AVX;
     case OP_MOV_FROM_SEG: return d->i.form == FORM_RR && d->i.size >= 4;
     default: return false;
     }
@@ -229,6 +245,8 @@ void sensitive_emit(struct tr *t, struct dec *d)
     case OP_STAC:
     case OP_CLAC: stac_clac(t, d->i.op == OP_STAC); break;
     case OP_FNSTCW: fnstcw(t, d); break;
+    case OP_LDMXCSR:
+    case OP_VLDMXCSR: ldmxcsr(t, d); break;
     case OP_MOV_FROM_SEG: from_segment(t, d); break;
     default: bit_string(t, d);
     }

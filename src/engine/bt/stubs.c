@@ -109,41 +109,11 @@ static void make_fill(struct emit *e)
     e_jmp(e, e->b->stub_exit);
 }
 
-/* The target's RIP, canonical, in HOST_T0; flags in scratch.flags. */
-static void make_indirect(struct emit *e)
-{
-    u32 miss[2];
-    e->b->stub_indirect = e_off(e);
-    e_op(e, false, 0x8b, HOST_T1, reg_opnd(HOST_T0), 0);
-    _Static_assert(sizeof(struct bt_jump) == 32, "index by shift");
-    e_alu_imm(e, false, ALU_AND, HOST_T1, BT_JUMPS - 1);
-    e_op(e, false, 0xc1, 4, reg_opnd(HOST_T1), 1); /* SHL */
-    e8(e, 5);
-    e_op(e, true, 0x03, HOST_T1, SCRATCH(jumps), 0);
-    e_op(e, true, 0x3b, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, rip)), 0);
-    miss[0] = e_jcc(e, CC_NE);
-    e_store(e, SCRATCH(target), HOST_T0);
-    e_load(e, HOST_T0, SCRATCH(key));
-    e_op(e, true, 0x3b, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, key)), 0);
-    miss[1] = e_jcc(e, CC_NE);
-    e_load(e, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, page)));
-    e_store(e, SCRATCH(page_tag), HOST_T0);
-    e_alu_imm(e, true, ALU_AND, HOST_T0, -4096);
-    e_store(e, SCRATCH(rip_page), HOST_T0);
-    e_op(e, false, 0xff, 4, mem_opnd(HOST_T1, offsetof(struct bt_jump, code)), 0);
-    e_patch(e->b, miss[0], e_off(e));
-    e_store(e, SCRATCH(target), HOST_T0);
-    e_patch(e->b, miss[1], e_off(e));
-    e8(e, 0x45), e8(e, 0x31), e8(e, 0xd2); /* XOR r10d, r10d: site 0 means scratch.target */
-    e_jmp(e, e->b->stub_exit);
-}
-
 void bt_make_stubs(struct bt *b)
 {
     struct emit e = {.b = b, .p = b->write, .limit = b->write + 16384};
     make_exit(&e);
     make_enter(&e);
     make_fill(&e);
-    make_indirect(&e);
     b->stubs_end = b->used = (e_off(&e) + 63u) & ~63u;
 }

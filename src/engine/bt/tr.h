@@ -2,9 +2,8 @@
 #ifndef ENGINE_BT_TR_H
 #define ENGINE_BT_TR_H
 
-#include <Zydis/Decoder.h>
-
 #include "engine/bt/emit.h"
+#include "isa/decode_full.h"
 
 /* One decoded guest instruction, with its encoding taken apart. */
 struct dec {
@@ -65,7 +64,7 @@ struct plan {
     struct touch touch[2];
 };
 
-enum late_kind { LATE_FILL, LATE_BUDGET, LATE_SITE, LATE_LINK, LATE_CROSS, LATE_SIDE };
+enum late_kind { LATE_FILL, LATE_BUDGET, LATE_SITE, LATE_LINK, LATE_CROSS, LATE_SIDE, LATE_LOOKUP };
 /* What is emitted behind the block's own code. */
 struct late {
     u8 kind;
@@ -76,6 +75,7 @@ struct late {
     u8 size;    /* LATE_FILL */
     i16 lo, hi; /* LATE_FILL: what was tested */
     u32 at;         /* rel32 that leads here; 0: none */
+    u32 at2;        /* LATE_LOOKUP: from where the entry's key was another */
     u32 back;       /* LATE_FILL: where to try again */
     struct ea ea;
     u32 site, link;

@@ -126,6 +126,12 @@ static void emit_late(struct tr *t, const struct late *l)
             emit_one(t, &t->d[l->again]);
         }
         break;
+    case LATE_LOOKUP:
+        e_patch(t->b, l->at2, here);
+        e_load(e, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, rip)));
+        e_patch(t->b, l->at, e_off(e));
+        e_store(e, SCRATCH(target), HOST_T0);
+        break;
     case LATE_LINK: t->b->links[l->link].stub = here; break;
     case LATE_CROSS:
         flags_clobber(t);
@@ -232,6 +238,8 @@ static void emit_step(struct tr *t, const struct dec *d)
         t->b->sites[site].op = d->i.op;
         t->b->sites[site].len = d->i.len;
         t->b->sites[site].size = d->i.size;
+        t->b->sites[site].rep = (d->i.op == OP_MOVS || d->i.op == OP_STOS) && d->i.asize == 8 &&
+                                d->i.flags & (INSN_REP | INSN_REPNE) && d->i.flags & INSN_SEG_PLAIN;
     }
     leave_at(t, site);
 }

@@ -6,6 +6,7 @@
 #include "isa/alu.h"
 
 #include "cpu/exit.h"
+#include "engine/interp/inner.h"
 #include "engine/interp/int.h"
 
 /* One step of an index register. */
@@ -153,7 +154,7 @@ static void bulk_fill(u8 *d, u64 v, u64 n, unsigned size, bool down)
 }
 
 /* A run of MOVS or STOS inside plain pages; the number of elements done, 0 when the slow way must go first. */
-static u64 bulk(struct cpu *c, const struct insn *i, u64 n)
+u64 interp_string_bulk(struct cpu *c, const struct insn *i, u64 n)
 {
     bool down = c->rflags_sys & RFLAGS_DF;
     if ((i->op != OP_MOVS && i->op != OP_STOS) || !c->flat || i->asize != c->code_size || !(i->flags & INSN_SEG_PLAIN))
@@ -231,7 +232,7 @@ static const struct insn *REP(struct cpu *c, const struct insn *i)
     if (!interp_amd(c))
         clear_upper_halves(c, i);
     while (count) {
-        u64 allowed = 1 + (u64)c->budget, done = bulk(c, i, count < allowed ? count : allowed);
+        u64 allowed = 1 + (u64)c->budget, done = interp_string_bulk(c, i, count < allowed ? count : allowed);
         if (!done) {
             if (!element(c, i))
                 return stop(c, i, &before);
