@@ -27,9 +27,13 @@ await() {
 start=$(date +%s)
 await 'trine login:' 1400
 echo "login prompt after $(($(date +%s) - start)) s"
-ssh -q -i "$image.key" -p "$port" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=100 root@127.0.0.1 \
-	'echo "kernel $(uname -r) on $(findmnt -no SOURCE /)"; echo "failed: $(systemctl --failed --no-legend | wc -l)"; for f in /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/bios_vendor; do cat $f; done' \
-	</dev/null >"$work/ssh" 2>&1 || { cat "$work/ssh" && fail "ssh"; }
+# The prompt may be there before the network is.
+for attempt in $(seq 30); do
+	ssh -i "$image.key" -p "$port" -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=60 root@127.0.0.1 \
+		'echo "kernel $(uname -r) on $(findmnt -no SOURCE /)"; systemctl is-system-running --wait; echo "failed: $(systemctl --failed --no-legend | wc -l)"; cat /sys/class/dmi/id/sys_vendor' \
+		</dev/null >"$work/ssh" 2>&1 && break
+	sleep 3
+done
 cat "$work/ssh"
 case $bus in virtio) disk=vda1 ;; *) disk=sda1 ;; esac
 grep -q "^kernel .* on /dev/$disk" "$work/ssh" && grep -qx 'failed: 0' "$work/ssh" && grep -qx Trine "$work/ssh" || fail "what ssh said"
