@@ -1,7 +1,7 @@
 # The front door. Everything behind it is meson, ninja and the scripts in tools/; `make help` lists what there is.
 
 .DEFAULT_GOAL := build
-.PHONY: oracle build deps run check check-asan check-boot check-kvm-nested check-portable bench asan fuzz format clean help
+.PHONY: oracle build deps run check check-asan check-boot check-kvm-nested check-portable bench asan fuzz tsan format clean help
 
 # Suites that have a target of their own; `make check` runs all the others.
 OWN_SUITES := check-boot check-kvm-nested check-portable
@@ -44,6 +44,9 @@ check-asan: deps asan
 fuzz:
 	@tools/fuzz
 
+tsan:
+	@tools/tsan
+
 # N cases (default 100 million) from SEED; the same command goes on where it stopped.
 SEED ?= 1
 oracle: build
@@ -60,7 +63,7 @@ format:
 	@find include src guest tests -name '*.[ch]' -exec clang-format -i {} +
 
 clean:
-	@rm -rf build build-asan build-fuzz build-aarch64
+	@rm -rf build build-asan build-fuzz build-tsan build-aarch64
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -73,6 +76,7 @@ help:
 #: make asan         builds build-asan, with AddressSanitizer and UBSan; make check-asan also runs the tests on it
 #: make oracle       compares the interpreter with this CPU: N=100000000 SEED=1, resumable (docs/oracle.md)
 #: make fuzz         fuzzes each target for FUZZ_SECONDS (60) with libFuzzer (needs clang)
+#: make tsan         runs guests with several vCPUs under ThreadSanitizer
 #: make bench        the same guest and script in Trine, QEMU and Bochs, those that are installed: a table and a JSON file (BENCH="OPTION...");
 #:                   then the guest suite, natively too: bench/README.md (SUITE="OPTION...")
 #: make format       clang-format over the sources
