@@ -75,7 +75,7 @@ TEST(header)
                 area_reset(compacted);
                 area[HEADER + bit / 8] |= (uint8_t)(1u << bit % 8);
                 unsigned vector = restore(&c, mask);
-                if (!CHECK_EQUAL("[qemu] header bit", bad ? GP : EXIT, vector))
+                if (!CHECK_EQUAL("[qemu bochs] header bit", bad ? GP : EXIT, vector))
                     print("#   compacted %u bit %u mask %u\n", compacted, bit, mask);
             }
         }
@@ -112,7 +112,7 @@ TEST(mxcsr)
         area[HEADER] = (uint8_t)bv;
         area[26] = 1; /* bit 16 */
         bool loaded = compacted ? mask & bv & 2 : mask & 6;
-        if (!CHECK_EQUAL("[qemu] MXCSR's reserved bits", loaded ? GP : EXIT, restore(&c, mask)))
+        if (!CHECK_EQUAL("[qemu bochs] MXCSR's reserved bits", loaded ? GP : EXIT, restore(&c, mask)))
             print("#   compacted %u mask %u XSTATE_BV %u\n", compacted, mask, bv);
     }
     end();

@@ -157,7 +157,7 @@ TEST(invpcid_descriptor)
         context_set(&c, s);
         c.ax = 1ul << 32;
         c.bx = ADDR(&d);
-        RUN_FAULT("[qemu] all 64 bits of the type count", s, &c, GP, 0);
+        RUN_FAULT("[qemu bochs] all 64 bits of the type count", s, &c, GP, 0);
         context_set(&c, s);
         c.bx = 0x800000000000;
         c.ax = 2;

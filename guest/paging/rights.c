@@ -177,10 +177,10 @@ TEST(implicit_supervisor)
                 __asm__ volatile("lgdt %0" : : "m"(old));
                 paging_off();
                 bool denied = user_page && smap;
-                CHECK_EQUAL("a descriptor read in ring 3", denied ? PF : EXIT, c.vector);
+                CHECK_EQUAL("[bochs] a descriptor read in ring 3", denied ? PF : EXIT, c.vector);
                 if (denied) {
-                    CHECK_EQUAL("error code: no U", PF_P, c.error);
-                    CHECK_EQUAL("CR2", WINDOW_PAGE(1), c.cr2);
+                    CHECK_EQUAL("[bochs] error code: no U", PF_P, c.error);
+                    CHECK_EQUAL("[bochs] CR2", WINDOW_PAGE(1), c.cr2);
                 }
             }
         }
