@@ -23,6 +23,7 @@ struct audit {
     struct trine_audit_result *result;
     char path[40], *names; /* of the image; the engines' names, cut */
     int fd;
+    unsigned reference; /* the first engine whose guest came to its end */
     const struct engine_ops *engine[TRINE_AUDIT_ENGINES];
     struct audit_rows rows[TRINE_AUDIT_ENGINES];
     enum engine_way ways[TRINE_AUDIT_ENGINES][AUDIT_ROWS_MAX];
@@ -132,7 +133,7 @@ static enum status guest_run(struct audit *a, unsigned k, struct error *e)
  * too. */
 static bool comparable(const struct audit *a, unsigned k)
 {
-    const struct audit_rows *x = &a->rows[0], *y = &a->rows[k];
+    const struct audit_rows *x = &a->rows[a->reference], *y = &a->rows[k];
     if (!y->complete || x->n != y->n)
         return false;
     for (u32 i = 0; i < x->n; i++)
@@ -228,7 +229,7 @@ static void row_judge(struct audit *a, u32 i, const bool *ran, struct trine_audi
 {
     static const char *const way_names[ENGINE_WAYS] = {"native", "relocated", "in line", "trapped",
                                                        "emulated"};
-    const struct audit_row *first = &a->rows[0].row[i];
+    const struct audit_row *first = &a->rows[a->reference].row[i];
     *row = (struct trine_audit_row){.mode = first->mode,
                                     .ring = first->ring,
                                     .name = first->name,
@@ -258,8 +259,8 @@ static void row_judge(struct audit *a, u32 i, const bool *ran, struct trine_audi
 static void table(struct audit *a, const bool *ran)
 {
     struct trine_audit_result *r = a->result;
-    for (u32 i = 0; i < a->rows[0].n; i++) {
-        const struct audit_row *first = &a->rows[0].row[i];
+    for (u32 i = 0; i < a->rows[a->reference].n; i++) {
+        const struct audit_row *first = &a->rows[a->reference].row[i];
         struct trine_audit_row row;
         char text[96];
         struct bare b = bare_run(first);
@@ -276,7 +277,7 @@ static void table(struct audit *a, const bool *ran)
 
 static enum status audit_all(struct audit *a, const struct trine_config *foreign, struct error *e)
 {
-    bool ran[TRINE_AUDIT_ENGINES];
+    bool ran[TRINE_AUDIT_ENGINES], some = false;
     const char *names[TRINE_AUDIT_ENGINES];
     if (image_open(a, e) != STATUS_OK || engines_choose(a, e) != STATUS_OK)
         return e->status;
@@ -284,13 +285,15 @@ static enum status audit_all(struct audit *a, const struct trine_config *foreign
         names[k] = a->engine[k]->name;
         if (guest_run(a, k, e) != STATUS_OK)
             return e->status;
+        a->reference = some ? a->reference : k;
         ran[k] = comparable(a, k);
+        some |= ran[k];
         a->result->agree &= ran[k];
-        if (k == 0 && !ran[0])
-            return error_set(e, STATUS_HOST, "audit: the guest did not come to its end on %s", names[0]);
         if (ran[k] && shares_take(a, k, foreign, e) != STATUS_OK)
             return e->status;
     }
+    if (!some)
+        return error_set(e, STATUS_HOST, "audit: the guest came to its end on no engine");
     a->ask->begin(a->ask->opaque, a->result->engines, names);
     table(a, ran);
     return STATUS_OK;
