@@ -224,7 +224,12 @@ static void devices_and_halt(void)
     AUDIT(.name = "RSM", .kind = ACTS, .code = PLAIN("rsm"), .want = {UNDEFINED, UNDEFINED});
     AUDIT(.name = "GETSEC", .kind = ACTS, .code = PLAIN(".byte 0x0f, 0x37"), .want = {UNDEFINED, UNDEFINED});
     AUDIT(.name = "VMXOFF", .kind = ACTS, .code = PLAIN(".byte 0x0f, 0x01, 0xc4"), .want = {UNDEFINED, UNDEFINED});
-    AUDIT(.name = "VMCALL", .kind = ACTS, .code = PLAIN(".byte 0x0f, 0x01, 0xc1"), .want = {UNDEFINED, UNDEFINED});
+    /* Where CPUID offers KVM's hypercalls: a number that none has; ring 3 may call none (Linux, virt/kvm/x86/hypercalls). */
+    if (cpu_has(1, 0, 'c', 31) && cpuid(0x40000000u, 0).b == 0x4b4d564bu)
+        AUDIT(.name = "VMCALL", .kind = ACTS, .code = PLAIN(".byte 0x0f, 0x01, 0xc1"), .ax = 0xffff, .flags = ONCE, .from = FROM_AX,
+              .mask = 0xffffffff, .want = {DONE(0xfffffc18u), DONE(0xffffffffu)});
+    else
+        AUDIT(.name = "VMCALL", .kind = ACTS, .code = PLAIN(".byte 0x0f, 0x01, 0xc1"), .want = {UNDEFINED, UNDEFINED});
     if (!cpu_has(1, 0, 'c', 3)) {
         AUDIT(.name = "MONITOR", .kind = READS, .code = PLAIN(".byte 0x0f, 0x01, 0xc8"), .want = {UNDEFINED, UNDEFINED});
         AUDIT(.name = "MWAIT", .kind = ACTS, .code = PLAIN(".byte 0x0f, 0x01, 0xc9"), .want = {UNDEFINED, UNDEFINED});
