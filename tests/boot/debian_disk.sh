@@ -8,7 +8,9 @@ image=$cache/debian.img
 for program in ssh python3; do
 	command -v $program >/dev/null || { echo "$program is not installed" && exit 77; }
 done
-[ -f "$image" ] || "$root/tools/mkdebian" "$image" >"$work/log" 2>&1 || { echo "no $image: $(tail -n 1 "$work/log")" && exit 77; }
+exec 9>"$cache/debian.lock" && flock 9 || exit 1 # one of the tests that want it makes it
+[ -f "$image" ] || "$root/tools/mkdebian" "$image" >"$work/log" 2>&1 9>&- || { echo "no $image: $(tail -n 1 "$work/log")" && exit 77; }
+exec 9>&-
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 "$trine" run --engine "$engine" --memory 512M --disk "$image,snapshot,bus=$bus" --net "user,hostfwd=tcp:127.0.0.1:$port-:22" --qmp "unix:$work/qmp" \
 	--max-time 1500 --stats "$work/stats" </dev/null >"$work/out" 2>&1 &
