@@ -153,7 +153,8 @@ static bool side_open(struct side *s, const struct engine_ops *ops, const struct
     return true;
 }
 
-static void prepare(struct side *s, const u8 *page, const u64 *values, unsigned cpl)
+/* SHIFT: where in its page the code begins. */
+static void prepare(struct side *s, const u8 *page, const u64 *values, unsigned cpl, unsigned shift)
 {
     struct cpu *c = s->r.c;
     code_changed(s, 0, MIB(4));
@@ -166,7 +167,8 @@ static void prepare(struct side *s, const u8 *page, const u64 *values, unsigned 
     cpu_update_mode(c);
     for (unsigned v = 0; v < 256; v++)
         s->r.m.base[RIG_HANDLER + 16 * v] = 0xf4; /* HLT ends it */
-    memcpy(s->r.m.base + RIG_CODE, page, PAGE_SIZE);
+    memcpy(s->r.m.base + RIG_CODE + shift, page, PAGE_SIZE);
+    c->rip += shift;
     for (unsigned k = 0; k < 16; k++)
         if (k != RSP)
             c->gpr[k].q = values[k];
@@ -232,8 +234,10 @@ int main(int argc, char **argv)
             values[k] = next_random() & 3 ? DATA + (next_random() & 0x7fff) : next_random();
         unsigned cpl = next_random() & 1 ? 3 : 0;
         u64 limit = next_random() & 1 ? LONG : STEPS + next_random() % STEPS;
-        prepare(&interp, page, values, cpl);
-        prepare(&bt, page, values, cpl);
+        /* Some begin so near to the page's end that an instruction crosses it. */
+        unsigned shift = next_random() & 3 ? 0 : (unsigned)(PAGE_SIZE - 1 - next_random() % 48);
+        prepare(&interp, page, values, cpl, shift);
+        prepare(&bt, page, values, cpl, shift);
         interp.ops->run(interp.state, limit, &e);
         bt.ops->run(bt.state, limit, &e);
         ran += bt.r.c->icount;
