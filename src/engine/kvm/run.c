@@ -280,6 +280,7 @@ static enum run_result kvm_execute(void *state, u64 limit, struct error *e)
             take_events(k, attention);
         if (UNLIKELY(c->activity != ACTIVITY_RUNNING)) {
             kvm_publish(k);
+            c->shadow_at = UINT64_MAX; /* HLT has retired: STI's shadow, if KVM still shows it, is over */
             if (c->activity == ACTIVITY_HALTED && cpu_event_ready(c)) { /* KVM is not ready for it */
                 if (cpu_take_event(c))
                     k->kvm_valid = false;
