@@ -1,7 +1,7 @@
 #!/bin/sh
 # Hardware virtualization's own semantics: Debian's kernel in QEMU's TCG, whose processor has AMD-V, loads kvm-amd; inside it
-# `trine run --engine kvm` runs guests of guest/. TRINE_NESTED_GUESTS="NAME:STATUS..." names others, TRINE_NESTED_KERNEL=init|shell adds
-# Debian's kernel, up to /init or through the smoke script.
+# `trine run --engine kvm` runs guests of guest/. TRINE_NESTED_GUESTS="NAME:STATUS..." names others; with nested paging also
+# Debian's kernel, up to /init (TRINE_NESTED_KERNEL=init, or =shell: through the smoke script; empty: none).
 # usage: nested.sh TRINE GUESTS NPT, with GUESTS a folder and NPT 1 (nested paging) or 0 (KVM's shadow paging)
 trine=$1 guests=$2 npt=$3
 . "$(dirname -- "$0")/lib.sh"
@@ -10,7 +10,7 @@ root=$(cd -- "$(dirname -- "$0")/../.." && pwd)
 command -v qemu-system-x86_64 >/dev/null || { echo "qemu-system-x86_64 is not installed" && exit 77; }
 need_debian
 list=${TRINE_NESTED_GUESTS-hello:33 hypercall:33 spin:33 triple:1}
-kernel=${TRINE_NESTED_KERNEL-}
+kernel=${TRINE_NESTED_KERNEL-$([ "$npt" = 0 ] || echo init)}
 names=$(for guest in $list; do echo "${guest%:*}"; done)
 "$root/tools/guest/nested" "$work/initramfs" "$trine" "$guests" $names || exit $?
 qemu-system-x86_64 -accel tcg -cpu max -m 1024 -display none -monitor none -serial "file:$work/log" -no-reboot -kernel "$cache/vmlinuz" \
