@@ -107,7 +107,7 @@ bool rig_init(struct rig *k)
 static void guest_prepare(struct rig *k, const struct icase *t)
 {
     engine_interp.flush_code(k->g.engine, NATIVE_CODE, PAGE_SIZE);
-    memset(k->g.m.base + t->r.rip, 0xcc, t->len + HOST_TAIL);
+    host_page(k->g.m.base + NATIVE_CODE, t->r.rip - NATIVE_CODE, t->len, t->bits);
     memcpy(k->g.m.base + t->r.rip, t->code, t->len);
     memcpy(guest_data(&k->g), k->window, sizeof k->window);
     guest_load(&k->g, &t->r);
