@@ -59,6 +59,11 @@ static bool all_zero(const void *p, size_t n)
     return b[0] == 0 && !memcmp(b, b + 1, n - 1);
 }
 
+static bool silicon_is_amd(const struct cpu *c)
+{
+    return c->wires.model->silicon == SILICON_AMD;
+}
+
 static bool x87_in_use(const struct fpu *f)
 {
     return f->fcw != 0x37f || f->fsw || f->ftw || f->fop || f->fip || f->fdp ||
@@ -108,7 +113,7 @@ static void x87_get(struct cpu *c, const u8 *a, bool rex_w)
     f->fop = ld16(a + FX_FOP) & 0x7ff;
     f->fip = rex_w ? ld64(a + FX_FIP) : ld32(a + FX_FIP);
     f->fdp = rex_w ? ld64(a + FX_FDP) : ld32(a + FX_FDP);
-    if (c->wires.model->silicon == SILICON_AMD) { /* keeps 48 bits of a pointer */
+    if (silicon_is_amd(c)) { /* keeps 48 bits of a pointer */
         f->fip = (u64)((i64)(f->fip << 16) >> 16);
         f->fdp = (u64)((i64)(f->fdp << 16) >> 16);
     }
@@ -163,6 +168,13 @@ static bool area_probe(struct cpu *c, u64 lin, u32 len, unsigned acc)
     return true;
 }
 
+/* The last of LEN bytes alone. */
+static bool area_end_probe(struct cpu *c, u64 lin, u32 len)
+{
+    u64 at;
+    return area_address(c, lin, len - 1, &at) && lin_probe(c, at, 1, ACC_READ);
+}
+
 static bool area_write(struct cpu *c, u64 lin, const u8 *area, u32 from, u32 to)
 {
     for (u32 off = from; off < to;) {
@@ -193,11 +205,14 @@ static u32 fx_end(const struct cpu *c)
     return c->cr4 & CR4_OSFXSR ? FX_XMM + 16 * vector_count(c) : FX_XMM;
 }
 
+bool fxsave_enabled(struct cpu *c)
+{
+    return !(c->cr0 & (CR0_EM | CR0_TS)) || cpu_raise(c, VEC_NM);
+}
+
 static bool fx_ok(struct cpu *c, u64 lin)
 {
-    if (c->cr0 & (CR0_EM | CR0_TS))
-        return cpu_raise(c, VEC_NM);
-    return !(lin & 15) || cpu_raise_gp(c, 0);
+    return fxsave_enabled(c) && (!(lin & 15) || cpu_raise_gp(c, 0));
 }
 
 bool op_fxsave(struct cpu *c, u64 lin, bool rex_w)
@@ -227,13 +242,16 @@ bool op_fxrstor(struct cpu *c, u64 lin, bool rex_w)
     return true;
 }
 
-static bool xsave_ok(struct cpu *c, u64 lin)
+bool xsave_enabled(struct cpu *c)
 {
     if (!cpu_has(c, FEAT_XSAVE) || !(c->cr4 & CR4_OSXSAVE))
         return cpu_raise_ud(c);
-    if (c->cr0 & CR0_TS)
-        return cpu_raise(c, VEC_NM);
-    return !(lin & 63) || cpu_raise_gp(c, 0);
+    return !(c->cr0 & CR0_TS) || cpu_raise(c, VEC_NM);
+}
+
+static bool xsave_ok(struct cpu *c, u64 lin)
+{
+    return xsave_enabled(c) && (!(lin & 63) || cpu_raise_gp(c, 0));
 }
 
 static u64 rfbm(const struct cpu *c)
@@ -317,12 +335,16 @@ static void xrstor_commit(struct cpu *c, const u8 *area, u64 mask, u64 load, u32
 bool op_xrstor(struct cpu *c, u64 lin, bool rex_w)
 {
     u8 area[AREA_MAX];
-    if (!xsave_ok(c, lin) || !area_read(c, lin, area, XH_BV, XH_END))
+    /* AMD's silicon looks at the area's start before it judges the header. */
+    if (!xsave_ok(c, lin) || (silicon_is_amd(c) && !area_probe(c, lin, 1, ACC_READ)) || !area_read(c, lin, area, XH_BV, XH_END))
         return false;
     if (!xrstor_header_ok(c, area))
         return cpu_raise_gp(c, 0);
     u64 comp = ld64(area + XH_COMP), mask = rfbm(c), load = mask & ld64(area + XH_BV);
     bool compact = comp & XCOMP_COMPACT;
+    /* AMD's silicon then looks at the end of what is asked for, be it in the area or not. */
+    if (silicon_is_amd(c) && !compact && !area_end_probe(c, lin, xsave_size(mask, false)))
+        return false;
     u32 pkru_at = pkru_offset(comp, compact);
     u32 vectors = 16 * vector_count(c);
     bool mxcsr = compact ? load & XFEATURE_SSE : mask & (XFEATURE_SSE | XFEATURE_AVX);

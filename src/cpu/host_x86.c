@@ -1,7 +1,8 @@
-/* The host's CPUID and XCR0, on x86 hosts. */
+/* What the host's processor is and has: its CPUID, XCR0 and silicon, on x86 hosts. */
 #include <cpuid.h>
 
 #include "cpu/feature_bits.h"
+#include "cpu/silicon.h"
 
 bool host_cpuid(u32 leaf, u32 subleaf, u32 reg[4])
 {
@@ -15,4 +16,12 @@ u64 host_xcr0(void)
         return 0;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return (u64)high << 32 | low;
+}
+
+enum silicon silicon_host(void)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(0, &a, &b, &c, &d))
+        return SILICON_INTEL;
+    return b == signature_AMD_ebx ? SILICON_AMD : SILICON_INTEL;
 }

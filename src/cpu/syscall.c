@@ -1,5 +1,6 @@
 /* SYSCALL, SYSRET, SYSENTER, SYSEXIT as Intel's processors do them: SDM vol. 2; vol. 3, 6.8.7 and 6.8.8. Code
  * and stack segments are not read from the descriptor table. */
+#include "cpu/model.h"
 #include "cpu/segment.h"
 
 #define CODE_TYPE (SEG_P | SEG_S | SEG_CODE | SEG_RW | SEG_ACCESSED | SEG_G)
@@ -37,7 +38,9 @@ bool op_syscall(struct cpu *c, u64 next)
 
 bool op_sysret(struct cpu *c, unsigned size)
 {
-    if (!cpu_code64(c) || !(c->efer & EFER_SCE))
+    /* AMD's silicon knows the instruction outside 64-bit mode too; Trine offers it as Intel does, but for the fault. */
+    bool known = cpu_code64(c) || (c->cpl != 0 && c->wires.model->silicon == SILICON_AMD);
+    if (!known || !(c->efer & EFER_SCE))
         return cpu_raise_ud(c);
     if (c->cpl != 0)
         return cpu_raise_gp(c, 0);

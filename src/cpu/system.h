@@ -166,6 +166,9 @@ enum cpu_feature {
 bool cpu_has(const struct cpu *c, enum cpu_feature f);
 
 /* --- FPU, SSE, AVX state movers: cpu/fpu.c */
+/* #UD and #NM, which come before any fault of the operand. */
+bool fxsave_enabled(struct cpu *c) MUST_CHECK;
+bool xsave_enabled(struct cpu *c) MUST_CHECK;
 bool op_fxsave(struct cpu *c, u64 lin, bool rex_w) MUST_CHECK;
 bool op_fxrstor(struct cpu *c, u64 lin, bool rex_w) MUST_CHECK;
 enum xsave_kind { XSAVE_PLAIN, XSAVE_OPT, XSAVE_COMPACT };

@@ -339,6 +339,26 @@ static void correct(const ZydisDecodedInstruction *z, struct insn *i, unsigned c
         i->size = 4;
 }
 
+/* AMD's silicon ignores 66, F2 and F3 before RDPKRU and WRPKRU, where Intel's raises #UD. Puts the bytes without them into OUT, the length
+ * with them into *WHOLE; 0: it is neither. */
+static unsigned pkru_without_prefixes(const u8 *bytes, unsigned len, bool code64, u8 *out, unsigned *whole)
+{
+    unsigned n = 0, at = 0;
+    for (; at < len; at++) {
+        u8 b = bytes[at];
+        bool ignored = b == 0x66 || (b & 0xfe) == 0xf2, segment = (b & 0xe7) == 0x26 || (b & 0xfe) == 0x64;
+        if (!ignored && !segment && b != 0x67 && !(code64 && (b & 0xf0) == 0x40))
+            break;
+        if (!ignored)
+            out[n++] = b;
+    }
+    if (len - at < 3 || n == at || bytes[at] != 0x0f || bytes[at + 1] != 1 || (bytes[at + 2] & 0xfe) != 0xee)
+        return 0;
+    memcpy(out + n, bytes + at, 3);
+    *whole = at + 3;
+    return n + 3;
+}
+
 enum decode_status insn_decode(const u8 *bytes, unsigned len, unsigned code_size, struct insn *i)
 {
     ZydisDecodedInstruction z;
@@ -353,11 +373,20 @@ enum decode_status insn_decode_full(const u8 *bytes, unsigned len, unsigned code
     bool amd = code_size & DECODE_AMD;
     code_size &= ~DECODE_AMD;
     decoder_for(&d, code_size, amd);
-    ZyanStatus st = ZydisDecoderDecodeFull(&d, bytes, len < 15 ? len : 15, zp, ops);
+    len = len < 15 ? len : 15;
+    ZyanStatus st = ZydisDecoderDecodeFull(&d, bytes, len, zp, ops);
+    if (UNLIKELY(!ZYAN_SUCCESS(st)) && amd) {
+        u8 plain[15];
+        unsigned whole, n = pkru_without_prefixes(bytes, len, code_size == 8, plain, &whole);
+        if (n && ZYAN_SUCCESS(st = ZydisDecoderDecodeFull(&d, plain, n, zp, ops)))
+            zp->length = (ZyanU8)whole;
+    }
     if (!ZYAN_SUCCESS(st))
         return st == ZYDIS_STATUS_NO_MORE_DATA && len >= 15 ? DECODE_TOO_LONG : status_of(st);
     if (zp->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && zp->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
         return DECODE_UD; /* EVEX forms share mnemonics with VEX ones */
+    if (zp->meta.isa_ext == ZYDIS_ISA_EXT_KNC || zp->meta.isa_ext == ZYDIS_ISA_EXT_KNCE || zp->meta.isa_ext == ZYDIS_ISA_EXT_KNCV)
+        return DECODE_UD; /* Knights Corner's VEX forms of Jcc, POPCNT and others, which Zydis 4.0 takes in every mode */
     memset(i, 0, sizeof *i);
     i->base = i->index = GPR_ZERO;
     i->len = zp->length;
@@ -373,7 +402,7 @@ enum decode_status insn_decode_full(const u8 *bytes, unsigned len, unsigned code
         take_operands(i, zp, ops, &s);
     i->form = (u8)form_of(&s);
     if (i->op == OP_MOVSXD && i->size == 2)
-        i->msize = 2; /* with a 16-bit operand the source has 16 bits too; Zydis 4.0 says 32 */
+        i->msize = amd ? 4 : 2; /* the manual's source has 16 bits here; AMD's silicon reads 32 all the same, as Zydis 4.0 says */
     if (s.vector)
         i->size = s.vector;
     if (i->op == OP_JCC || i->op == OP_CMOVCC || i->op == OP_SETCC)

@@ -43,6 +43,7 @@ struct fp_env {
     u32 csr;    /* the guest's MXCSR */
     u32 raised; /* flags raised in software */
     bool hard;  /* the host's MXCSR stands for the guest's */
+    bool unbounded_half; /* underflow unmasked: PE of a half is that of the unbounded result, as in other formats */
 };
 
 /* r = f(a, b): packed operations on the whole register, scalar ones on the low lane with the rest from a.

@@ -124,7 +124,7 @@ static u64 pack_rc(struct fp_env *e, const struct format *f, bool sign, i32 exp,
         return s | (((u64)(exp + f->emax - 1) << f->mant) + kept);
     }
     bool unmasked = !(e->csr & MXCSR_UM);
-    if (unmasked && f != &f16) {
+    if (unmasked && (f != &f16 || e->unbounded_half)) {
         e->raised |= MXCSR_UE | (lost ? MXCSR_PE : 0);
         return s;
     }

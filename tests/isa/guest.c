@@ -103,6 +103,19 @@ static void count_ferr(void *opaque, struct cpu *c)
     g->ferrs++;
 }
 
+static u64 any_tsc(void *opaque, const struct cpu *c)
+{
+    struct guest *g = opaque;
+    (void)c;
+    return g->drawn += 0x40000001;
+}
+
+static u64 any_random(void *opaque)
+{
+    struct guest *g = opaque;
+    return (g->drawn += 0x40000001) * 0x9e3779b97f4a7c15;
+}
+
 bool guest_create(struct guest *g)
 {
     struct error e;
@@ -117,7 +130,7 @@ bool guest_create(struct guest *g)
     if (!(c->tlb = tlb_create()))
         return false;
     c->wires = (struct cpu_wires){
-        .mem = &g->m, .log = &g->log, .model = g->model, .exit = no_exit, .ferr = count_ferr, .opaque = g};
+        .mem = &g->m, .log = &g->log, .model = g->model, .exit = no_exit, .ferr = count_ferr, .tsc = any_tsc, .random = any_random, .opaque = g};
     cpu_reset(c);
     tables(g);
     c->efer = EFER_LME | EFER_LMA | EFER_SCE;

@@ -14,6 +14,7 @@ struct guest {
     struct log log;
     void *engine;
     unsigned ferrs; /* how often FERR# was pulled */
+    u64 drawn;      /* what RDTSC and RDRAND come from */
 };
 
 bool guest_create(struct guest *g);

@@ -1,8 +1,9 @@
 /* The oracle: user instructions on the host's CPU and on the interpreter, from the same state, and the whole of it compared: registers, flags, x87,
  * vectors, memory, the exception with its error code and address. docs/oracle.md.
  *
- *     oracle [--seed S] [--state FILE] [--cpu SECONDS] [--show N] [COUNT [FILE]]   first the saved cases of FILE, then COUNT new ones (default 1,000,000)
+ *     oracle [--seed S] [--state FILE] [--cpu SECONDS] [--show N] [--op NAME] [COUNT [FILE]]   first the saved cases of FILE, then COUNT new ones (default 1,000,000)
  *     oracle --case 'CASE'                                              one case, as a mismatch prints it
+ *     oracle --op NAME ...                                              cases of one operation alone
  *     oracle --time                                                     the rate alone: fails below 50,000 cases in a second of one core
  *
  * Cases run in a child process that can compute and print, and nothing else; if one kills it, that is told as a difference, and another child goes on
@@ -34,7 +35,7 @@ struct tally {
 struct options {
     u64 seed, count;
     u64 cpu_ns; /* stop when as much was used */
-    const char *state, *saved, *one;
+    const char *state, *saved, *one, *op;
     u64 show; /* differences told per operation */
     bool rate;
 };
@@ -189,6 +190,24 @@ static bool has_no_encoding(unsigned op)
     return op == OP_ENDBR32 || op == OP_ENDBR64; /* NOPs without CET */
 }
 
+/* What has no cases by intent, a line for each reason. */
+static void summarize_left_out(void)
+{
+    for (unsigned op = 1; op < OP_COUNT; op++) {
+        const char *why = gen_left_out(op);
+        bool told = !why;
+        for (unsigned k = 1; k < op && !told; k++)
+            told = gen_left_out(k) == why;
+        if (told)
+            continue;
+        printf("left out (%s):", why);
+        for (unsigned k = op; k < OP_COUNT; k++)
+            if (gen_left_out(k) == why)
+                printf(" %s", op_name((enum op)k));
+        printf("\n");
+    }
+}
+
 static unsigned summarize(const struct rig *k, const struct tally *n, bool all)
 {
     unsigned unmet = 0;
@@ -227,6 +246,8 @@ static bool parse_options(int argc, char **argv, struct options *o)
             o->state = argv[++k];
         else if (!strcmp(a, "--cpu") && more)
             o->cpu_ns = strtoull(argv[++k], NULL, 0) * 1000000000;
+        else if (!strcmp(a, "--op") && more)
+            o->op = argv[++k];
         else if (!strcmp(a, "--case") && more)
             o->one = argv[++k];
         else if (a[0] == '-' || places == 2)
@@ -251,6 +272,15 @@ static int run_one(struct rig *k, struct tally *n, const char *text)
     return n->differences || n->undefined;
 }
 
+static bool only(struct rig *k, const char *name)
+{
+    unsigned op = 0;
+    for (unsigned n = 1; n < OP_COUNT; n++)
+        if (!strcmp(op_name((enum op)n), name))
+            op = n;
+    return gen_wants(op) && !k->missing[op] && gen_only(&k->gen, op);
+}
+
 int main(int argc, char **argv)
 {
     static struct rig k;
@@ -258,7 +288,7 @@ int main(int argc, char **argv)
     const char *why;
     struct tally *n = mmap(NULL, sizeof *n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (!parse_options(argc, argv, &o)) {
-        fprintf(stderr, "usage: oracle [--seed S] [--state FILE] [--cpu SECONDS] [--show N] [COUNT [FILE]] | --case 'CASE'\n");
+        fprintf(stderr, "usage: oracle [--seed S] [--state FILE] [--cpu SECONDS] [--show N] [--op NAME] [COUNT [FILE]] | --case 'CASE'\n");
         return 2;
     }
     if (!host_init(&why)) {
@@ -269,6 +299,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "no memory for the guest\n");
         return 1;
     }
+    if (o.op && !only(&k, o.op)) {
+        fprintf(stderr, "%s: no cases of it are made here\n", o.op);
+        return 2;
+    }
     if (o.one)
         return run_one(&k, n, o.one);
     if (!state_read(&o, n))
@@ -278,6 +312,7 @@ int main(int argc, char **argv)
         u64 to = n->next + CHUNK < o.count ? n->next + CHUNK : o.count;
         ok = run_chunk(&k, n, &o, to) && state_write(&o, n);
     }
+    summarize_left_out();
     unsigned unmet = summarize(&k, n, o.count >= COUNT && !o.cpu_ns && !o.state);
     if (o.rate && n->cases * 1000000000ull / (n->cpu_ns | 1) < 50000)
         ok = false;

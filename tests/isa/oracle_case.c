@@ -21,7 +21,7 @@ static u32 undefined_flags(unsigned op)
     static const char letters[] = "OSZAPC";
     static const u32 flags[] = {RFLAGS_OF, RFLAGS_SF, RFLAGS_ZF, RFLAGS_AF, RFLAGS_PF, RFLAGS_CF};
     u32 mask = 0;
-    if (!strcmp(undefined_of[op], "NONE"))
+    if (op == OP_INVALID || !strcmp(undefined_of[op], "NONE"))
         return 0;
     for (unsigned k = 0; k < ARRAY_LEN(flags); k++)
         mask |= strchr(undefined_of[op], letters[k]) ? flags[k] : 0;
@@ -107,7 +107,7 @@ bool rig_init(struct rig *k)
 static void guest_prepare(struct rig *k, const struct icase *t)
 {
     engine_interp.flush_code(k->g.engine, NATIVE_CODE, PAGE_SIZE);
-    memset(k->g.m.base + t->r.rip, 0xcc, t->len + HOST_TAIL);
+    host_page(k->g.m.base + NATIVE_CODE, t->r.rip - NATIVE_CODE, t->len, t->bits);
     memcpy(k->g.m.base + t->r.rip, t->code, t->len);
     memcpy(guest_data(&k->g), k->window, sizeof k->window);
     guest_load(&k->g, &t->r);
@@ -116,6 +116,12 @@ static void guest_prepare(struct rig *k, const struct icase *t)
 static u64 address_mask(const struct icase *t)
 {
     return t->i.asize == 8 ? UINT64_MAX : t->i.asize == 4 ? 0xffffffff : 0xffff;
+}
+
+/* What is counted when its trap is taken. */
+static bool is_trap(unsigned op)
+{
+    return op == OP_INT || op == OP_INT1 || op == OP_INT3 || op == OP_INTO;
 }
 
 /* REP runs in one go, for as many iterations as silicon did. HOST is what silicon made of it. */
@@ -141,12 +147,12 @@ static void guest_run_case(struct rig *k, const struct icase *t, const struct wo
         engine_interp.step(k->g.engine, &e);
         bool trap = host->vector == VEC_BP || host->vector == VEC_OF || host->vector == VEC_DB;
         want -= host->vector >= 0 && !trap && !(host->vector == VEC_PF && host->addr == host->rip);
-        want -= trap && t->i.op != OP_INT3 && t->i.op != OP_INTO;
+        want -= trap && !is_trap(t->i.op);
     }
     if (host->vector == VEC_PF && host->addr == host->rip && c->cpl == 3 && c->rip == host->rip)
         engine_interp.step(k->g.engine, &e); /* a branch to where nothing is */
     guest_store(&k->g, out);
-    if (c->icount - before != want && !(t->i.op == OP_INT3 || t->i.op == OP_INTO))
+    if (c->icount - before != want && !is_trap(t->i.op))
         out->vector = -100 - (int)(c->icount - before); /* told as a wrong vector */
 }
 
@@ -176,7 +182,7 @@ static void forgive(const struct icase *t, const struct world *guest, struct wor
     unsigned op = t->i.op;
     bool masked = op == OP_VMASKMOVPS || op == OP_VMASKMOVPD || op == OP_VPMASKMOVD || op == OP_VPMASKMOVQ || op == OP_MASKMOVQ ||
                   op == OP_MASKMOVDQU || op == OP_VMASKMOVDQU;
-    bool area = (op >= OP_FXSAVE && op <= OP_XSAVEC64) || (op >= OP_FNSTENV && op <= OP_FRSTOR);
+    bool area = gen_is_area(op);
     bool gather = op >= OP_VGATHERDPS && op <= OP_VPGATHERQQ;
     bool both = host->vector == VEC_PF && guest->vector == VEC_PF;
     /* Which byte of a missing page a masked access reports; which piece of an area comes first. */
@@ -190,13 +196,37 @@ static void forgive(const struct icase *t, const struct world *guest, struct wor
     }
 }
 
+/* AMD's silicon wants the offset canonical before the base of FS or GS is added; the manuals, and Trine, look at the sum alone. */
+static bool offset_judged(const struct icase *t, const struct world *guest, const struct world *host)
+{
+    u64 base = t->i.seg == SEG_FS ? t->r.fs : t->i.seg == SEG_GS ? t->r.gs : 0, offset = guest->addr - base;
+    bool canonical = (u64)((i64)(offset << 16) >> 16) == offset;
+    return t->bits == 64 && base && host->vector == VEC_GP && !host->error && guest->vector == VEC_PF && !canonical;
+}
+
+static u64 operand_address(const struct icase *t)
+{
+    const struct insn *i = &t->i;
+    u64 base = i->base == GPR_ZERO ? 0 : i->base == GPR_RIP ? t->r.rip + t->len : t->r.gpr[i->base];
+    u64 index = i->index == GPR_ZERO ? 0 : t->r.gpr[i->index] << i->scale;
+    u64 segment = i->seg == SEG_FS ? t->r.fs : i->seg == SEG_GS ? t->r.gs : 0;
+    return ((base + index + (u64)(i64)i->disp) & address_mask(t)) + segment;
+}
+
+static bool is_segment_fault(const struct world *w)
+{
+    return (w->vector == VEC_GP || w->vector == VEC_SS) && !w->error;
+}
+
 /* Accesses that span the end of a flat segment, which "may or may not" fault (SDM vol. 3, 5.3), or the canonical boundary, where either end may
  * be looked at first. */
 static bool wraps(const struct icase *t, const struct world *guest, const struct world *host)
 {
     const struct world *fault = host->vector == VEC_PF ? host : guest, *other = fault == host ? guest : host;
     u64 a = fault->addr + 0x200;
-    if (fault->vector != VEC_PF || (other->vector != VEC_GP && other->vector != VEC_SS) || other->error)
+    if (gen_is_area(t->i.op) && is_segment_fault(guest) && is_segment_fault(host))
+        return operand_address(t) - (0x800000000000 - 0x400) < 0x400; /* aligned, canonical: which is judged first, when only the start is canonical */
+    if (fault->vector != VEC_PF || !is_segment_fault(other))
         return false;
     return t->bits == 32 ? (u32)a < 0x400 : a - 0x800000000000 < 0x200 || a - 0xffff800000000200 < 0x200;
 }
@@ -249,7 +279,7 @@ static enum outcome try_once(struct rig *k, const struct icase *t, struct world 
     narrow(t, guest);
     forgive(t, guest, host);
     forgive_mask(t, native, guest_data(&k->g));
-    if (wraps(t, guest, host))
+    if (wraps(t, guest, host) || offset_judged(t, guest, host))
         return SAME;
     if (memcmp(native, guest_data(&k->g), sizeof k->window) != 0)
         return DIFFERENT;
@@ -371,8 +401,10 @@ bool case_parse(const char *line, struct icase *t)
             return false;
         n = (int)(end - line);
     }
-    if (t->lead >= t->len || (t->bits != 32 && t->bits != 64) || t->r.rip < NATIVE_CODE || t->r.rip > NATIVE_CODE + 0xf00 || !gen_decode(t))
+    if (t->lead >= t->len || (t->bits != 32 && t->bits != 64) || t->r.rip < NATIVE_CODE || t->r.rip > NATIVE_CODE + 0xf00)
         return false;
+    if (!gen_decode(t)) /* bytes that once decoded to something: #UD on both sides */
+        t->i = (struct insn){.op = OP_INVALID, .len = (u8)(t->len - t->lead)};
     gen_registers(t);
     return true;
 }

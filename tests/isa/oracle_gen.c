@@ -30,47 +30,35 @@ static const u8 family_of[OP_COUNT] = {
 #undef OP
 };
 
-/* What is far or a system call has tests of its own, and so has what is another value each time; a hypervisor beneath would answer VMCALL. */
+/* Why the oracle makes no cases of an operation. */
+static const char elsewhere[] = "far transfers and segments: segments_host", values[] = "another value each time: values_host",
+                  call[] = "a system call", umip[] = "Linux answers it itself (UMIP)", beneath[] = "a hypervisor beneath would answer",
+                  not_offered[] = "not offered, #UD: random_bytes";
+static const struct {
+    u16 op;
+    const char *why;
+} left_out[] = {
+    {OP_JMP_FAR, elsewhere},    {OP_CALL_FAR, elsewhere},    {OP_RET_FAR, elsewhere},  {OP_IRET, elsewhere},     {OP_IRETD, elsewhere},
+    {OP_IRETQ, elsewhere},      {OP_LAR, elsewhere},         {OP_LSL, elsewhere},      {OP_VERR, elsewhere},     {OP_VERW, elsewhere},
+    {OP_MOV_FROM_SEG, elsewhere}, {OP_MOV_TO_SEG, elsewhere}, {OP_PUSH_SEG, elsewhere}, {OP_POP_SEG, elsewhere},  {OP_LDS, elsewhere},
+    {OP_LES, elsewhere},        {OP_LFS, elsewhere},         {OP_LGS, elsewhere},      {OP_LSS, elsewhere},      {OP_CPUID, values},
+    {OP_RDTSC, values},         {OP_RDTSCP, values},         {OP_RDPID, values},       {OP_RDRAND, values},      {OP_RDSEED, values},
+    {OP_RDPKRU, values},        {OP_WRPKRU, values},         {OP_XGETBV, values},      {OP_SYSCALL, call},       {OP_SYSENTER, call},
+    {OP_SMSW, umip},            {OP_SGDT, umip},             {OP_SIDT, umip},          {OP_SLDT, umip},          {OP_STR, umip},
+    {OP_VMCALL, beneath},       {OP_VMMCALL, beneath},       {OP_MONITOR, not_offered}, {OP_MWAIT, not_offered},
+};
+
+const char *gen_left_out(unsigned op)
+{
+    for (unsigned k = 0; k < ARRAY_LEN(left_out); k++)
+        if (left_out[k].op == op)
+            return left_out[k].why;
+    return NULL;
+}
+
 bool gen_wants(unsigned op)
 {
-    if (family_of[op] == FAMILY_FLOW)
-        return op < OP_JMP_FAR || op == OP_INTO || op == OP_INT3 || (op >= OP_UD0 && op <= OP_UD2);
-    if (family_of[op] != FAMILY_SYSTEM)
-        return family_of[op] != FAMILY_NONE;
-    switch (op) {
-    case OP_CPUID:
-    case OP_RDTSC:
-    case OP_RDTSCP:
-    case OP_RDPID:
-    case OP_RDRAND:
-    case OP_RDSEED:
-    case OP_RDPKRU:
-    case OP_WRPKRU:
-    case OP_XGETBV:
-    case OP_SMSW: /* Linux answers some of these itself (UMIP) */
-    case OP_SGDT:
-    case OP_SIDT:
-    case OP_SLDT:
-    case OP_STR:
-    case OP_LAR: /* tests/isa/segments_host.c */
-    case OP_LSL:
-    case OP_VERR:
-    case OP_VERW:
-    case OP_MOV_FROM_SEG:
-    case OP_MOV_TO_SEG:
-    case OP_PUSH_SEG:
-    case OP_POP_SEG:
-    case OP_LDS:
-    case OP_LES:
-    case OP_LFS:
-    case OP_LGS:
-    case OP_LSS:
-    case OP_MONITOR:
-    case OP_MWAIT:
-    case OP_VMCALL:
-    case OP_VMMCALL: return false;
-    default: return true;
-    }
+    return family_of[op] != FAMILY_NONE && !gen_left_out(op);
 }
 
 static bool is_vector(unsigned op)
@@ -505,8 +493,7 @@ static bool lead_disturbs(const struct icase *t)
     return (jumps && (t->bits == 64 ? i->rd >= 8 : i->rd == RDX)) || (bits && (t->bits == 64 ? i->rs >= 8 : i->rs == RDX));
 }
 
-/* Moves so much that its pieces may fault in any order. */
-static bool is_area(unsigned op)
+bool gen_is_area(unsigned op)
 {
     return (op >= OP_FXSAVE && op <= OP_XSAVEC64) || (op >= OP_FNSTENV && op <= OP_FRSTOR);
 }
@@ -521,7 +508,7 @@ static u64 operand_place(u64 *s, const struct icase *t)
         return often(s, 85) ? NATIVE_DATA + 64 * pick(s, (NATIVE_DATA_LEN - 896) / 64) : at & ~(often(s, 80) ? 63ull : 0);
     if (i->op >= OP_FXSAVE && i->op <= OP_FXRSTOR64)
         return often(s, 75) ? NATIVE_DATA + 16 * pick(s, (NATIVE_DATA_LEN - 512) / 16) : at;
-    if (is_area(i->op) && at - NATIVE_DATA >= NATIVE_DATA_LEN)
+    if (gen_is_area(i->op) && at - NATIVE_DATA >= NATIVE_DATA_LEN)
         return NATIVE_DATA - pick(s, 200) + (often(s, 50) ? NATIVE_DATA_LEN : 0);
     if (is_vector(i->op) && i->size >= 16 && often(s, 60))
         return at & ~31ull;
@@ -549,9 +536,11 @@ static void control_words(u64 *s, struct icase *t)
 /* The alignment check: only where the way back is aligned, and no other fault competes with it. */
 static void alignment_check(u64 *s, struct icase *t, u64 at)
 {
-    bool inside = at - NATIVE_DATA < NATIVE_DATA_LEN - 64, plain = family_of[t->i.op] == FAMILY_INT && t->i.op != OP_ENTER;
+    const struct insn *i = &t->i;
+    bool twice = i->index != GPR_ZERO && (i->index == i->base || i->base == GPR_ZERO); /* then AT was not met exactly */
+    bool inside = at - NATIVE_DATA < NATIVE_DATA_LEN - 64 && !(twice && has_memory(i)), plain = family_of[t->i.op] == FAMILY_INT && t->i.op != OP_ENTER;
     bool string = t->i.op >= OP_BT && t->i.op <= OP_BTC;
-    if (plain && !string && inside && !((t->r.rip + t->len + 6) & 7) && often(s, 30))
+    if (plain && !string && inside && t->i.asize != 2 && !((t->r.rip + t->len + 6) & 7) && often(s, 30))
         t->r.rflags |= RFLAGS_AC;
 }
 
@@ -560,7 +549,10 @@ static bool make(const struct gen *g, u64 *s, struct icase *t)
     struct layout l;
     memset(t, 0, offsetof(struct icase, r));
     t->poke_at = t->poke = 0;
+    t->r.fip = t->r.fdp = t->r.fop = 0; /* AMD's silicon shows others only while an x87 exception is pending */
     t->bits = pick(s, 4) ? 64 : 32;
+    if (!g->count[t->bits == 32])
+        return false;
     unsigned mode = t->bits == 32;
     const struct encoding *e = &g->list[mode][pick(s, g->count[mode])];
     put_lead(s, t);
@@ -571,6 +563,8 @@ static bool make(const struct gen *g, u64 *s, struct icase *t)
     if (lead_disturbs(t))
         return false;
     struct insn *i = &t->i;
+    if (i->op == OP_INT && (u8)i->imm == 0x80)
+        return false; /* Linux' system call */
     if ((i->op == OP_VPCLMULQDQ || (i->op >= OP_VAESDEC && i->op <= OP_VAESENCLAST)) && i->flags & INSN_VEX_L)
         return false; /* VAES and VPCLMULQDQ are not offered */
     for (unsigned k = 0; k < 16; k++)
@@ -629,23 +623,44 @@ static bool is_prefix(u8 b, bool legacy)
     return (b & 0xe7) == 0x26 || (b >= 0x64 && b <= 0x67) || b == 0xf0 || b == 0xf2 || b == 0xf3 || (!legacy && (b & 0xf0) == 0x40);
 }
 
+/* Does E hold OP (0: any that is wanted)? By trial. */
+static bool holds(const struct encoding *e, unsigned bits, unsigned op)
+{
+    struct layout l;
+    u64 s = 1;
+    for (unsigned n = 0; n < 600; n++) {
+        struct icase t = {.bits = bits};
+        put_bytes(&s, &t, e, &l);
+        if (insn_decode(t.code, t.len, gen_mode(bits), &t.i) == DECODE_OK && gen_wants(t.i.op) && (!op || t.i.op == op))
+            return true;
+    }
+    return false;
+}
+
 void gen_init(struct gen *g)
 {
-    u64 s = 1;
-    struct layout l;
     for (unsigned mode = 0; mode < 2; mode++)
         for (unsigned k = 0; k < 4 * 256 * 2; k++) {
             struct encoding e = {.map = (u8)(k / 256 % 4), .opcode = (u8)k, .vex = k / 1024};
-            bool wanted = false;
-            if (e.vex ? e.map < 2 : !e.map && is_prefix(e.opcode, mode))
+            if (!e.map && (e.vex || is_prefix(e.opcode, mode)))
                 continue;
-            for (unsigned n = 0; n < 600 && !wanted; n++) {
-                struct icase t = {.bits = mode ? 32 : 64};
-                put_bytes(&s, &t, &e, &l);
-                wanted = insn_decode(t.code, t.len, gen_mode(t.bits), &t.i) == DECODE_OK && gen_wants(t.i.op) && t.len > 2;
-            }
             bool x87 = !e.map && e.opcode >= 0xd8 && e.opcode <= 0xdf, group15 = e.map == 1 && e.opcode == 0xae;
+            bool wanted = holds(&e, mode ? 32 : 64, 0);
             for (unsigned n = x87 ? 16 : group15 ? 8 : 1; wanted && n; n--) /* many operations behind one opcode */
                 g->list[mode][g->count[mode]++] = e;
         }
+}
+
+bool gen_only(struct gen *g, unsigned op)
+{
+    for (unsigned n = 0; n < OP_COUNT; n++)
+        g->skip[n] |= n != op;
+    for (unsigned mode = 0; mode < 2; mode++) {
+        unsigned kept = 0;
+        for (unsigned k = 0; k < g->count[mode]; k++)
+            if (holds(&g->list[mode][k], mode ? 32 : 64, op))
+                g->list[mode][kept++] = g->list[mode][k];
+        g->count[mode] = kept;
+    }
+    return g->count[0] || g->count[1];
 }

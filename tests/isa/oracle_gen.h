@@ -35,9 +35,12 @@ struct gen {
 
 u64 gen_next(u64 *s);
 u64 gen_pick(u64 *s, u64 n);
-/* Is the operation one that the oracle generates? */
+/* Is the operation one that the oracle generates? If not: why. */
+const char *gen_left_out(unsigned op);
 bool gen_wants(unsigned op);
 void gen_init(struct gen *g);
+/* From here on, cases of OP alone. False: there are none. */
+bool gen_only(struct gen *g, unsigned op);
 void gen_case(const struct gen *g, u64 seed, struct icase *t);
 /* What the data window holds before T: NATIVE_DATA_LEN bytes. */
 void gen_fill(const struct icase *t, u8 *window);
@@ -52,6 +55,8 @@ u64 gen_vector_word(u64 *s);
 u16 gen_fcw(u64 *s);
 u16 gen_fsw(u64 *s, u16 fcw, bool pending);
 u8 gen_ftw(u64 *s, u16 fsw);
+/* Moves so much that its pieces may fault in any order. */
+bool gen_is_area(unsigned op);
 /* Memory that OP reads as more than numbers: bytes of it (0: none), and contents from SEED. */
 unsigned gen_image_size(unsigned op, unsigned msize);
 void gen_image(const struct insn *i, u64 seed, u8 *at);

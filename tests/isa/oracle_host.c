@@ -138,6 +138,12 @@ static bool code_map(void)
     return x == at && w != MAP_FAILED;
 }
 
+static void put_springboard(u8 *page)
+{
+    memcpy(page + SPRINGBOARD, "\xff\x25\x00\x00\x00\x00", 6); /* JMP [RIP + 0] */
+    st64(page + SPRINGBOARD + 6, (u64)(uintptr_t)host_leave);
+}
+
 bool host_init(const char **why)
 {
     static u8 stack[65536];
@@ -155,8 +161,7 @@ bool host_init(const char **why)
         *why = "the host's kernel does not let programs write FS and GS bases";
         return false;
     }
-    memcpy(host_state.code + SPRINGBOARD, "\xff\x25\x00\x00\x00\x00", 6); /* JMP [RIP + 0] */
-    st64(host_state.code + SPRINGBOARD + 6, (u64)(uintptr_t)host_leave);
+    put_springboard(host_state.code);
     stack_t ss = {.ss_sp = stack, .ss_size = sizeof stack};
     struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
     sigemptyset(&sa.sa_mask);
@@ -250,6 +255,14 @@ static unsigned put_tail(u8 *at, unsigned room, unsigned bits)
     room = room < HOST_TAIL ? room : HOST_TAIL;
     memcpy(at, tail, room);
     return room;
+}
+
+void host_page(u8 *page, u64 off, unsigned len, unsigned bits)
+{
+    memset(page, 0xcc, PAGE_SIZE);
+    put_springboard(page);
+    if (off + len <= SPRINGBOARD)
+        put_tail(page + off + len, (unsigned)(SPRINGBOARD - off - len), bits);
 }
 
 void host_run(struct world *r, const u8 *code, unsigned len)

@@ -15,6 +15,8 @@
 
 /* False: WHY says why this host cannot. */
 bool host_init(const char **why);
+/* What the code page of that kind of case holds while it runs, code apart: a gather may read it. */
+void host_page(u8 *page, u64 off, unsigned len, unsigned bits);
 /* From here on, the process can compute, print and end, nothing else; system calls of a case come out as HOST_SYSCALL. */
 bool host_seal(void);
 /* Executes LEN (at most 64) bytes at R->rip in the code page, in R->bits. They may end where the page does: then nothing stands behind them.

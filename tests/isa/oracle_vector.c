@@ -147,7 +147,7 @@ static void put_xsave(u64 *s, u8 *at)
     put_fxsave(s, at);
     memset(at + 512, 0, 64);
     u64 r = gen_next(s), components = r & 7;
-    st64(at + 512, components | (r >> 8 & 31 ? 0 : 1ull << (r >> 16 & 63)));
+    st64(at + 512, components | (r >> 8 & 31 ? 0 : 1ull << (20 + (r >> 16) % 44))); /* of those below, the host may have some */
     if (r >> 24 & 1)
         st64(at + 520, 0x8000000000000000 | components | (r >> 32 & 7));
     if (!(r >> 40 & 31))

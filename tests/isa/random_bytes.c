@@ -77,10 +77,33 @@ static void make_bytes(u64 seed, u8 *code, unsigned *bits)
         code[n++] = (u8)gen_next(&seed);
 }
 
-/* Never executed: a branch into itself would not end; system calls, and what a hypervisor beneath answers, say nothing. */
+/* What stands before the opcode. */
+struct prefixes {
+    unsigned len;
+    bool lock;
+};
+
+static struct prefixes prefixes_of(const u8 *code, unsigned bits)
+{
+    struct prefixes p = {0};
+    for (; p.len < CODE_MAX; p.len++) {
+        u8 b = code[p.len];
+        bool rex = bits == 64 && (b & 0xf0) == 0x40;
+        if (!rex && (b & 0xe7) != 0x26 && (b < 0x64 || b > 0x67) && b != 0xf0 && (b & 0xfe) != 0xf2)
+            break;
+        p.lock |= b == 0xf0;
+    }
+    return p;
+}
+
+/* Never executed: a branch into itself would not end; system calls, and what a hypervisor beneath answers, say nothing; and nothing may open or close
+ * the memory of the test itself (WRPKRU). */
 static bool refused(const u8 *code, unsigned bits, struct insn *i, enum decode_status *st)
 {
+    unsigned at = prefixes_of(code, bits).len;
     *st = insn_decode(code, CODE_MAX, gen_mode(bits), i);
+    if (at + 3 <= CODE_MAX && code[at] == 0x0f && code[at + 1] == 0x01 && (code[at + 2] == 0xc1 || code[at + 2] == 0xd9))
+        return true; /* VMCALL, VMMCALL, with whatever prefix */
     if (*st != DECODE_OK)
         return false;
     bool branch = i->form == FORM_REL && i->imm < 0 && i->imm >= -CODE_MAX;
@@ -89,42 +112,62 @@ static bool refused(const u8 *code, unsigned bits, struct insn *i, enum decode_s
 }
 
 /* A form that the CPUID of the guest does not offer, on a host that has it. */
-static bool not_offered(const struct insn *i, enum decode_status st)
+static bool not_offered(const u8 *code, unsigned bits, const struct insn *i, enum decode_status st)
 {
+    struct prefixes p = prefixes_of(code, bits);
+    const u8 *o = code + p.len;
     bool wide_aes = (i->op >= OP_VAESDEC && i->op <= OP_VAESENCLAST) || i->op == OP_VPCLMULQDQ;
-    return st == DECODE_UNBUILT || (wide_aes && i->flags & INSN_VEX_L);
+    /* LOCK MOV CR0 is MOV CR8 (APM vol. 3, MOV CRn; CPUID's AltMovCr8). */
+    bool cr8 = p.lock && p.len + 3 <= CODE_MAX && o[0] == 0x0f && (o[1] & 0xfd) == 0x20 && !(o[2] & 0x38);
+    return st == DECODE_UNBUILT || (wide_aes && i->flags & INSN_VEX_L) || cr8;
 }
 
+/* LOCK before SLDT and its group, with memory: AMD's silicon reaches for the operand before it raises #UD. */
+static bool operand_first(const u8 *code, unsigned bits)
+{
+    struct prefixes p = prefixes_of(code, bits);
+    return p.lock && p.len + 3 <= CODE_MAX && code[p.len] == 0x0f && !code[p.len + 1] && code[p.len + 2] >> 6 != 3;
+}
+
+/* The answer of the first N bytes that the side does not want to be longer. */
+static enum answer ask(struct guest *g, const u8 *code, unsigned bits, unsigned *n)
+{
+    enum answer a = LONGER;
+    for (*n = 0; a == LONGER && *n < CODE_MAX;) {
+        ++*n;
+        a = g ? ask_guest(g, code, bits, *n) : ask_host(code, bits, *n);
+    }
+    return a;
+}
+
+/* How much silicon reads of what turns out to be undefined is its own affair; the length of what runs is not. */
 static void try_bytes(struct guest *g, u64 seed, struct tally *t)
 {
     static const char *const names[] = {"longer", "#UD", "runs"};
     u8 code[CODE_MAX];
-    unsigned bits;
+    unsigned bits, guest_len, host_len;
     struct insn i = {0};
     enum decode_status st;
     make_bytes(seed, code, &bits);
     if (refused(code, bits, &i, &st))
         return;
     t->strings++;
-    for (unsigned n = 1; n <= CODE_MAX; n++) {
-        enum answer guest = ask_guest(g, code, bits, n), host = ask_host(code, bits, n);
-        t->undefined += host == UNDEFINED;
-        if (guest == host && host == LONGER)
-            continue;
-        if (guest == host)
-            return;
-        if (not_offered(&i, st)) {
-            t->unbuilt++;
-            return;
-        }
-        if (t->differences++ < SHOWN) {
-            printf("%u-bit, %s, first %u of", bits, st == DECODE_OK ? op_name((enum op)i.op) : "no instruction", n);
-            for (unsigned k = 0; k < CODE_MAX; k++)
-                printf(" %02x", code[k]);
-            printf(": guest %s, host %s\n", names[guest], names[host]);
-            fflush(stdout);
-        }
+    enum answer guest = ask(g, code, bits, &guest_len), host = ask(NULL, code, bits, &host_len);
+    t->undefined += host == UNDEFINED;
+    if (guest == host && (guest_len == host_len || host == UNDEFINED))
         return;
+    if (guest == UNDEFINED && host == RUNS && operand_first(code, bits))
+        return;
+    if (not_offered(code, bits, &i, st)) {
+        t->unbuilt++;
+        return;
+    }
+    if (t->differences++ < SHOWN) {
+        printf("%u-bit, %s,", bits, st == DECODE_OK ? op_name((enum op)i.op) : "no instruction");
+        for (unsigned k = 0; k < CODE_MAX; k++)
+            printf(" %02x", code[k]);
+        printf(": guest %s at %u, host %s at %u\n", names[guest], guest_len, names[host], host_len);
+        fflush(stdout);
     }
 }
 

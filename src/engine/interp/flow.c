@@ -99,7 +99,7 @@ static const struct insn *CALL_IND(struct cpu *c, const struct insn *i)
     u64 rip, sp = sp_add(c, c->gpr[RSP].q, -(i64)i->size), back = return_address(c, i);
     TRY(c, i, indirect(c, i, &rip));
     if (UNLIKELY(c->code_size == 8 && !cpu_canonical(rip)) && interp_amd(c))
-        TRY(c, i, target_ok(c, rip)); /* AMD's silicon does not push then */
+        TRY(c, i, stack_probe(c, sp, i->size) && target_ok(c, rip)); /* AMD's silicon does not push then, but faults as the push */
     TRY(c, i, stack_store(c, i, sp, &back, i->size));
     TRY(c, i, target_ok(c, rip));
     sp_set(c, sp);

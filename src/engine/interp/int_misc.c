@@ -139,13 +139,14 @@ static const struct insn *BOUND(struct cpu *c, const struct insn *i)
 {
     u64 lin, bound = 0;
     i64 v = (i64)extend(reg_get(c, i->rd, i->size), i->size);
-    /* The lower bound is read and decides before the upper is looked at. */
+    /* The lower bound is read and decides before the upper is looked at; on AMD's silicon both are read first. */
     TRY(c, i, op_load(c, i, &bound, i->size));
-    if (v < (i64)extend(bound, i->size))
+    bool below = v < (i64)extend(bound, i->size);
+    if (below && !interp_amd(c))
         TRY(c, i, cpu_raise(c, VEC_BR));
     TRY(c, i, mem_address(c, i, 2u * i->size, false, &lin));
     TRY(c, i, lin_load(c, i, (u32)(lin + i->size), &bound, i->size));
-    if (v > (i64)extend(bound, i->size))
+    if (below || v > (i64)extend(bound, i->size))
         TRY(c, i, cpu_raise(c, VEC_BR));
     NEXT(c, i);
 }

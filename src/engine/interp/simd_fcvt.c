@@ -258,7 +258,7 @@ FROM_PI(cvtpi2pd, true)
 SIMD_ROW(CVTPI2PS, {cvtpi2ps_rr, cvtpi2ps_rm}, {cvtpi2ps_rr, cvtpi2ps_rm})
 SIMD_ROW(CVTPI2PD, {cvtpi2pd_rr, cvtpi2pd_rm}, {cvtpi2pd_rr, cvtpi2pd_rm})
 
-/* Half precision. The rounding mode of VCVTPS2PH is imm 1..0, or MXCSR's. */
+/* Half precision. The rounding mode of VCVTPS2PH is imm 1..0, or MXCSR's. With underflow unmasked, Intel's silicon still reports the inexactness of the denormal. */
 INLINE bool half_to_single(struct cpu *c, union xmm r[2], const union xmm *s, unsigned lanes)
 {
     struct fp_env e;
@@ -272,6 +272,7 @@ INLINE bool single_to_half(struct cpu *c, const struct insn *i, union xmm *r)
     struct fp_env e;
     unsigned lanes = vex_wide(i) ? 8 : 4;
     fp_begin_soft(&e, c->fpu.mxcsr);
+    e.unbounded_half = interp_amd(c);
     unsigned rc = i->imm & 4 ? (e.csr & MXCSR_RC) >> MXCSR_RC_SHIFT : i->imm & 3;
     *r = (union xmm){{0}};
     for (unsigned k = 0; k < lanes; k++)

@@ -381,21 +381,31 @@ static const struct insn *RANDOM(struct cpu *c, const struct insn *i)
 }
 
 /* The state movers take a linear address; their operands may be any size, so segmentation is checked over the legacy region only. */
-#define STATE_MOVE(name, len, write, call)                               \
-    static const struct insn *name(struct cpu *c, const struct insn *i)  \
-    {                                                                    \
-        u64 lin;                                                         \
-        TRY(c, i, mem_address(c, i, len, write, &lin) && mem_address_ok(c, i, lin, len)); \
-        interp_sync(c, i);                                               \
-        TRY(c, i, call);                                                 \
-        NEXT(c, i);                                                      \
+static bool state_address(struct cpu *c, const struct insn *i, unsigned len, bool write, u64 *lin)
+{
+    if (!mem_address(c, i, len, write, lin))
+        return false;
+    bool fx = len == 512;
+    if (!fx && c->code_size == 8 && *lin & 63 && interp_amd(c))
+        return cpu_raise_gp(c, 0); /* AMD's silicon looks at the alignment first, save for FXSAVE and FXRSTOR */
+    return mem_address_ok(c, i, *lin, len);
+}
+
+#define STATE_MOVE(name, enabled, len, write, call)                          \
+    static const struct insn *name(struct cpu *c, const struct insn *i)      \
+    {                                                                        \
+        u64 lin;                                                             \
+        TRY(c, i, enabled(c) && state_address(c, i, len, write, &lin));      \
+        interp_sync(c, i);                                                   \
+        TRY(c, i, call);                                                     \
+        NEXT(c, i);                                                          \
     }
-STATE_MOVE(FXSAVE, 512, true, op_fxsave(c, lin, i->flags & INSN_REX_W))
-STATE_MOVE(FXRSTOR, 512, false, op_fxrstor(c, lin, i->flags & INSN_REX_W))
-STATE_MOVE(XSAVE, 576, true, op_xsave(c, lin, XSAVE_PLAIN, i->flags & INSN_REX_W))
-STATE_MOVE(XSAVEOPT, 576, true, op_xsave(c, lin, XSAVE_OPT, i->flags & INSN_REX_W))
-STATE_MOVE(XSAVEC, 576, true, op_xsave(c, lin, XSAVE_COMPACT, i->flags & INSN_REX_W))
-STATE_MOVE(XRSTOR, 576, false, op_xrstor(c, lin, i->flags & INSN_REX_W))
+STATE_MOVE(FXSAVE, fxsave_enabled, 512, true, op_fxsave(c, lin, i->flags & INSN_REX_W))
+STATE_MOVE(FXRSTOR, fxsave_enabled, 512, false, op_fxrstor(c, lin, i->flags & INSN_REX_W))
+STATE_MOVE(XSAVE, xsave_enabled, 576, true, op_xsave(c, lin, XSAVE_PLAIN, i->flags & INSN_REX_W))
+STATE_MOVE(XSAVEOPT, xsave_enabled, 576, true, op_xsave(c, lin, XSAVE_OPT, i->flags & INSN_REX_W))
+STATE_MOVE(XSAVEC, xsave_enabled, 576, true, op_xsave(c, lin, XSAVE_COMPACT, i->flags & INSN_REX_W))
+STATE_MOVE(XRSTOR, xsave_enabled, 576, false, op_xrstor(c, lin, i->flags & INSN_REX_W))
 
 static handler *const handlers[OP_COUNT] = {
     [OP_CLI] = CLI, [OP_STI] = STI, [OP_PUSHF] = PUSHF, [OP_PUSHFD] = PUSHF, [OP_PUSHFQ] = PUSHF, [OP_POPF] = POPF,
