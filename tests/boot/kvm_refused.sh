@@ -7,6 +7,9 @@ trine=$1 double=$2 image=$3
 [ -z "${TRINE_SANITIZED-}" ] || { echo "a sanitizer must be loaded before the double" && exit 77; }
 [ -r /dev/kvm ] && [ -w /dev/kvm ] || { echo "no /dev/kvm here" && exit 77; }
 
+# The loader splits LD_PRELOAD at blanks, and the build's path may have some.
+cp "$double" "$work/double.so" && double=$work/double.so
+
 refused() { # HOW STATUS TEXT
 	LD_PRELOAD=$double TRINE_KVM_DOUBLE=$1 "$trine" run --engine kvm --kernel "$image" --debug-exit --memory 64M --quiet </dev/null >"$work/out" 2>"$work/err"
 	status=$?
