@@ -5,7 +5,9 @@
 trine=$1 guests=$2
 . "$(dirname -- "$0")/lib.sh"
 machine="--memory 64M --debug-exit --quiet"
-kernel="--kernel $guests/smc.elf"
+# Option lists of ours are split at blanks, and the build's path may have some.
+cp "$guests/smc.elf" "$work/smc.elf"
+kernel="--kernel $work/smc.elf"
 run() { # WANTED-STATUS VERB OPTION...
 	want=$1
 	shift
