@@ -152,7 +152,7 @@ run 3 "$work/random:*" --time virtual --input-log "$work/random"
 run 3 "$work/text:1: *" --time virtual --input-log "$work/text"
 run 3 "$work: is a directory" --initrd "$work"
 run 3 "$work/empty: is empty" --initrd "$work/empty"
-run 3 "$missing: No such file or directory" --initrd "$hello,$missing"
+run 3 "$missing: No such file or directory" --initrd "$work/text,$missing"
 truncate -s 64M "$work/large"
 run 3 "$work/large: no room for its 67108864 bytes*" --initrd "$work/large" --memory 32M
 run 3 "$work/text: Address already in use" --serial "unix:$work/text"

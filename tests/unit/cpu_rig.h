@@ -7,6 +7,7 @@
 #include "base/le.h"
 #include "check.h"
 #include "cpu/exit.h"
+#include "cpu/model.h"
 #include "cpu/system.h"
 #include "cpu/tlb.h"
 
@@ -240,6 +241,9 @@ static inline void rig_reset(struct rig *r, bool wide, unsigned cpl)
     rig_enter(r, cpl);
 }
 
+/* A processor that offers nothing; control_rig.h has one that does. */
+static const struct cpu_model rig_model = {.silicon = SILICON_INTEL};
+
 static inline bool rig_create(struct rig *r)
 {
     struct error e;
@@ -247,7 +251,8 @@ static inline bool rig_create(struct rig *r)
     r->c = calloc(1, sizeof *r->c);
     if (!r->c || mem_init(&r->m, MIB(4), &e) != STATUS_OK || !(r->c->tlb = tlb_create()))
         return false;
-    r->c->wires = (struct cpu_wires){.mem = &r->m, .exit = rig_exit, .intr_ack = rig_ack, .opaque = r};
+    r->c->wires = (struct cpu_wires){
+        .model = &rig_model, .mem = &r->m, .exit = rig_exit, .intr_ack = rig_ack, .opaque = r};
     return true;
 }
 
