@@ -10,7 +10,8 @@ void vm_pause(struct vm *vm)
     vm->paused = true;
     vm->paused_at = host_ns();
     vm_kick_all(vm);
-    wake_post(&vm->wake); /* vCPUs that did not wake since the last pause are at rest already, and say nothing again */
+    /* vCPUs that did not wake since the last pause are at rest already, and say nothing again. */
+    wake_post(&vm->wake);
 }
 
 void vm_resume(struct vm *vm)
