@@ -24,7 +24,7 @@ static enum status char_file_open(struct char_dev *c, const char *path, struct e
 enum status char_open(struct char_dev *c, enum char_kind kind, const char *path, bool input, struct error *e)
 {
     enum status s = STATUS_OK;
-    *c = (struct char_dev){.kind = kind, .in = -1, .out = -1, .listener = -1};
+    *c = (struct char_dev){.kind = kind, .in = -1, .out = -1, .listener.fd = -1};
     if (kind == CHAR_NONE)
         return s;
     if (!(c->queue = malloc(CHAR_BUFFER)))
@@ -56,22 +56,19 @@ void char_close(struct char_dev *c)
     char_stop(c);
     if (c->kind == CHAR_UNIX) {
         char_unix_hang_up(c);
-        close_own(&c->listener, true);
+        unix_listener_close(&c->listener);
     }
     close_own(&c->in, c->own_in);
     close_own(&c->out, c->own_out);
-    if (c->path)
-        unlink(c->path);
-    free(c->path);
     free(c->queue);
-    *c = (struct char_dev){.in = -1, .out = -1, .listener = -1};
+    *c = (struct char_dev){.in = -1, .out = -1, .listener.fd = -1};
 }
 
 int char_in_fd(const struct char_dev *c, bool room)
 {
     if (c->kind == CHAR_NONE || !(room || (c->terminal && c->ahead_used < CHAR_AHEAD)))
         return -1;
-    return c->in >= 0 ? c->in : c->listener;
+    return c->in >= 0 ? c->in : c->listener.fd;
 }
 
 int char_out_fd(const struct char_dev *c)
@@ -201,7 +198,7 @@ size_t char_read(struct char_dev *c, u8 *buf, size_t n)
         return 0;
     if (c->terminal)
         return char_read_terminal(c, buf, n);
-    if (c->in < 0 && c->listener >= 0)
+    if (c->in < 0 && c->listener.fd >= 0)
         char_unix_accept(c);
     return n && c->in >= 0 ? char_receive(c, buf, n) : 0;
 }

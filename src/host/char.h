@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/types.h"
+#include "host/unix_listen.h"
 
 #define CHAR_BUFFER 65536u
 #define CHAR_AHEAD  4096u
@@ -27,7 +28,7 @@ enum char_kind { CHAR_NONE, CHAR_STDIO, CHAR_FILE, CHAR_UNIX };
 struct char_dev {
     enum char_kind kind;
     int in, out;  /* -1: none (end of input, reader gone) */
-    int listener; /* CHAR_UNIX: waits for a client; one at a time */
+    struct unix_listener listener; /* CHAR_UNIX: waits for a client; one at a time */
     bool own_in, own_out;
     bool socket_in, socket_out;   /* MSG_DONTWAIT serves instead of O_NONBLOCK */
     bool careful_in, careful_out; /* blocking, and could not be opened again: one byte per poll */
@@ -41,7 +42,6 @@ struct char_dev {
     char line[CHAR_LINE];
     size_t line_used;
     bool raw;             /* we made the terminal raw */
-    char *path;           /* CHAR_UNIX: unlinked at the end */
     u8 ahead[CHAR_AHEAD]; /* typed, but the chip has no room yet */
     size_t ahead_used;
     u8 *queue; /* ring of CHAR_BUFFER bytes */

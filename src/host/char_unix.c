@@ -35,13 +35,7 @@ enum status char_unix_open(struct char_dev *c, const char *path, struct error *e
     char_unix_clear(&a);
     c->name = path;
     c->socket_in = c->socket_out = true;
-    c->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (c->listener < 0 || bind(c->listener, (const struct sockaddr *)&a, sizeof a) < 0)
-        return error_errno(e, "%s", path);
-    c->path = strdup(path);
-    if (!c->path || listen(c->listener, 1) < 0)
-        return error_errno(e, "%s", path);
-    return STATUS_OK;
+    return unix_listen(&c->listener, &a, 0, 1, "", e);
 }
 
 void char_unix_hang_up(struct char_dev *c)
@@ -54,7 +48,7 @@ void char_unix_hang_up(struct char_dev *c)
 
 void char_unix_accept(struct char_dev *c)
 {
-    int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = accept4(c->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
     char_unix_hang_up(c);

@@ -41,37 +41,39 @@ INLINE u64 amd_sar(struct flags *f, u64 a, u64 count, unsigned size)
     return r;
 }
 
-INLINE u64 amd_rol(struct flags *f, u64 a, u64 count, unsigned size)
+INLINE u64 amd_rotated_left(struct flags *f, u64 r, u64 count, unsigned size)
 {
-    u64 r = alu_rol(f, a, count, size);
     if (shift_count(count, size))
         flags_put_cf_of(f, flag_cf(f), flag_cf(f) ^ top_bit(r, size));
     return r;
 }
 
-INLINE u64 amd_ror(struct flags *f, u64 a, u64 count, unsigned size)
+INLINE u64 amd_rotated_right(struct flags *f, u64 r, u64 count, unsigned size)
 {
-    u64 r = alu_ror(f, a, count, size);
     if (shift_count(count, size))
         flags_put_cf_of(f, flag_cf(f), amd_top_two(r, size));
     return r;
+}
+
+INLINE u64 amd_rol(struct flags *f, u64 a, u64 count, unsigned size)
+{
+    return amd_rotated_left(f, alu_rol(f, a, count, size), count, size);
+}
+
+INLINE u64 amd_ror(struct flags *f, u64 a, u64 count, unsigned size)
+{
+    return amd_rotated_right(f, alu_ror(f, a, count, size), count, size);
 }
 
 /* A whole turn changes OF. */
 INLINE u64 amd_rcl(struct flags *f, u64 a, u64 count, unsigned size)
 {
-    u64 r = alu_rcl(f, a, count, size);
-    if (shift_count(count, size))
-        flags_put_cf_of(f, flag_cf(f), flag_cf(f) ^ top_bit(r, size));
-    return r;
+    return amd_rotated_left(f, alu_rcl(f, a, count, size), count, size);
 }
 
 INLINE u64 amd_rcr(struct flags *f, u64 a, u64 count, unsigned size)
 {
-    u64 r = alu_rcr(f, a, count, size);
-    if (shift_count(count, size))
-        flags_put_cf_of(f, flag_cf(f), amd_top_two(r, size));
-    return r;
+    return amd_rotated_right(f, alu_rcr(f, a, count, size), count, size);
 }
 
 /* A 16-bit operand with a count over 16: B is shifted in again (Intel: A), and CF is 0. */

@@ -52,9 +52,7 @@ static bool vcpu_turn(struct vcpu *v)
     struct vm *vm = v->vm;
     struct error e;
     vcpu_enter(v);
-    enum run_result r =
-        v->go == GDB_STEP ? debugger_step(v, &e) : trace_steps(&vm->trace) ? trace_run(v, UINT64_MAX, &e)
-                                 : vm->engine->run(v->engine, UINT64_MAX, &e);
+    enum run_result r = vcpu_execute(v, UINT64_MAX, &e);
     vcpu_leave(v);
     if (r == RUN_HALT)
         vcpu_halt(v);

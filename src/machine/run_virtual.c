@@ -85,9 +85,7 @@ static void run_current(struct vm *vm, const struct turns *t)
     vm->run_until = until;
     lock_release(&vm->lock);
     u64 limit = v->cpu.icount + (until - now);
-    enum run_result r = v->go == GDB_STEP         ? debugger_step(v, &e)
-                        : trace_steps(&vm->trace) ? trace_run(v, limit, &e)
-                                                  : vm->engine->run(v->engine, limit, &e);
+    enum run_result r = vcpu_execute(v, limit, &e);
     lock_take(&vm->lock);
     vm->run_until = 0;
     if (r == RUN_HALT)

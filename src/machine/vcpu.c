@@ -209,6 +209,15 @@ void vcpu_drop_stale(struct vcpu *v)
     v->stale.n = 0;
 }
 
+enum run_result vcpu_execute(struct vcpu *v, u64 limit, struct error *e)
+{
+    if (v->go == GDB_STEP)
+        return debugger_step(v, e);
+    if (trace_steps(&v->vm->trace))
+        return trace_run(v, limit, e);
+    return v->vm->engine->run(v->engine, limit, e);
+}
+
 void vcpu_kick_taken(struct vcpu *v)
 {
     atomic_fetch_and(&v->cpu.attention, ~(u32)ATTN_KICK);

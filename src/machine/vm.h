@@ -180,6 +180,8 @@ void vcpu_attend(struct vcpu *v, u32 bits);
 enum status vcpu_attach(struct vcpu *v, struct error *e);
 /* Its own thread, lock held: drops the code that devices have overwritten. */
 void vcpu_drop_stale(struct vcpu *v);
+/* Its own thread, without the lock: one step for the debugger, else the engine, traced if anybody asked for it. */
+enum run_result vcpu_execute(struct vcpu *v, u64 limit, struct error *e);
 /* Its own thread: clears ATTN_KICK before it looks at what the kick was for. */
 void vcpu_kick_taken(struct vcpu *v);
 

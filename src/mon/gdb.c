@@ -591,7 +591,7 @@ struct gdb *gdb_create_detached(const struct gdb_target *target)
         return NULL;
     }
     g->target = *target;
-    g->listener = g->client = -1;
+    g->listener.fd = g->client = -1;
     g->xml = xml;
     g->xml_len = gdb_regs_xml(xml, XML_MAX);
     g->stop_signal = SIGNAL_TRAP;

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "mon/gdb_session.h"
@@ -20,13 +19,7 @@ static enum status listen_unix(struct gdb *g, const char *path, struct error *e)
         return error_set(e, STATUS_USAGE, "gdb: unix:%s: a socket's name has 1 to %zu bytes", path,
                          sizeof a.sun_path - 1);
     strcpy(a.sun_path, path);
-    g->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (g->listener < 0 || bind(g->listener, (const struct sockaddr *)&a, sizeof a) < 0)
-        return error_errno(e, "gdb: %s", path);
-    g->path = strdup(path);
-    if (!g->path || listen(g->listener, 1) < 0)
-        return error_errno(e, "gdb: %s", path);
-    return STATUS_OK;
+    return unix_listen(&g->listener, &a, 0, 1, "gdb: ", e);
 }
 
 static enum status listen_tcp(struct gdb *g, const char *address, struct error *e)
@@ -44,9 +37,9 @@ static enum status listen_tcp(struct gdb *g, const char *address, struct error *
     if (err)
         return error_set(e, STATUS_USAGE, "gdb: %s: %s", address, gai_strerror(err));
     int one = 1;
-    g->listener = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool ok = g->listener >= 0 && !setsockopt(g->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) &&
-              !bind(g->listener, a->ai_addr, a->ai_addrlen) && !listen(g->listener, 1);
+    g->listener.fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool ok = g->listener.fd >= 0 && !setsockopt(g->listener.fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) &&
+              !bind(g->listener.fd, a->ai_addr, a->ai_addrlen) && !listen(g->listener.fd, 1);
     int saved = errno;
     freeaddrinfo(a);
     errno = saved;
@@ -83,18 +76,14 @@ void gdb_destroy(struct gdb *g)
         return;
     if (g->client >= 0)
         hang_up(g);
-    if (g->listener >= 0)
-        close(g->listener);
-    if (g->path)
-        unlink(g->path);
-    free(g->path);
+    unix_listener_close(&g->listener);
     free(g->xml);
     free(g);
 }
 
 void gdb_prepare(struct gdb *g, struct loop_fd fds[GDB_FDS])
 {
-    fds[0] = (struct loop_fd){.fd = g->listener, .in = true};
+    fds[0] = (struct loop_fd){.fd = g->listener.fd, .in = true};
     fds[1] = (struct loop_fd){.fd = g->client,
                               .in = g->client >= 0 && !g->arriving && g->out_used <= sizeof g->out / 2,
                               .out = g->out_used};
@@ -102,7 +91,7 @@ void gdb_prepare(struct gdb *g, struct loop_fd fds[GDB_FDS])
 
 static void accept_client(struct gdb *g)
 {
-    int one = 1, fd = accept4(g->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int one = 1, fd = accept4(g->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
     if (g->client >= 0) {

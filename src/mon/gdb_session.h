@@ -2,14 +2,15 @@
 #ifndef MON_GDB_SESSION_H
 #define MON_GDB_SESSION_H
 
+#include "host/unix_listen.h"
 #include "mon/gdb.h"
 
 #define GDB_OUT_MAX (2 * GDB_FRAME_MAX)
 
 struct gdb {
     struct gdb_target target;
-    int listener, client; /* -1: none */
-    char *path;           /* of a Unix socket: unlinked at the end */
+    struct unix_listener listener; /* or a TCP socket's, which has no path */
+    int client;                    /* -1: none */
     struct gdb_input in;
     u8 out[GDB_OUT_MAX];                /* framed, not sent yet */
     size_t out_used, last_at, last_len; /* the last packet, while it is still in `out` */

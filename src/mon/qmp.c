@@ -325,7 +325,7 @@ struct qmp *qmp_create_detached(const struct qmp_target *target)
     if (!q)
         return NULL;
     q->target = *target;
-    q->listener = -1;
+    q->listener.fd = -1;
     q->clients[0] = (struct qmp_client){.there = true, .fd = -1};
     qmp_greet(q, &q->clients[0]);
     return q;

@@ -2,6 +2,7 @@
 #ifndef MON_QMP_IMPL_H
 #define MON_QMP_IMPL_H
 
+#include "host/unix_listen.h"
 #include "mon/qmp.h"
 
 #define QMP_MESSAGE 65536u /* one of a client's, and what waits for it */
@@ -17,8 +18,7 @@ struct qmp_client {
 
 struct qmp {
     struct qmp_target target;
-    int listener; /* -1: none */
-    char *path;
+    struct unix_listener listener;
     struct qmp_client clients[QMP_CLIENTS];
 };
 

@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "mon/qmp_impl.h"
@@ -15,14 +13,7 @@ static enum status listen_at(struct qmp *q, const char *path, struct error *e)
     if (!*path || strlen(path) >= sizeof a.sun_path)
         return error_set(e, STATUS_USAGE, "qmp: unix:%s: a socket's name has 1 to %zu bytes", path, sizeof a.sun_path - 1);
     strcpy(a.sun_path, path);
-    q->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* The mode that bind gives the file is the socket's own: nobody else can connect at any moment. */
-    if (q->listener < 0 || fchmod(q->listener, 0600) < 0 || bind(q->listener, (const struct sockaddr *)&a, sizeof a) < 0)
-        return error_errno(e, "qmp: %s", path);
-    q->path = strdup(path);
-    if (!q->path || listen(q->listener, QMP_CLIENTS) < 0)
-        return error_errno(e, "qmp: %s", path);
-    return STATUS_OK;
+    return unix_listen(&q->listener, &a, 0600, QMP_CLIENTS, "qmp: ", e);
 }
 
 struct qmp *qmp_create(const char *address, const struct qmp_target *target, struct error *e)
@@ -56,11 +47,7 @@ void qmp_destroy(struct qmp *q)
     for (unsigned i = 0; i < QMP_CLIENTS; i++)
         if (q->clients[i].there && q->clients[i].fd >= 0)
             hang_up(&q->clients[i]);
-    if (q->listener >= 0)
-        close(q->listener);
-    if (q->path)
-        unlink(q->path);
-    free(q->path);
+    unix_listener_close(&q->listener);
     free(q);
 }
 
@@ -74,7 +61,7 @@ static struct qmp_client *place(struct qmp *q)
 
 void qmp_prepare(struct qmp *q, struct loop_fd fds[QMP_FDS])
 {
-    fds[0] = (struct loop_fd){.fd = q->listener, .in = place(q)};
+    fds[0] = (struct loop_fd){.fd = q->listener.fd, .in = place(q)};
     for (unsigned i = 0; i < QMP_CLIENTS; i++) {
         const struct qmp_client *c = &q->clients[i];
         fds[1 + i] = (struct loop_fd){.fd = c->there ? c->fd : -1,
@@ -120,7 +107,7 @@ void qmp_serve(struct qmp *q, const struct loop_fd fds[QMP_FDS])
         if (q->clients[i].there && fds[1 + i].fd == q->clients[i].fd)
             serve_client(q, &q->clients[i], &fds[1 + i]);
     struct qmp_client *c = fds[0].ready ? place(q) : NULL;
-    int fd = c ? accept4(q->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
+    int fd = c ? accept4(q->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
     if (fd < 0)
         return;
     *c = (struct qmp_client){.there = true, .fd = fd};

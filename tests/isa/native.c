@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include "world_fpu.h"
+
 /* At NATIVE_STATE. The offsets stand in the assembly too. */
 struct state {
     u64 gpr[16];
@@ -126,43 +128,6 @@ bool native_init(const char **why)
     return ok;
 }
 
-static void put_fpu(struct state *s, const struct world *w)
-{
-    u8 *x = s->xsave;
-    unsigned top = w->fsw >> 11 & 7;
-    memset(x, 0, sizeof s->xsave);
-    memcpy(x, &w->fcw, 2);
-    memcpy(x + 2, &w->fsw, 2);
-    x[4] = w->ftw;
-    memcpy(x + 24, &w->mxcsr, 4);
-    for (unsigned k = 0; k < 8; k++)
-        memcpy(x + 32 + 16 * k, w->st[(top + k) & 7], 10);
-    for (unsigned k = 0; k < 16; k++) {
-        memcpy(x + 160 + 16 * k, w->ymm[k], 16);
-        memcpy(x + 576 + 16 * k, w->ymm[k] + 16, 16);
-    }
-    x[512] = 7; /* XSTATE_BV */
-}
-
-static void get_fpu(const struct state *s, struct world *w)
-{
-    const u8 *x = s->xsave;
-    memcpy(&w->fcw, x, 2);
-    memcpy(&w->fsw, x + 2, 2);
-    w->ftw = x[4];
-    memcpy(&w->mxcsr, x + 24, 4);
-    unsigned top = w->fsw >> 11 & 7;
-    for (unsigned k = 0; k < 8; k++)
-        memcpy(w->st[(top + k) & 7], x + 32 + 16 * k, 10);
-    for (unsigned k = 0; k < 16; k++) {
-        memcpy(w->ymm[k], x + 160 + 16 * k, 16);
-        if (x[512] & 4)
-            memcpy(w->ymm[k] + 16, x + 576 + 16 * k, 16);
-        else
-            memset(w->ymm[k] + 16, 0, 16);
-    }
-}
-
 void native_run(struct world *w, const u8 *code, unsigned len)
 {
     struct state *s = state();
@@ -175,14 +140,14 @@ void native_run(struct world *w, const u8 *code, unsigned len)
     s->rflags = w->rflags;
     s->entry = w->rip;
     s->leave = (u64)(uintptr_t)native_leave;
-    put_fpu(s, w);
+    world_put_fpu(s->xsave, w);
     caught.vector = -1;
     caught.error = 0;
     caught.addr = 0;
     native_enter();
     memcpy(w->gpr, s->gpr, sizeof s->gpr);
     w->rflags = s->rflags;
-    get_fpu(s, w);
+    world_get_fpu(s->xsave, w);
     w->vector = caught.vector;
     w->error = caught.error;
     w->addr = caught.addr;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/le.h"
+#include "world_fpu.h"
 
 enum {
     USER32_CS = 0x23, /* Linux's selectors */
@@ -201,47 +202,6 @@ bool host_seal(void)
 #endif
 }
 
-static void put_fpu(u8 *x, const struct world *w)
-{
-    unsigned top = w->fsw >> 11 & 7;
-    memset(x, 0, 576);
-    st16(x, w->fcw);
-    st16(x + 2, w->fsw);
-    x[4] = w->ftw;
-    st16(x + 6, w->fop);
-    st64(x + 8, w->fip);
-    st64(x + 16, w->fdp);
-    st32(x + 24, w->mxcsr);
-    for (unsigned k = 0; k < 8; k++)
-        memcpy(x + 32 + 16 * k, w->st[(top + k) & 7], 10);
-    for (unsigned k = 0; k < 16; k++) {
-        memcpy(x + 160 + 16 * k, w->ymm[k], 16);
-        memcpy(x + 576 + 16 * k, w->ymm[k] + 16, 16);
-    }
-    x[512] = 7; /* XSTATE_BV */
-}
-
-static void get_fpu(const u8 *x, struct world *w)
-{
-    w->fcw = ld16(x);
-    w->fsw = ld16(x + 2);
-    w->ftw = x[4];
-    w->fop = ld16(x + 6);
-    w->fip = ld64(x + 8);
-    w->fdp = ld64(x + 16);
-    w->mxcsr = ld32(x + 24);
-    unsigned top = w->fsw >> 11 & 7;
-    for (unsigned k = 0; k < 8; k++)
-        memcpy(w->st[(top + k) & 7], x + 32 + 16 * k, 10);
-    for (unsigned k = 0; k < 16; k++) {
-        memcpy(w->ymm[k], x + 160 + 16 * k, 16);
-        if (x[512] & 4)
-            memcpy(w->ymm[k] + 16, x + 576 + 16 * k, 16);
-        else
-            memset(w->ymm[k] + 16, 0, 16);
-    }
-}
-
 static unsigned put_tail(u8 *at, unsigned room, unsigned bits)
 {
     u8 tail[HOST_TAIL] = {0xff, 0x25};
@@ -275,7 +235,7 @@ void host_run(struct world *r, const u8 *code, unsigned len)
     memcpy(s->code + off, code, len);
     unsigned tail = off + len > SPRINGBOARD ? 0 : put_tail(s->code + off + len, (unsigned)(SPRINGBOARD - off - len), bits);
     memcpy(s->gpr, r->gpr, sizeof s->gpr);
-    put_fpu(s->xsave, r);
+    world_put_fpu(s->xsave, r);
     s->fs = r->fs;
     s->gs = r->gs;
     s->frame[0] = r->rip;
@@ -290,7 +250,7 @@ void host_run(struct world *r, const u8 *code, unsigned len)
     host_enter();
     s->running = false;
     memcpy(r->gpr, s->gpr, sizeof r->gpr);
-    get_fpu(s->xsave, r);
+    world_get_fpu(s->xsave, r);
     r->rflags = s->rflags;
     r->fs = s->fs;
     r->gs = s->gs;

@@ -288,8 +288,8 @@ static void test_unix(const char *dir)
     CHECK(access(path, F_OK) < 0);
     /* A socket file that nobody serves any more is replaced; a file of another kind is not. */
     CHECK(char_open(&c, CHAR_UNIX, path, true, &e) == STATUS_OK);
-    close(c.listener);
-    c.listener = -1;
+    close(c.listener.fd);
+    c.listener.fd = -1;
     CHECK(char_open(&second, CHAR_UNIX, path, true, &e) == STATUS_OK);
     char_close(&second);
     char_close(&c);

@@ -8,6 +8,7 @@
 
 #include "engine/bt/bt.h"
 #include "engine/bt/tr.h"
+#include "engine/boundary.h"
 #include "engine/interp/inner.h"
 
 /* How long code of other modes runs before it is looked at again, in instructions. */
@@ -265,17 +266,10 @@ static enum run_result bt_run(void *state, u64 limit, struct error *e)
     struct bt *b = state;
     struct cpu *c = b->cpu;
     for (;;) {
-        u32 attention = atomic_load_explicit(&c->attention, memory_order_acquire);
-        if (UNLIKELY(attention)) {
-            if (cpu_take_event(c))
-                continue;
-            if (attention & ATTN_KICK) {
-                atomic_fetch_and(&c->attention, ~(u32)ATTN_KICK);
-                return RUN_ATTENTION;
-            }
-        }
-        if (UNLIKELY(c->activity != ACTIVITY_RUNNING))
-            return c->activity == ACTIVITY_SHUTDOWN ? RUN_SHUTDOWN : RUN_HALT;
+        u32 attention;
+        enum run_result r;
+        if (engine_boundary(c, &attention, &r))
+            return r;
         if (c->icount >= limit)
             return RUN_LIMIT;
         if (UNLIKELY(interp_needs_step(c, attention))) {
@@ -288,7 +282,7 @@ static enum run_result bt_run(void *state, u64 limit, struct error *e)
         if (c->code_size != 8 || left <= BT_SLACK) {
             u64 slice = c->code_size != 8 && left > FOREIGN_SLICE ? FOREIGN_SLICE : left;
             u64 before = c->icount;
-            enum run_result r = engine_interp.run(b->inner, c->icount + slice, e);
+            r = engine_interp.run(b->inner, c->icount + slice, e);
             b->foreign += c->icount - before;
             if (r != RUN_LIMIT || c->icount >= limit)
                 return r;

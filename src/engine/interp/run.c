@@ -5,7 +5,7 @@
 #include "base/bits.h"
 #include "cpu/msr.h"
 #include "cpu/walk.h"
-#include "engine/engine.h"
+#include "engine/boundary.h"
 #include "engine/interp/inner.h"
 #include "engine/interp/operand.h"
 #include "engine/interp/state.h"
@@ -337,20 +337,10 @@ static enum run_result interp_run(void *state, u64 limit, struct error *e)
     (void)e;
     meet_points(it);
     for (;;) {
-        /* What serializes (IRET, MOV CR, WRMSR ...) leaves its block, and is a fence by this. */
-        if (UNLIKELY(c->company == CPU_CONCURRENT))
-            atomic_thread_fence(memory_order_seq_cst);
-        u32 attention = atomic_load_explicit(&c->attention, memory_order_acquire);
-        if (UNLIKELY(attention)) {
-            if (cpu_take_event(c))
-                continue;
-            if (attention & ATTN_KICK) {
-                atomic_fetch_and(&c->attention, ~(u32)ATTN_KICK);
-                return RUN_ATTENTION;
-            }
-        }
-        if (UNLIKELY(c->activity != ACTIVITY_RUNNING))
-            return c->activity == ACTIVITY_SHUTDOWN ? RUN_SHUTDOWN : RUN_HALT;
+        u32 attention;
+        enum run_result r;
+        if (engine_boundary(c, &attention, &r))
+            return r;
         if (UNLIKELY(c->points) && (c->point_hit.kind || points_stop_before(c, c->rip)))
             return RUN_DEBUG;
         if (c->icount >= limit)
