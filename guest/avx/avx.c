@@ -180,7 +180,7 @@ static const struct snip *reserved_new_form(unsigned k, const char **what)
         FORM(5, "[qemu] VPBLENDD with W", "0xc4, 0xe3, 0xf5, 0x02, 0xc2, 0x01");
         FORM(6, "[qemu] VPSRAVD with W", "0xc4, 0xe2, 0xf1, 0x46, 0xc2");
         FORM(7, "VINSERTI128 without L", "0xc4, 0xe3, 0x71, 0x38, 0xc2, 0x01");
-        FORM(8, "gather without SIB", "0xc4, 0xe2, 0x71, 0x90, 0x03");
+        FORM(8, "[bochs] gather without SIB", "0xc4, 0xe2, 0x71, 0x90, 0x03");
         FORM(9, "gather of a register", "0xc4, 0xe2, 0x71, 0x90, 0xc2");
         FORM(10, "gather: destination is the mask", "0xc4, 0xe2, 0x79, 0x90, 0x04, 0x13");
         FORM(11, "gather: destination is the index", "0xc4, 0xe2, 0x71, 0x90, 0x04, 0x03");
@@ -302,7 +302,7 @@ TEST(alignment)
         const char *what;
         unsigned off;
         bool fault;
-    } checks[] = {{"[qemu] 8", 8, true}, {"16", 16, false}, {"[qemu] 1", 1, true}};
+    } checks[] = {{"[qemu bochs] 8", 8, true}, {"16", 16, false}, {"[qemu bochs] 1", 1, true}};
     for (unsigned k = 0; k < COUNT(checks); k++) {
         const struct snip *wide = SNIP("vmovups (" BX "), %ymm0"),
                           *masked =
@@ -417,12 +417,14 @@ TEST(xsave)
         __asm__ volatile("vmovups %1, %%ymm2; xsavec %0" : "=m"(area2) : "m"(pattern), "a"(4), "d"(0));
         CHECK_EQUAL("XSAVEC: XSTATE_BV", 4, header(area2, 0));
         CHECK_EQUAL("XCOMP_BV: compacted, AVX alone", 1ull << 63 | 4, header(area2, 8));
-        CHECK_EQUAL("AVX follows the header", 0, memory_compare(area2 + 576 + 2 * 16, pattern + 4, 16));
+        CHECK_EQUAL("[bochs] AVX follows the header", 0, memory_compare(area2 + 576 + 2 * 16, pattern + 4, 16));
         CHECK_EQUAL("MXCSR is not written", 0xee, area2[24]);
         memory_set(area2 + 528, 0, 48);
-        __asm__ volatile("vzeroall; xrstor %1; vmovups %%ymm2, %0" : "=m"(got) : "m"(area2), "a"(7), "d"(0));
-        CHECK_EQUAL("XRSTOR of the compacted form", 0x55555555u, got[4]);
-        CHECK_EQUAL("what it lacks is initial", 0, got[0]);
+        if (!known(QUIRK_BOCHS, "XRSTOR of the compacted form raises #GP")) {
+            __asm__ volatile("vzeroall; xrstor %1; vmovups %%ymm2, %0" : "=m"(got) : "m"(area2), "a"(7), "d"(0));
+            CHECK_EQUAL("XRSTOR of the compacted form", 0x55555555u, got[4]);
+            CHECK_EQUAL("what it lacks is initial", 0, got[0]);
+        }
         const struct snip *restore = SNIP("xrstor (" BX ")");
         area2[512] = 6; /* XSTATE_BV beyond XCOMP_BV */
         context_set(&c, restore);

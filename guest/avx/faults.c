@@ -197,7 +197,7 @@ TEST(missing_page)
         c.bx = at;
         c.ax = MASK;
         write_cr2(0);
-        RUN_FAULT("XSAVE", save, &c, PF, PF_W);
+        RUN_FAULT("[bochs] XSAVE", save, &c, PF, PF_W);
         CHECK_EQUAL("CR2 is on the second page", WINDOW_PAGE(1), c.cr2 & ~(word)0xfff);
         entry_set(1, 1, FRAME(1) | PTE_P | PTE_W);
         RUN_THROUGH("XSAVE again", save, &c);

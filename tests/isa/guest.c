@@ -45,8 +45,8 @@ static void tables(struct guest *g)
     put(g, G_PDPT_HIGH, G_PD_HIGH | 3);
     put(g, G_PD_HIGH, G_PT_HIGH | 3);
     for (u64 p = 0; p < MIB(2); p += PAGE_SIZE) {
-        bool window = p == NATIVE_CODE || (p >= NATIVE_DATA && p < NATIVE_DATA_END);
-        put(g, G_PT + (p >> 12) * 8, window ? p | 7 : 0);
+        bool data = p >= NATIVE_DATA && p < NATIVE_DATA_END;
+        put(g, G_PT + (p >> 12) * 8, data ? p | 7 : p == NATIVE_CODE ? p | 5 : 0);
         put(g, G_PT_HIGH + (p >> 12) * 8, p | 3);
     }
     put(g, G_GDT + CODE3, 0x00affb000000ffff);
