@@ -133,3 +133,25 @@ TEST(no_structure_caches)
     CHECK_EQUAL("[bochs] #PF: silicon may still use the PDE that it read", PF, c.vector);
     paging_off();
 }
+
+/* A page with data and code: D is cleared without INVLPG between two writes. Whether the second sets it again shows whether the TLB still
+ * knew the page as dirty; a run restored from a snapshot in between may answer otherwise than one that went through. */
+TEST(dirty_beside_code)
+{
+    struct context c;
+    const struct snip *s = SNIP("call *%rbx; movb $1, 64(%rbx)");
+    paging_on(PAGES_4LEVEL, 0);
+    entry_set(1, 0, FRAME(0) | PTE_P | PTE_W);
+    flush();
+    frames[0][0] = 0xc3; /* RET */
+    context_set(&c, s);
+    c.bx = WINDOW_PAGE(0);
+    RUN_THROUGH("code, then data", s, &c);
+    entry_set(1, 0, FRAME(0) | PTE_P | PTE_W | PTE_A);
+    context_set(&c, s);
+    c.bx = WINDOW_PAGE(0);
+    RUN_THROUGH("again, D clear", s, &c);
+    print("# dirty_beside_code: D was set anew: %u\n", (unsigned)(entry_get(1, 0) >> 6 & 1));
+    CHECK_EQUAL("the store arrived", 1, frames[0][64]);
+    paging_off();
+}
