@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/le.h"
 #include "cpu_rig.h"
 #include "engine/engine.h"
 #include "isa/insn.h"
@@ -19,6 +20,30 @@ static const char *const undefined_of[OP_COUNT] = {
 };
 
 static u64 seed_state;
+static u64 next_random(void);
+
+/* The x87's exceptions are masked, mostly; else the interpreter's instructions are what they are compared with. */
+static void random_fpu(struct fpu *f, u64 *bits)
+{
+    static const u16 exponents[8] = {0x3fff, 0x4005, 0xbffe, 0, 0x7fff, 0x4030, 0x3ff0, 0xffff};
+    f->fcw = (u16)(0x40 | (bits[0] & 7 ? 0x3f : bits[0] >> 8 & 0x3f) | (bits[0] >> 16 & 0xf00));
+    f->fsw = (u16)(bits[1] & 0x477f);
+    f->fsw |= (u16)((bits[1] >> 16 & 7) << 11);
+    f->fsw |= f->fsw & ~f->fcw & 0x3f ? 0x8080 : 0;
+    f->ftw = (u8)(bits[2] & 3 ? bits[2] >> 8 | bits[2] >> 16 : bits[2] >> 8);
+    f->fip = 0x1234, f->fdp = 0x5678, f->fop = 0x123;
+    for (unsigned k = 0; k < 8; k++) {
+        memset(f->st[k], 0, sizeof f->st[k]);
+        st64(f->st[k], bits[8 + k] | (bits[3] >> k & 1 ? 1ull << 63 : 0));
+        st16(f->st[k] + 8, exponents[bits[4] >> 3 * k & 7]);
+    }
+}
+
+static bool same_fpu(const struct fpu *a, const struct fpu *b)
+{
+    return a->fcw == b->fcw && a->fsw == b->fsw && a->ftw == b->ftw && a->fip == b->fip && a->fdp == b->fdp &&
+           a->fop == b->fop && !memcmp(a->st, b->st, sizeof a->st);
+}
 static u64 next_random(void)
 {
     seed_state ^= seed_state << 13;
@@ -85,6 +110,8 @@ static unsigned one_instruction(u8 *to)
             b[n++] = (u8)(0x40 | (next_random() & 15));
         if (k == 3 || k > 12)
             b[n++] = 0x0f;
+        else if (k == 10)
+            b[n++] = (u8)(0xd8 | (next_random() & 7)); /* x87 */
         if (next_random() & 1) /* a small displacement */
             b[n + 1] = (u8)((b[n + 1] & 0x3f) | 0x40);
         if (insn_decode(b, 15, 8, &i) != DECODE_OK || !wanted(&i) || i.form == FORM_REL)
@@ -176,6 +203,10 @@ static void prepare(struct side *s, const u8 *page, const u64 *values, unsigned 
     for (unsigned k = 0; k < 0x10000; k += 8)
         st64(s->r.m.base + DATA + k, values[k >> 3 & 15] * 0x9e3779b97f4a7c15ull + k);
     memcpy(c->fpu.ymm, s->r.m.base + DATA, sizeof c->fpu.ymm);
+    u64 bits[16];
+    for (unsigned k = 0; k < 16; k++)
+        bits[k] = values[k] * 0xd1342543de82ef95ull >> 7 ^ values[k ^ 5] << 31;
+    random_fpu(&c->fpu, bits);
 }
 
 static bool same(struct side *a, struct side *b, const u8 *page, u64 block)
@@ -184,7 +215,7 @@ static bool same(struct side *a, struct side *b, const u8 *page, u64 block)
     bool ok = x->rip == y->rip && x->icount == y->icount && cpu_rflags(x) == cpu_rflags(y) &&
               x->activity == y->activity && x->cr2 == y->cr2 && x->fpu.mxcsr == y->fpu.mxcsr &&
               !memcmp(x->gpr, y->gpr, 16 * sizeof x->gpr[0]) &&
-              !memcmp(x->fpu.ymm, y->fpu.ymm, sizeof x->fpu.ymm) && !memcmp(a->r.m.base, b->r.m.base, MIB(2));
+              !memcmp(x->fpu.ymm, y->fpu.ymm, sizeof x->fpu.ymm) && same_fpu(&x->fpu, &y->fpu) && !memcmp(a->r.m.base, b->r.m.base, MIB(2));
     if (ok)
         return true;
     fprintf(stderr, "block %llu: they differ\n", (unsigned long long)block);
@@ -200,6 +231,15 @@ static bool same(struct side *a, struct side *b, const u8 *page, u64 block)
     for (unsigned k = 0; k < 16; k++)
         if (memcmp(x->fpu.ymm[k], y->fpu.ymm[k], 32))
             fprintf(stderr, "ymm %u\n", k);
+    if (!same_fpu(&x->fpu, &y->fpu))
+        fprintf(stderr, "x87: fcw %x %x fsw %x %x ftw %x %x fip %llx %llx fdp %llx %llx fop %x %x\n", x->fpu.fcw,
+                y->fpu.fcw, x->fpu.fsw, y->fpu.fsw, x->fpu.ftw, y->fpu.ftw, (unsigned long long)x->fpu.fip,
+                (unsigned long long)y->fpu.fip, (unsigned long long)x->fpu.fdp, (unsigned long long)y->fpu.fdp,
+                x->fpu.fop, y->fpu.fop);
+    for (unsigned k = 0; k < 8; k++)
+        if (memcmp(x->fpu.st[k], y->fpu.st[k], 16))
+            fprintf(stderr, "r%u: %llx %llx, %x %x\n", k, (unsigned long long)ld64(x->fpu.st[k]),
+                    (unsigned long long)ld64(y->fpu.st[k]), ld16(x->fpu.st[k] + 8), ld16(y->fpu.st[k] + 8));
     for (u64 k = 0; k < MIB(2); k++)
         if (a->r.m.base[k] != b->r.m.base[k]) {
             fprintf(stderr, "memory %llx: %x %x\n", (unsigned long long)k, a->r.m.base[k], b->r.m.base[k]);

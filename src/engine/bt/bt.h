@@ -7,8 +7,8 @@
  * Registers in translated code: guest RAX RCX RDX RBX RBP RSI RDI R8 R9 R12 R13 R14 stand in themselves,
  * guest RSP in host R15, guest R10 R11 R15 in the scratch page; host R10 and R11 are free for glue, host RSP
  * is the monitor's stack. The arithmetic flags stand in the host's flags or in scratch.flags; the translator
- * knows which at each point (flags.c). Vector registers and MXCSR are the guest's own; x87 and MMX go by the
- * interpreter. */
+ * knows which at each point (flags.c). Vector registers and MXCSR are the guest's own; x87 and MMX too, from the
+ * first instruction that needs them until the cache is left (x87.c). */
 #ifndef ENGINE_BT_BT_H
 #define ENGINE_BT_BT_H
 
@@ -51,7 +51,8 @@ enum {
     BT_MODE_FLAGS = 1 << 2, /* flags come in the host's flags, not in scratch.flags */
     BT_MODE_USER = 1 << 3,  /* CPL is not 0 */
     BT_MODE_CAREFUL = 1 << 4, /* each memory operand is looked up by itself */
-    BT_MODE_BITS = 5,
+    BT_MODE_X87 = 1 << 5, /* x87 and MMX may run, with all exceptions masked */
+    BT_MODE_BITS = 6,
 };
 
 struct bt_jump {
@@ -89,6 +90,10 @@ struct bt_scratch {
     } by_ac[2]; /* data accesses at CPL 0 with RFLAGS.AC clear and set */
     u32 mxcsr, mxcsr_host;
     u64 fill_fn;
+    u64 x87_in; /* the guest's x87 state is in the host's FPU, not in struct cpu */
+    u64 x87_fn;
+    u64 fcw;
+    u64 fip_page, fip_off; /* FIP is their sum */
 };
 
 struct bt_block;
@@ -193,7 +198,7 @@ struct bt {
         u32 key;
     } key_cache[256];
     /* offsets of stubs */
-    u32 stub_enter, stub_exit, stub_fill;
+    u32 stub_enter, stub_exit, stub_fill, stub_x87;
     u64 translated, flushed, dropped;
     u64 steps, direct, fills, cache_flushes;
     u64 foreign; /* instructions of other modes */

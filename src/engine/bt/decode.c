@@ -2,6 +2,7 @@
  * bt column of isa/ops.def, refined by operand form. 64-bit code. */
 #include "isa/decode_mode.h"
 #include "engine/bt/tr.h"
+#include "engine/bt/x87.h"
 #include "engine/interp/inner.h"
 
 enum bt_choice { BT_COPY, BT_MEM, BT_HELPER, BT_FLOW, BT_LEAVE };
@@ -191,21 +192,27 @@ static u8 kind_int(const struct dec *d)
     }
 }
 
-static u8 kind_of(const struct dec *d, u32 mode)
+static u8 kind_of(struct dec *d, u32 mode)
 {
     u8 family = rows[d->i.op].family, choice = rows[d->i.op].choice;
     if (sensitive_can(d, mode))
         return K_SENSITIVE;
     if (family == FAMILY_FLOW)
         return kind_flow(d);
+    if (family == FAMILY_X87) {
+        u8 kind = x87_kind(d, mode, choice == BT_COPY || choice == BT_MEM);
+        return kind == K_GENERIC && !generic_can(d) ? K_STEP : kind;
+    }
     bool stmxcsr = d->i.op == OP_STMXCSR || d->i.op == OP_VSTMXCSR;
     if (choice != BT_COPY && choice != BT_MEM && !stmxcsr)
         return K_STEP;
     u8 kind = K_STEP;
     if (family == FAMILY_INT)
         kind = kind_int(d);
-    else if (family == FAMILY_SIMD && mode & BT_MODE_SSE && !has_mmx(d) && !estimates(d->i.op))
-        kind = K_GENERIC;
+    else if (family == FAMILY_SIMD && mode & BT_MODE_SSE && !estimates(d->i.op)) {
+        kind = has_mmx(d) && !(mode & BT_MODE_X87) ? K_STEP : K_GENERIC;
+        d->x87 = has_mmx(d) ? X87_USES : X87_NONE;
+    }
     else if (family == FAMILY_AVX && mode & BT_MODE_AVX && !estimates(d->i.op))
         kind = K_GENERIC;
     return kind == K_GENERIC && !generic_can(d) ? K_STEP : kind;
@@ -217,6 +224,7 @@ bool bt_decode(struct bt *b, struct dec *d, const u8 *bytes, unsigned left, u32 
         !interp_offered(b->cpu, &d->i))
         return false;
     d->bytes = bytes;
+    d->x87 = X87_NONE;
     take_apart(d);
     flags_of(d);
     d->kind = kind_of(d, mode);

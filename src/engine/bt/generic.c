@@ -1,5 +1,6 @@
 /* Instructions that run as they are, with their registers and their memory operand rewritten. */
 #include "engine/bt/tr.h"
+#include "engine/bt/x87.h"
 
 #define OPERANDS(d, o) for (const ZydisDecodedOperand *o = (d)->ops; o < (d)->ops + (d)->z.operand_count; o++)
 
@@ -187,7 +188,7 @@ static void may_fault(struct tr *t, struct dec *d)
     struct bt_map *map = &t->b->maps[t->t->map + t->index];
     map->flags_mem = t->mem;
     map->charged = t->charged;
-    if (t->host || t->mem || t->cold || dec_is_integer(d))
+    if (t->host || t->mem || t->cold || d->x87 == X87_NOTES || dec_is_integer(d))
         return;
     struct late *l = late_new(t, LATE_SITE, 0);
     l->site = site_new(t, SITE_STEP, t->index);
@@ -201,6 +202,8 @@ void generic_emit(struct tr *t, struct dec *d)
     unsigned n = homeless(d, list);
     const ZydisDecodedOperand *mo = generic_memory(d);
     struct opnd m = mem_opnd(0, 0);
+    if (d->x87)
+        x87_before(t);
     if (mo) {
         struct ea ea = ea_of(d, t->page_off);
         m = mem_access(t, &ea, d->i.msize,
@@ -220,4 +223,6 @@ void generic_emit(struct tr *t, struct dec *d)
             e_store(&t->e, home(list[k]), scratch[k]);
     if (d->touches_flags)
         flags_written(t);
+    if (d->x87)
+        x87_after(t, d);
 }

@@ -8,6 +8,7 @@
 
 #include "engine/bt/bt.h"
 #include "engine/bt/tr.h"
+#include "engine/bt/x87.h"
 #include "engine/boundary.h"
 #include "engine/interp/inner.h"
 
@@ -19,7 +20,8 @@ static u32 mode_of(const struct cpu *c)
     bool ts = c->cr0 & CR0_TS;
     bool sse = !ts && !(c->cr0 & CR0_EM) && c->cr4 & CR4_OSFXSR;
     bool avx = !ts && c->cr4 & CR4_OSXSAVE && (c->xcr0 & 6) == 6;
-    return (sse ? BT_MODE_SSE : 0) | (avx ? BT_MODE_AVX : 0) | (c->cpl ? BT_MODE_USER : 0);
+    return (sse ? BT_MODE_SSE : 0) | (avx ? BT_MODE_AVX : 0) | (c->cpl ? BT_MODE_USER : 0) |
+           (bt_x87_native(c) ? BT_MODE_X87 : 0);
 }
 
 /* A small number for (TLB generation, mode), so that it fits under a page's address. When they are used up,
@@ -66,6 +68,8 @@ static void load_state(struct bt *b, u64 budget)
     u32 f = flags_value(&c->fl);
     s->flags = (u64)(f & 0xff) << 8 | (f >> 11 & 1);
     s->mxcsr = c->fpu.mxcsr;
+    s->fcw = c->fpu.fcw;
+    s->fip_page = c->fpu.fip, s->fip_off = 0;
 }
 
 static void store_state(struct bt *b)
@@ -76,6 +80,10 @@ static void store_state(struct bt *b)
     c->icount = s->icount_end - (u64)s->budget;
     flags_load(&c->fl, (s->flags >> 8 & 0xff) | (s->flags & 1) << 11);
     c->fpu.mxcsr = s->mxcsr;
+    if (s->x87_in)
+        bt_x87_save(b);
+    c->fpu.fcw = (u16)s->fcw;
+    c->fpu.fip = s->fip_page + s->fip_off;
 }
 
 /* The block for RIP in the variant of FLAGS, translated if need be. 0: fault recorded, or (*FOREIGN) it does
@@ -345,6 +353,7 @@ static void init_scratch(struct bt *b)
     s->cpu = b->cpu;
     s->mxcsr_host = 0x1f80;
     s->fill_fn = (u64)(uintptr_t)bt_fill;
+    s->x87_fn = (u64)(uintptr_t)bt_x87_load;
 }
 
 static enum status bt_attach(struct cpu *c, void *shared, void **state, struct error *e)

@@ -177,8 +177,7 @@ static void fnstcw(struct tr *t, struct dec *d)
     int spare;
     struct ea ea = ea_of(d, t->page_off);
     struct opnd m = mem_access(t, &ea, 2, ACC_WRITE, &spare);
-    load_cpu(t, spare);
-    e_op(e, false, 0x0fb7, spare, mem_opnd(spare, CPU(fpu.fcw)), 0);
+    e_load(e, spare, SCRATCH(fcw));
     e8(e, 0x66);
     e_op(e, false, 0x89, spare, m, 0);
 }

@@ -109,11 +109,30 @@ static void make_fill(struct emit *e)
     e_jmp(e, e->b->stub_exit);
 }
 
+/* Called where x87 state is needed and not in the FPU: bt_x87_load. */
+static void make_x87(struct emit *e)
+{
+    e->b->stub_x87 = e_off(e);
+    for (unsigned k = 0; k < ARRAY_LEN(volatile_regs); k++)
+        push(e, volatile_regs[k]);
+    e_alu_imm(e, true, ALU_SUB, RSP, 16 * 32);
+    vectors(e, false, RSP, 0);
+    e8(e, 0xc5), e8(e, 0xf8), e8(e, 0x77);
+    e_load(e, RDI, SCRATCH(bt));
+    e_op(e, false, 0xff, 2, SCRATCH(x87_fn), 0);
+    vectors(e, true, RSP, 0);
+    e_alu_imm(e, true, ALU_ADD, RSP, 16 * 32);
+    for (unsigned k = ARRAY_LEN(volatile_regs); k--;)
+        pop(e, volatile_regs[k]);
+    e8(e, 0xc3);
+}
+
 void bt_make_stubs(struct bt *b)
 {
     struct emit e = {.b = b, .p = b->write, .limit = b->write + 16384};
     make_exit(&e);
     make_enter(&e);
     make_fill(&e);
+    make_x87(&e);
     b->stubs_end = b->used = (e_off(&e) + 63u) & ~63u;
 }

@@ -20,6 +20,7 @@ struct dec {
     u8 kind; /* enum kind */
     bool reads_flags, touches_flags, full;
     bool decoded;
+    u8 x87;    /* x87.h */
     bool side; /* K_JCC: the block goes on behind it */
     u16 off;   /* in the block */
 };
@@ -32,6 +33,7 @@ enum kind {
     K_PUSH,
     K_POP,
     K_LEAVE,
+    K_X87_CONTROL,
     K_SENSITIVE,
     K_JCC,
     K_JMP,
@@ -64,7 +66,7 @@ struct plan {
     struct touch touch[2];
 };
 
-enum late_kind { LATE_FILL, LATE_BUDGET, LATE_SITE, LATE_LINK, LATE_CROSS, LATE_SIDE, LATE_LOOKUP };
+enum late_kind { LATE_FILL, LATE_BUDGET, LATE_SITE, LATE_LINK, LATE_CROSS, LATE_SIDE, LATE_LOOKUP, LATE_X87 };
 /* What is emitted behind the block's own code. */
 struct late {
     u8 kind;
@@ -99,6 +101,7 @@ struct tr {
     i16 lost;       /* neither is: the instruction that wrote them, from which they can be made again; -1 */
     i16 writer;     /* the instruction whose flags the host's are; -1: none of this block */
     bool charged;
+    bool x87_there, fip_paged; /* the guest's x87 state is in the host's FPU; scratch.fip_page is this page */
     u16 index, n_insns;
     u8 touches; /* memory accesses of this instruction so far */
     u8 slots;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/bt/tr.h"
+#include "engine/bt/x87.h"
 #include "isa/decode_mode.h"
 
 u32 site_new(struct tr *t, enum bt_site_kind kind, unsigned index)
@@ -61,6 +62,7 @@ static bool touches_memory(const struct dec *d)
     case K_PUSH:
     case K_POP:
     case K_LEAVE:
+    case K_X87_CONTROL:
     case K_CALL:
     case K_RET: return true;
     case K_GENERIC: return d->i.msize && d->i.form != FORM_RR && d->i.form != FORM_RRI && d->i.form != FORM_R;
@@ -98,6 +100,7 @@ static void emit_one(struct tr *t, struct dec *d)
     case K_PUSH: flow_push(t, d); break;
     case K_POP: flow_pop(t, d); break;
     case K_LEAVE: flow_leave(t, d); break;
+    case K_X87_CONTROL: x87_control(t, d); break;
     case K_SENSITIVE: sensitive_emit(t, d); break;
     default: generic_emit(t, d);
     }
@@ -120,6 +123,7 @@ static void emit_late(struct tr *t, const struct late *l)
         t->b->maps[t->t->map + l->index].lost = here;
     switch (l->kind) {
     case LATE_FILL: mem_late(t, l); return;
+    case LATE_X87: x87_late(t, l); return;
     case LATE_BUDGET:
         if (l->again != 0xffff) {
             t->index = l->again;
@@ -297,7 +301,7 @@ static void begin(struct tr *t, struct bt *b, u64 gpa, u32 mode)
     t->e = (struct emit){.b = b, .p = b->write + b->used, .limit = b->write + b->used + BT_BLOCK_CODE};
     t->host = mode & BT_MODE_FLAGS, t->mem = !t->host;
     t->lost = t->writer = -1;
-    t->charged = t->cold = false, t->index = 0, t->late_n = 0;
+    t->charged = t->cold = t->x87_there = t->fip_paged = false, t->index = 0, t->late_n = 0;
     t->page_off = (u16)(gpa & (PAGE_SIZE - 1));
 }
 
