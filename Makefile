@@ -1,7 +1,7 @@
 # The front door. Everything behind it is meson, ninja and the scripts in tools/; `make help` lists what there is.
 
 .DEFAULT_GOAL := build
-.PHONY: oracle build deps run check check-asan check-boot check-kvm-nested check-portable bench asan fuzz tsan format clean help
+.PHONY: oracle torture build deps run check check-asan check-boot check-kvm-nested check-portable bench asan fuzz tsan format clean help
 
 # Suites that have a target of their own; `make check` runs all the others.
 OWN_SUITES := check-boot check-kvm-nested check-portable
@@ -52,6 +52,10 @@ SEED ?= 1
 oracle: build
 	@nice build/tests/isa/test-oracle --seed $(SEED) --state build/oracle-$(SEED).state $(or $(N),100000000)
 
+# Load for MINUTES on an engine, in pieces whose results bench/results/torture.jsonl keeps: the next call goes on.
+torture: build
+	@tools/torture --minutes $(or $(MINUTES),60) $(TORTURE)
+
 bench: build
 	@tools/guest/prepare
 	@tools/guest/userland || echo "the suite's rows of Debian's programs will be left out" >&2
@@ -75,6 +79,7 @@ help:
 #: make check-boot, check-kvm-nested, check-portable   the long tests of these names; check-portable cross-compiles for 64-bit Arm
 #: make asan         builds build-asan, with AddressSanitizer and UBSan; make check-asan also runs the tests on it
 #: make oracle       compares the interpreter with this CPU: N=100000000 SEED=1, resumable (docs/oracle.md)
+#: make torture      stress-ng and compilations in Debian for MINUTES=60, checked; resumable (TORTURE="OPTION...": tools/torture --help)
 #: make fuzz         fuzzes each target for FUZZ_SECONDS (60) with libFuzzer (needs clang)
 #: make tsan         runs guests with several vCPUs under ThreadSanitizer
 #: make bench        the same guest and script in Trine, QEMU and Bochs, those that are installed: a table and a JSON file (BENCH="OPTION...");
