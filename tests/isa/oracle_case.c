@@ -240,6 +240,12 @@ static void forgive_mask(const struct icase *t, u8 *native, const u8 *guest)
                 st32(native + k, 0xffff);
 }
 
+/* MXCSR.MM: a host with MISALIGNSSE takes it, the guest's CPUID has none and the load raises #GP (the wrong count of instructions says so). */
+static bool misaligned_mode(const struct world *guest, const struct world *host)
+{
+    return host->vector < 0 && host->mxcsr & 0x20000 && guest->vector != -1 && !(guest->mxcsr & 0x20000);
+}
+
 static unsigned registers(const struct icase *t)
 {
     return t->bits == 64 ? 16 : 8;
@@ -279,7 +285,7 @@ static enum outcome try_once(struct rig *k, const struct icase *t, struct world 
     narrow(t, guest);
     forgive(t, guest, host);
     forgive_mask(t, native, guest_data(&k->g));
-    if (wraps(t, guest, host) || offset_judged(t, guest, host))
+    if (wraps(t, guest, host) || offset_judged(t, guest, host) || misaligned_mode(guest, host))
         return SAME;
     if (memcmp(native, guest_data(&k->g), sizeof k->window) != 0)
         return DIFFERENT;
