@@ -102,6 +102,12 @@ struct trine_config {
     const char *record_input; /* real or virtual time: where to write such a log */
     double max_time_s;        /* 0: none */
     bool perf_map;            /* names of translations for perf, in /tmp/perf-PID.map */
+    bool bt_scan;             /* look at every translation for instructions that must not be there */
+    /* Null, or takes, line by line, the translations of guest code at [show_at, show_at + show_len), 1 to 4096 bytes; a null when all
+     * of it was seen. On a vCPU's thread. */
+    void (*show_line)(void *opaque, const char *line);
+    void *show_opaque;
+    uint64_t show_at, show_len;
     const char *restore;            /* virtual time: start from this snapshot; then `kernel` may be null */
     const struct trine_save *saves; /* virtual time: counts never fall; borrowed until trine_destroy */
     unsigned saves_n;

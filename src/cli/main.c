@@ -11,7 +11,8 @@
 
 #include "trine.h"
 
-static const struct verb *const verbs[] = {&verb_run, &verb_engines, &verb_check, &verb_audit, &verb_save};
+static const struct verb *const verbs[] = {&verb_run, &verb_engines, &verb_check, &verb_audit, &verb_save,
+                                          &verb_show};
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
 void complain(const char *fmt, ...)
@@ -39,7 +40,7 @@ static int print_help(void)
 {
     printf("Usage: trine VERB [OPTION]...\n\n");
     for (size_t i = 0; i < VERBS; i++)
-        printf("  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+        printf("  %-16s  %s\n", verbs[i]->name, verbs[i]->summary);
     printf("\ntrine VERB --help tells a verb's options, trine --version the version.\n");
     return finish_output();
 }

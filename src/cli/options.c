@@ -247,6 +247,7 @@ static const struct option options[] = {
      .set = set_max_time},
     {"stats", "FILE", "a JSON report at the end", AT(stats)},
     {"perf-map", NULL, "/tmp/perf-PID.map: names for perf, a line per translation", AT(config.perf_map)},
+    {"bt-scan", NULL, "decode every translation and count what must not stand in one: `forbidden` in\n--stats", AT(config.bt_scan)},
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
     NEVER_BUILT("display", "KIND", "none"),
     NEVER_BUILT("irqchip", "KIND", "user"),

@@ -101,8 +101,15 @@ struct engine_stats {
 };
 
 /* What an engine may be told between attach and its first run. */
+#define ENGINE_SHOW_MAX 4096
 struct engine_settings {
     bool perf_map; /* /tmp/perf-PID.map: names for perf, a line per translation */
+    bool scan;     /* decode every translation, and count what must not stand in one (`forbidden`) */
+    /* Null, or takes, line by line, the translations of guest code at [show_at, show_at + show_len), at most
+     * ENGINE_SHOW_MAX bytes, each when it is made; then a null when all of it was seen. The vCPU's thread. */
+    void (*show_line)(void *opaque, const char *line);
+    void *show_opaque;
+    u64 show_at, show_len;
 };
 
 extern const struct engine_ops engine_interp, engine_bt, engine_kvm;

@@ -194,7 +194,12 @@ enum status vcpu_attach(struct vcpu *v, struct error *e)
     enum status s = v->vm->engine->attach(&v->cpu, v->vm->engine_shared, &v->engine, e);
     if (s == STATUS_OK) {
         if (v->vm->engine->configure)
-            v->vm->engine->configure(v->engine, &(struct engine_settings){.perf_map = v->vm->config.perf_map});
+            v->vm->engine->configure(v->engine, &(struct engine_settings){.perf_map = v->vm->config.perf_map,
+                                                                          .scan = v->vm->config.bt_scan,
+                                                                          .show_line = v->vm->config.show_line,
+                                                                          .show_opaque = v->vm->config.show_opaque,
+                                                                          .show_at = v->vm->config.show_at,
+                                                                          .show_len = v->vm->config.show_len});
         atomic_store(&v->thread_id, thread_self());
         atomic_store(&v->attached, true);
     }

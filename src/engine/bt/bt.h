@@ -180,6 +180,7 @@ struct bt {
     u64 *tags; /* by link number */
     u8 *code;  /* RX */
     u8 *write; /* the same bytes, RW */
+    u32 stubs_used;
     size_t used, stubs_end, cold_used; /* blocks' own code grows from the stubs on, rare paths from the middle */
     struct bt_block *blocks;
     u32 blocks_n;
@@ -205,6 +206,10 @@ struct bt {
     u64 exits[SITE_KINDS];
     u64 steps_of[OP_COUNT];
     FILE *perf_map; /* null: none */
+    struct engine_settings settings;
+    u64 shown[ENGINE_SHOW_MAX / 64]; /* bytes from settings.show_at on that were listed */
+    u64 shown_n;
+    u64 scanned, forbidden; /* instructions of translations: decoded (settings.scan), and not allowed there */
 };
 
 /* arena.c: address space, reserve and commit */

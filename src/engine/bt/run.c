@@ -8,6 +8,7 @@
 
 #include "engine/bt/bt.h"
 #include "engine/bt/tr.h"
+#include "engine/bt/show.h"
 #include "engine/bt/x87.h"
 #include "engine/boundary.h"
 #include "engine/interp/inner.h"
@@ -311,6 +312,9 @@ static void bt_configure(void *state, const struct engine_settings *s)
 {
     struct bt *b = state;
     char name[32];
+    b->settings = *s;
+    if (s->scan)
+        bt_scan_stubs(b);
     snprintf(name, sizeof name, "/tmp/perf-%d.map", (int)getpid());
     if (s->perf_map && !b->perf_map && (b->perf_map = fopen(name, "a")) != NULL)
         fprintf(b->perf_map, "%" PRIxPTR " %zx trine:stubs\n", (uintptr_t)b->code, b->stubs_end);
@@ -417,8 +421,10 @@ static struct engine_stats bt_stats(void *state)
                     {"exits_lookup", b->exits[SITE_LOOKUP]},
                     {"foreign", b->foreign},
                     {"code_bytes", b->used + b->cold_used - BT_COLD_AT},
-                    {"cache_flushes", b->cache_flushes}},
-        .counters = 11,
+                    {"cache_flushes", b->cache_flushes},
+                    {"scanned", b->scanned},
+                    {"forbidden", b->forbidden}},
+        .counters = 13,
         .steps_of = b->steps_of};
 }
 

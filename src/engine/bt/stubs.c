@@ -134,5 +134,6 @@ void bt_make_stubs(struct bt *b)
     make_enter(&e);
     make_fill(&e);
     make_x87(&e);
+    b->stubs_used = e_off(&e);
     b->stubs_end = b->used = (e_off(&e) + 63u) & ~63u;
 }

@@ -106,6 +106,7 @@ struct tr {
     u8 touches; /* memory accesses of this instruction so far */
     u8 slots;
     bool cold; /* behind the block's own code */
+    bool stepped; /* d[n_insns] is executed alone */
     u8 crossed[48]; /* the bytes of an instruction that crosses a page */
     u16 page_off; /* of the block */
     struct dec d[BT_BLOCK_MAX + 1];

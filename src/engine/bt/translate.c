@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/bt/tr.h"
+#include "engine/bt/show.h"
 #include "engine/bt/x87.h"
 #include "isa/decode_mode.h"
 
@@ -313,6 +314,7 @@ u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip)
     struct bt_block *k = t->t;
     bool whole = scan(t, bytes, mode, rip);
     k->count = t->n_insns;
+    t->stepped = !whole;
     plan_block(t, mode);
     if (k->gpa2 != BT_NO_PAGE)
         check_next_page(t);
@@ -342,5 +344,9 @@ u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip)
     b->cold_used = e_off(&t->e);
     b->maps_n += k->count + 1u;
     bt_block_commit(b, t->n);
+    if (UNLIKELY(b->settings.scan))
+        bt_scan(b, k);
+    if (UNLIKELY(b->settings.show_line))
+        bt_show(b, k, rip);
     return t->n;
 }

@@ -1,0 +1,76 @@
+/* For the tests of the translator: the textbook's piece of kernel code, whose address it prints, and programs
+ * that write their own code page in a loop, as a JIT does: `n=` times (default 2000). */
+#include "guest.h"
+
+__asm__(".text\n"
+        ".p2align 6\n"
+        ".globl textbook\n"
+        "textbook: mov %rax, %rbx; cli; and $~0xfff, %rbx; mov %rbx, %cr3; sti; ret\n"
+        "textbook_end: nop\n");
+void textbook(void);
+extern const uint8_t textbook_end[];
+
+TEST(textbook)
+{
+    uint64_t cr3 = read_cr3(), rbx;
+    print("textbook at 0x%llx, %llu bytes\n", (u64)ADDR(textbook),
+          (u64)(ADDR(textbook_end) - ADDR(textbook)));
+    __asm__ volatile("call textbook; cli" : "=&b"(rbx) : "a"(cr3 | 0x555) : "memory", "cc");
+    CHECK_EQUAL("RBX", cr3 & ~0xfffull, rbx);
+}
+
+/* A function, data and another function in one page: what is written again and again, and what runs. */
+static uint8_t page[4096] ALIGNED(4096);
+enum { ADDER = 0, DATA = 64, LOOP = 128 };
+
+/* mov $IMM, %eax; add %edi, %eax; ret */
+static void make_adder(uint32_t imm)
+{
+    static const uint8_t code[8] = {0xb8, 0, 0, 0, 0, 0x01, 0xf8, 0xc3};
+    memory_copy(page + ADDER, code, sizeof code);
+    *(volatile uint32_t *)(void *)(page + ADDER + 1) = imm;
+}
+
+static uint32_t call_adder(uint32_t x)
+{
+    uint32_t r;
+    __asm__ volatile("call *%1" : "=a"(r) : "r"(page + ADDER), "D"(x) : "memory", "cc");
+    return r;
+}
+
+TEST(patched_function)
+{
+    uint32_t n = (uint32_t)option_number("n", 2000), bad = 0;
+    make_adder(0);
+    for (uint32_t i = 0; i < n; i++) {
+        *(volatile uint32_t *)(void *)(page + ADDER + 1) = i * 7;
+        bad += call_adder(i) != i * 8;
+    }
+    CHECK_EQUAL("calls that ran old code", 0, bad);
+}
+
+TEST(data_beside_code)
+{
+    uint32_t n = (uint32_t)option_number("n", 2000), bad = 0;
+    volatile uint32_t *data = (void *)(page + DATA);
+    make_adder(1);
+    for (uint32_t i = 0; i < n; i++) {
+        *data = i;
+        bad += call_adder(i) != i + 1 || *data != i;
+    }
+    CHECK_EQUAL("wrong results", 0, bad);
+}
+
+/* A loop that writes the immediate of its own next instruction, counting there. */
+TEST(patches_itself)
+{
+    uint32_t n = (uint32_t)option_number("n", 2000), sum = 0, expect = 0;
+    /* 1: mov %ecx, 2f+1(%rip); 2: mov $0, %eax; add %eax, %edx; dec %ecx; jnz 1b; ret */
+    static const uint8_t code[] = {0x89, 0x0d, 1,    0,    0,    0,    0xb8, 0,    0,
+                                   0,    0,    0x01, 0xc2, 0xff, 0xc9, 0x75, 0xef, 0xc3};
+    memory_copy(page + LOOP, code, sizeof code);
+    for (uint32_t i = n; i; i--)
+        expect += i;
+    __asm__ volatile("call *%2" : "+d"(sum), "+c"(n) : "r"(page + LOOP) : "rax", "memory", "cc");
+    CHECK_EQUAL("sum of what it wrote", expect, sum);
+}
