@@ -1,7 +1,7 @@
 # The front door. Everything behind it is meson, ninja and the scripts in tools/; `make help` lists what there is.
 
 .DEFAULT_GOAL := build
-.PHONY: oracle torture build deps run check check-asan check-boot check-kvm-nested check-portable bench asan fuzz tsan format clean help
+.PHONY: oracle torture build deps run check check-asan check-boot check-kvm-nested check-portable bench bench-memory asan fuzz tsan format clean help
 
 # Suites that have a target of their own; `make check` runs all the others.
 OWN_SUITES := check-boot check-kvm-nested check-portable
@@ -56,6 +56,10 @@ oracle: build
 torture: build
 	@tools/torture --minutes $(or $(MINUTES),60) $(TORTURE)
 
+bench-memory: build
+	@tools/guest/prepare
+	@bench/memory $(BENCH)
+
 bench: build
 	@tools/guest/prepare
 	@tools/guest/userland || echo "the suite's rows of Debian's programs will be left out" >&2
@@ -82,6 +86,7 @@ help:
 #: make torture      stress-ng and compilations in Debian for MINUTES=60, checked; resumable (TORTURE="OPTION...": tools/torture --help)
 #: make fuzz         fuzzes each target for FUZZ_SECONDS (60) with libFuzzer (needs clang)
 #: make tsan         runs guests with several vCPUs under ThreadSanitizer
+#: make bench-memory what a guest's memory costs the host: docs/memory.md (BENCH="PART...")
 #: make bench        the same guest and script in Trine, QEMU and Bochs, those that are installed: a table and a JSON file (BENCH="OPTION...");
 #:                   then the guest suite, natively too: bench/README.md (SUITE="OPTION...")
 #: make format       clang-format over the sources

@@ -84,6 +84,10 @@ struct trine_config {
     const char *cpu;     /* "v1", "v2", "v3", "host"; null: the default */
     unsigned cpus;
     uint64_t memory; /* bytes */
+    bool prealloc;   /* the host's memory for it is taken before the guest starts */
+    bool balloon;    /* a virtio-balloon; the guest is asked to get along with balloon_bytes, or with what balloon_auto finds */
+    bool balloon_auto;      /* real time: by what the host and the guest have left */
+    uint64_t balloon_bytes; /* at most `memory` */
     const char *kernel, *initrd, *append, *firmware;
     enum trine_serial serial;
     const char *serial_path;

@@ -85,15 +85,29 @@ static const char *set_cpu(struct run_options *o, const char *value)
 
 static const char *set_memory(struct run_options *o, const char *value)
 {
-    if (strchr(value, ','))
-        return NOT_BUILT;
-    if (!value_size(value, &o->config.memory))
+    char size[32];
+    const char *comma = strchr(value, ',');
+    size_t n = comma ? (size_t)(comma - value) : strlen(value);
+    if (comma && strcmp(comma, ",prealloc"))
+        return "behind the size there is only ,prealloc";
+    o->config.prealloc = comma;
+    snprintf(size, sizeof size, "%.*s", (int)(n < sizeof size ? n : sizeof size), value);
+    if (n >= sizeof size || !value_size(size, &o->config.memory))
         return "not a size: a number of bytes, or with K, M or G";
     if (o->config.memory < TRINE_MEMORY_MIN)
         return "less than 1M";
     if (o->config.memory > TRINE_MEMORY_MAX)
         return "more than the processor can address (32768G)";
     return o->config.memory % 4096 ? "not a multiple of 4K" : NULL;
+}
+
+static const char *set_balloon(struct run_options *o, const char *value)
+{
+    o->config.balloon = true;
+    o->config.balloon_auto = !strcmp(value, "auto");
+    if (!o->config.balloon_auto && (!value_size(value, &o->config.balloon_bytes) || !o->config.balloon_bytes))
+        return "neither auto nor a size";
+    return NULL;
 }
 
 static const char *set_serial(struct run_options *o, const char *value)
@@ -185,8 +199,12 @@ static const struct option options[] = {
      "x86-64 level that CPUID offers; host: of v3, what the host has too.\n"
      "Default v3, or the highest that all engines usable here can keep",
      .set = set_cpu},
-    {"memory", "SIZE", "bytes, or with K, M or G; default 512M; allocated when it is touched",
+    {"memory", "SIZE[,prealloc]", "bytes, or with K, M or G; default 512M; allocated when it is touched, or,\nwith prealloc, before the guest starts",
      .set = set_memory},
+    {"balloon", "auto|SIZE",
+     "a memory balloon: the guest gives back what is above SIZE, and the pages that\n"
+     "it frees; auto: as much as the host needs. Changed by QMP and at the prompt",
+     .set = set_balloon},
     {"kernel", "FILE", "a Linux bzImage, a Multiboot kernel or an ELF with a PVH note", AT(config.kernel)},
     {"initrd", "FILE",
      "initial RAM disk; Multiboot: modules, `FILE ARGUMENTS,FILE ARGUMENTS,...`\n"
@@ -253,7 +271,6 @@ static const struct option options[] = {
     NEVER_BUILT("irqchip", "KIND", "user"),
     NEVER_BUILT("switch", "A:B", NULL),
     NEVER_BUILT("bt-sensitive", "KIND", NULL),
-    NEVER_BUILT("balloon", "SIZE", NULL),
     NEVER_BUILT("share", "GROUP", NULL),
 };
 
@@ -331,6 +348,14 @@ static bool options_check(struct run_options *o)
     if ((c->restore || c->saves_n) && c->time != TRINE_TIME_VIRTUAL) {
         complain("--%s %s: needs --time virtual", c->restore ? "restore" : "save",
                  c->restore ? c->restore : c->saves[0].path);
+        return false;
+    }
+    if (c->balloon_bytes > c->memory) {
+        complain("--balloon %llu: more than --memory", (unsigned long long)c->balloon_bytes);
+        return false;
+    }
+    if (c->balloon_auto && c->time != TRINE_TIME_REAL) {
+        complain("--balloon auto: needs --time real");
         return false;
     }
     for (unsigned i = 0; i < c->disks_n; i++)

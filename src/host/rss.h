@@ -1,4 +1,4 @@
-/* The process's resident memory. */
+/* The process's resident memory, and the host's. */
 #ifndef HOST_RSS_H
 #define HOST_RSS_H
 
@@ -7,5 +7,8 @@
 /* Bytes resident in this process that are not shared memory (guest RAM is shared memory: a memfd); 0 when the
  * host does not say. */
 u64 rss_private(void);
+
+/* The host's memory, and what of it could be had without swapping (proc_meminfo(5): MemTotal, MemAvailable); false: it does not say. */
+bool host_memory(u64 *total, u64 *available);
 
 #endif

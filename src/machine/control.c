@@ -2,9 +2,12 @@
  * looked at between two turns: what they change comes at no instruction that could be repeated, as Ctrl-A x does. */
 #include "machine/control.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "host/clock.h"
+#include "machine/balloon.h"
 #include "machine/display.h"
 #include "machine/snapshot.h"
 #include "machine/vm.h"
@@ -87,6 +90,16 @@ static enum status target_change_medium(void *opaque, const char *device, const 
     return devices_change_medium(&vm->devices, device, path, e);
 }
 
+static enum status target_balloon(void *opaque, u64 bytes, struct error *e)
+{
+    return balloon_set(opaque, bytes, e);
+}
+
+static enum status target_query_balloon(void *opaque, u64 *bytes, struct error *e)
+{
+    return balloon_query(opaque, bytes, e);
+}
+
 static u64 target_wall_us(void *opaque)
 {
     (void)opaque;
@@ -105,6 +118,8 @@ enum status control_create(struct vm *vm, const char *address, struct error *e)
         .screendump = target_screendump,
         .save = target_save,
         .change_medium = target_change_medium,
+        .balloon = target_balloon,
+        .query_balloon = target_query_balloon,
         .wall_us = target_wall_us,
         .opaque = vm,
     };
@@ -167,4 +182,14 @@ void control_ended(struct vm *vm)
               : vm->result.end == TRINE_END_POWEROFF ? "{\"guest\": true, \"reason\": \"guest-shutdown\"}"
                                                      : "{\"guest\": false, \"reason\": \"host-error\"}");
     qmp_flush(c->qmp);
+}
+
+void control_balloon(struct vm *vm, u64 actual)
+{
+    char data[48];
+    if (!vm->control)
+        return;
+    snprintf(data, sizeof data, "{\"actual\": %" PRIu64 "}", actual);
+    qmp_event(vm->control->qmp, "BALLOON_CHANGE", data);
+    wake_post(&vm->wake); /* the loop sends it */
 }

@@ -18,5 +18,7 @@ bool control_waits(const struct vm *vm);
 /* The machine was reset; the VM has ended. */
 void control_reset(struct vm *vm);
 void control_ended(struct vm *vm);
+/* The guest has ACTUAL bytes now. */
+void control_balloon(struct vm *vm, u64 actual);
 
 #endif

@@ -216,6 +216,22 @@ static enum status add_net(struct devices *d, const struct trine_net *c, struct 
     return plug(d, &d->nic->v, e);
 }
 
+static enum status add_balloon(struct devices *d, const struct trine_config *cfg, const struct devices_sources *sources, struct error *e)
+{
+    if (cfg->balloon_bytes > cfg->memory)
+        return error_set(e, STATUS_USAGE, "balloon: more than the guest's memory");
+    if (cfg->balloon_auto && d->synchronous)
+        return error_set(e, STATUS_USAGE, "balloon: auto needs --time real: the host's memory does not repeat");
+    d->balloon = calloc(1, sizeof *d->balloon);
+    if (!d->balloon)
+        return error_set(e, STATUS_HOST, "balloon: out of memory");
+    virtio_balloon_init(d->balloon, &d->wires, sources->balloon_changed, sources->opaque);
+    virtio_balloon_set_target(d->balloon, cfg->balloon_auto ? cfg->memory : cfg->balloon_bytes);
+    if (plug(d, &d->balloon->v, e) != STATUS_OK)
+        return e->status;
+    return pc_plug(d->pc, &virtio_balloon_ops, d->balloon, e);
+}
+
 enum status devices_init(struct devices *d, const struct trine_config *cfg, struct pc *pc,
                          const struct virtio_wires *wires, const struct devices_sources *sources,
                          struct error *e)
@@ -231,6 +247,8 @@ enum status devices_init(struct devices *d, const struct trine_config *cfg, stru
     for (unsigned i = 0; i < cfg->disks_n; i++)
         if (add_disk(d, &cfg->disks[i], d->synchronous, e) != STATUS_OK)
             return e->status;
+    if (cfg->balloon && add_balloon(d, cfg, sources, e) != STATUS_OK)
+        return e->status;
     virtio_rng_init(&d->rng, wires, sources->random, sources->opaque);
     if ((d->microvm ? plug_mmio(d, &d->rng.v, e) : plug_pci(d, &d->rng.v, PC_PCI_RNG, e)) != STATUS_OK)
         return e->status;
@@ -256,6 +274,7 @@ void devices_destroy(struct devices *d)
     if (d->net)
         d->net->ops->close(d->net);
     free(d->nic);
+    free(d->balloon);
     free(d->ide);
     free(d->vga);
     for (unsigned i = 0; i < d->cards_n; i++)

@@ -1,10 +1,11 @@
-/* The virtio devices of a VM with their back ends: disks, networks, entropy. See devices.c. All calls run
+/* The virtio devices of a VM with their back ends: disks, networks, entropy, the balloon. See devices.c. All calls run
  * under the big lock. */
 #ifndef MACHINE_DEVICES_H
 #define MACHINE_DEVICES_H
 
 #include "dev/pci/piix3_ide.h"
 #include "dev/vga/vga.h"
+#include "dev/virtio/virtio_balloon.h"
 #include "dev/virtio/virtio_blk.h"
 #include "dev/virtio/virtio_mmio.h"
 #include "dev/virtio/virtio_net.h"
@@ -33,7 +34,7 @@ struct devices {
     struct virtio_wires wires;
     bool microvm;
     bool synchronous; /* virtual time: requests end where they are made */
-    struct virtio_pci *cards[DEVICES_MAX + 4];
+    struct virtio_pci *cards[DEVICES_MAX + 5];
     unsigned cards_n;
     struct virtio_mmio slots[PC_VIRTIO_MMIOS]; /* microvm */
     unsigned slots_n;
@@ -46,11 +47,13 @@ struct devices {
     unsigned nic_pci;
     unsigned net_fds;
     struct virtio_rng rng;
+    struct virtio_balloon *balloon; /* null: none */
 };
 
 /* What the devices draw upon. */
 struct devices_sources {
     u64 (*random)(void *opaque);
+    void (*balloon_changed)(void *opaque);
     void *opaque;
 };
 

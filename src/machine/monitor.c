@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "machine/balloon.h"
 #include "machine/vm.h"
 
 PRINTF(2, 3) static void say(struct vm *vm, const char *fmt, ...)
@@ -61,6 +62,50 @@ static void info_mem(struct vm *vm)
         say(vm, "display memory %" PRIu64 " KiB at %" PRIx64 "\r\n", m->video_size >> 10, m->video_base);
 }
 
+static void info_balloon(struct vm *vm)
+{
+    struct virtio_balloon *b = vm->devices.balloon;
+    struct error e;
+    u64 actual;
+    if (balloon_query(vm, &actual, &e) != STATUS_OK) {
+        say(vm, "%s\r\n", e.text);
+        return;
+    }
+    say(vm, "balloon: actual=%" PRIu64 " MiB; %" PRIu64 " KiB in it; %" PRIu64 " KiB of free pages reported, %" PRIu64 " KiB hinted so far\r\n",
+        actual >> 20, b->ballooned << 2, b->reported_bytes >> 10, b->hinted_bytes >> 10);
+    if (b->stats[BALLOON_AVAILABLE_MEMORY] != ~0ull)
+        say(vm, "the guest had %" PRIu64 " KiB available, %" PRIu64 " KiB free\r\n", b->stats[BALLOON_AVAILABLE_MEMORY] >> 10,
+            b->stats[BALLOON_FREE_MEMORY] >> 10);
+    (void)virtio_balloon_ask_stats(b);
+}
+
+static void free_pages(struct vm *vm)
+{
+    if (!vm->devices.balloon || !virtio_balloon_ask_hints(vm->devices.balloon))
+        say(vm, "no balloon, or its driver gives no hints\r\n");
+}
+
+/* LINE is `balloon MIB`, as in QEMU's monitor, or a number with M or G. */
+static bool set_balloon(struct vm *vm, const char *line)
+{
+    struct error e;
+    char unit = 'M', more;
+    unsigned long long n;
+    int got = sscanf(line, "balloon %llu%c%c", &n, &unit, &more);
+    if (got < 1)
+        return false;
+    if (got > 2 || !n || n > 1ull << 32 || (unit != 'M' && unit != 'G'))
+        say(vm, "balloon: a number of MiB, or with M or G\r\n");
+    else if (balloon_set(vm, n << (unit == 'M' ? 20 : 30), &e) != STATUS_OK)
+        say(vm, "%s\r\n", e.text);
+    return true;
+}
+
+static void balloon_usage(struct vm *vm)
+{
+    say(vm, "balloon: a number of MiB, or with M or G\r\n");
+}
+
 static void powerdown(struct vm *vm)
 {
     piix4_pm_power_button(&vm->pc.pm);
@@ -78,6 +123,9 @@ static const struct {
     {"help", "this list", help},
     {"info registers", "the vCPUs' registers", info_registers},
     {"info mem", "what the guest's memory takes", info_mem},
+    {"info balloon", "what the guest has given up, and asks it for new figures", info_balloon},
+    {"balloon", "balloon SIZE: the guest shall get along with SIZE (MiB, or with M or G)", balloon_usage},
+    {"free_pages", "the guest gives back all that is free", free_pages},
     {"system_powerdown", "press the power button", powerdown},
     {"system_reset", "reset the machine", vm_want_reset},
     {"quit", "end the virtual machine", quit},
@@ -97,6 +145,8 @@ static void run(struct vm *vm, const char *line)
             commands[i].run(vm);
             return;
         }
+    if (set_balloon(vm, line))
+        return;
     if (*line)
         say(vm, "no such command: %s (help lists them)\r\n", line);
 }

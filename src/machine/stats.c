@@ -86,6 +86,7 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
             (struct trine_exit_count){exit_kind_name(k), vm->exits.stats.count[k], vm->exits.stats.ns[k]};
     s->exit_kinds = EXIT_KINDS;
     s->guest_bytes = vm->mem.size;
+    s->ballooned_bytes = vm->devices.balloon ? vm->devices.balloon->ballooned << PAGE_SHIFT : 0;
     s->resident_bytes = mem_resident(&vm->mem);
     s->monitor_bytes = rss_private();
     s->state_hash = vm_state_hash(vm);

@@ -10,7 +10,9 @@
 #include "cpu/tlb.h"
 #include "host/clock.h"
 #include "host/entropy.h"
+#include "host/rss.h"
 #include "host/tty.h"
+#include "machine/balloon.h"
 #include "machine/display.h"
 #include "machine/pc_map.h"
 #include "machine/snapshot.h"
@@ -390,7 +392,7 @@ static enum status make_chips(struct vm *vm, struct error *e)
                                         .log = &vm->log,
                                         .latency_ns = vm->is_virtual ? VIRTIO_LATENCY_NS : 0};
     return devices_init(&vm->devices, &vm->config, &vm->pc, &virtio,
-                        &(struct devices_sources){.random = vm_random, .opaque = vm}, e);
+                        &(struct devices_sources){.random = vm_random, .balloon_changed = balloon_changed, .opaque = vm}, e);
 }
 
 static enum status load_firmware(struct vm *vm, struct error *e)
@@ -400,6 +402,16 @@ static enum status load_firmware(struct vm *vm, struct error *e)
                                         .serial_console = vm->config.serial != TRINE_SERIAL_NONE,
                                         .boot_order = devices_boot_order(&vm->devices, order, sizeof order)};
     return firmware_install(&vm->firmware, &vm->pc, &cfg, e);
+}
+
+/* Asked for too much, the host would kill somebody rather than refuse. */
+static enum status prealloc(struct vm *vm, struct error *e)
+{
+    u64 total, available;
+    if (host_memory(&total, &available) && vm->mem.size > available)
+        return error_set(e, STATUS_HOST, "memory %lluM,prealloc: the host has %lluM left", (unsigned long long)(vm->mem.size >> 20),
+                         (unsigned long long)(available >> 20));
+    return mem_prealloc(&vm->mem, e);
 }
 
 static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const struct engine_ops *engine,
@@ -443,7 +455,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         (cfg->screenshot && (s = display_check(cfg->screenshot, e)) != STATUS_OK) ||
         (cfg->firmware && (s = firmware_open(&vm->firmware, cfg->firmware, e)) != STATUS_OK) ||
         (s = mem_init_flash(&vm->mem, cfg->memory, vm->firmware.file.size, vm->firmware.present ? VGA_MEMORY : 0, e)) != STATUS_OK ||
-        (s = make_vcpus(vm, level, e)) != STATUS_OK ||
+        (cfg->prealloc && (s = prealloc(vm, e)) != STATUS_OK) || (s = make_vcpus(vm, level, e)) != STATUS_OK ||
         (s = console_init(&vm->console, cfg, &vm->clock, &vm->wake, &vm->stop_wanted, e)) != STATUS_OK ||
         (s = make_chips(vm, e)) != STATUS_OK || (s = make_pv(vm, e)) != STATUS_OK || (vm->firmware.present && (s = load_firmware(vm, e)) != STATUS_OK))
         return s;
@@ -631,6 +643,7 @@ enum status vm_start(struct vm *vm, struct error *e)
     vm->ran = true;
     vm->started_ns = vm->epoch_ns = vm->paused_at = host_ns();
     console_start(&vm->console, vm_max_time(vm));
+    balloon_start(vm);
     return STATUS_OK;
 }
 

@@ -16,6 +16,7 @@ enum {
     FRAME_TRANSLATED = 1 << 3, /* the translator keeps translations of it */
     FRAME_CODE = FRAME_DECODED | FRAME_TRANSLATED, /* either: a write must tell the engine */
     FRAME_WTAG = 1 << 2,  /* a soft TLB may hold a write tag for it */
+    FRAME_BALLOONED = 1 << 4, /* the guest's balloon driver has given it up */
     FRAME_DIRTY = 1 << 1, /* written since the dirty log was last read (when the log is on) */
 };
 
@@ -87,6 +88,13 @@ bool mem_fill(struct mem *m, u64 gpa, u8 byte, u64 len) MUST_CHECK;
 /* For whoever writes to RAM through a host address of its own (scatter lists): to be called when the bytes of
  * [gpa, gpa + len), all RAM, are there. mem_write and mem_fill do it. */
 void mem_written(struct mem *m, u64 gpa, u64 len);
+
+/* Gives the host's frames behind [gpa, gpa + len) back: they read as zeros from now on, as if never touched. Whole pages of writable RAM
+ * alone; else false, and nothing is done. What was decoded or translated of them is dropped as after any write. The big lock is held,
+ * or no vCPU runs. */
+bool mem_discard(struct mem *m, u64 gpa, u64 len) MUST_CHECK;
+/* Takes the host's frames for all of RAM now. */
+enum status mem_prealloc(struct mem *m, struct error *e);
 
 /* Flags of the frame with GPA. FRAME_CODE changes only while no vCPU runs, or in the one that is alone. */
 static inline u8 mem_frame_flags(const struct mem *m, u64 gpa)

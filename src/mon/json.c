@@ -233,3 +233,15 @@ size_t json_object_end(const char *text, size_t n)
     }
     return 0;
 }
+
+bool json_u64(struct json v, u64 *out)
+{
+    u64 sum = 0;
+    for (size_t i = 0; i < v.n; i++) {
+        unsigned digit = (unsigned)(u8)v.text[i] - '0';
+        if (digit > 9 || __builtin_mul_overflow(sum, 10, &sum) || __builtin_add_overflow(sum, digit, &sum))
+            return false;
+    }
+    *out = sum;
+    return v.n > 0;
+}

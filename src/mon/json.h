@@ -21,6 +21,9 @@ struct json json_member(struct json v, const char *key);
 /* Decodes the string V into OUT, with a NUL. False: no string, or it has SIZE bytes or more, a NUL or a lone surrogate. */
 bool json_string(struct json v, char *out, size_t size);
 
+/* A number of digits alone, below 2^64. */
+bool json_u64(struct json v, u64 *out);
+
 /* Where the object that begins at TEXT ends, by braces outside of strings: bytes up to there, 0: not yet. */
 size_t json_object_end(const char *text, size_t n);
 

@@ -186,6 +186,30 @@ static void eject(const struct call *k)
         done(k, k->q->target.change_medium(k->q->target.opaque, device, NULL, &e), &e);
 }
 
+static void balloon(const struct call *k)
+{
+    struct error e;
+    u64 bytes;
+    if (!json_u64(json_member(k->arguments, "value"), &bytes) || bytes > INT64_MAX)
+        refuse(k, "GenericError", json_member(k->arguments, "value").n ? "Parameter 'value' expects a size" : "Parameter 'value' is missing");
+    else if (!bytes)
+        refuse(k, "GenericError", "Parameter 'target' expects a size");
+    else if (k->q->target.balloon(k->q->target.opaque, bytes, &e) == STATUS_OK)
+        answer(k, "{}");
+    else
+        refuse(k, "DeviceNotActive", e.text);
+}
+
+static void query_balloon(const struct call *k)
+{
+    struct error e;
+    u64 bytes;
+    if (k->q->target.query_balloon(k->q->target.opaque, &bytes, &e) == STATUS_OK)
+        answer(k, "{\"actual\": %" PRIu64 "}", bytes);
+    else
+        refuse(k, "DeviceNotActive", e.text);
+}
+
 static void query_commands(const struct call *k);
 
 static const struct {
@@ -205,6 +229,8 @@ static const struct {
     {"save", save},
     {"blockdev-change-medium", change_medium},
     {"eject", eject},
+    {"balloon", balloon},
+    {"query-balloon", query_balloon},
 };
 
 static void query_commands(const struct call *k)

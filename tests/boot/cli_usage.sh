@@ -48,7 +48,9 @@ run 2 '--memory 0: less than 1M' --memory 0
 run 2 '--memory 1023K: less than 1M' --memory=1023K
 run 2 '--memory 32769G: more than the processor can address*' --memory 32769G
 run 2 '--memory 1048577: not a multiple of 4K' --memory 1048577
-run 2 '--memory 1G,prealloc: not built in' --memory 1G,prealloc
+run 2 '--memory 1G,hugely: behind the size there is only ,prealloc' --memory 1G,hugely
+run 2 '--balloon 2147483648: more than --memory' --balloon 2G
+run 2 '--balloon auto: needs --time real' --balloon auto --time virtual
 for option in 'engine bochs:no such engine' 'engine jit:not built in' \
 	'machine q35:no such machine' 'cpu 486:no such processor*' \
 	'cpus 0:not a number*' 'cpus two:not a number*' 'cpus 33:more vCPUs than 32' 'cpus 18446744073709551617:not a number*' 'cpus -1:not a number*' 'cpus 1K:not a number*' \
@@ -59,7 +61,7 @@ for option in 'engine bochs:no such engine' 'engine jit:not built in' \
 	'rtc 2255-01-01:not a date*' \
 	'net x:none of none*' 'net tap=:none of none*' 'display gtk:not built in' 'firmware f:a kernel *' \
 	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
-	'bt-sensitive trap:not built in' 'pv xen:neither kvm nor none' 'balloon 1G:not built in' 'share x:not built in'; do
+	'bt-sensitive trap:not built in' 'pv xen:neither kvm nor none' 'balloon 1x:neither auto nor a size' 'balloon 0:neither auto nor a size' 'share x:not built in'; do
 	# OPTION VALUE:WHY, where a colon of the value has a backslash
 	why=$(printf %s "$option" | sed 's/\\:/;/g; s/^[^:]*://')
 	text=$(printf %s "$option" | sed 's/\\:/;/g; s/:.*//; s/;/:/g')

@@ -88,13 +88,15 @@ check("negotiation", a.ask("qmp_capabilities") == {})
 check("twice", a.ask("qmp_capabilities")["class"] == "CommandNotFound")
 names = [c["name"] for c in a.ask("query-commands")]
 for name in ["qmp_capabilities", "query-status", "stop", "cont", "system_powerdown", "system_reset", "quit", "screendump", "save",
-             "blockdev-change-medium", "eject"]:
+             "blockdev-change-medium", "eject", "balloon", "query-balloon"]:
     check("command " + name, name in names)
 check("running", a.ask("query-status") == {"running": True, "singlestep": False, "status": "running"})
 check("unknown", a.ask("nothing")["class"] == "CommandNotFound")
 check("missing argument", "missing" in a.ask("screendump")["desc"])
 check("wrong argument", "no string" in a.ask("screendump", filename=7)["desc"])
 check("no such device", "nothing0" in a.ask("eject", device="nothing0")["desc"])
+check("no balloon", a.ask("query-balloon")["class"] == "DeviceNotActive" and a.ask("balloon", value=1 << 20)["class"] == "DeviceNotActive")
+check("no size", "expects a size" in a.ask("balloon", value=-1)["desc"] and "missing" in a.ask("balloon")["desc"])
 check("save needs virtual time", "virtual" in a.ask("save", filename=work + "/s")["desc"])
 
 # Several clients, each with every event; stop holds the guest, cont lets it go.

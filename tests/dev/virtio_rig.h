@@ -17,7 +17,7 @@ struct virtio_rig {
     struct virtio_mmio slot;
     struct virtio_wires wires;
     u16 size;             /* of the queues */
-    u16 avail[4], seen[4]; /* indexes of ours */
+    u16 avail[VIRTIO_QUEUES], seen[VIRTIO_QUEUES]; /* indexes of ours */
 };
 
 static inline void rig_reg(struct virtio_rig *r, u64 off, u32 v)

@@ -38,6 +38,21 @@ static enum status medium(void *opaque, const char *device, const char *path, st
     return error_set(e, STATUS_HOST, "%s %s: no", device, path ? path : "-");
 }
 
+static enum status resize(void *opaque, u64 bytes, struct error *e)
+{
+    (void)opaque;
+    if (!bytes)
+        abort();
+    return bytes & 1 ? error_set(e, STATUS_USAGE, "no balloon") : STATUS_OK;
+}
+
+static enum status size_of(void *opaque, u64 *bytes, struct error *e)
+{
+    (void)opaque, (void)e;
+    *bytes = 1 << 20;
+    return STATUS_OK;
+}
+
 static u64 wall(void *opaque)
 {
     (void)opaque;
@@ -60,8 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const names[] = {"qmp_capabilities", "query-status", "query-commands", "query-version", "stop", "cont",
                                         "system_powerdown", "system_reset", "quit", "screendump", "save", "eject",
-                                        "blockdev-change-medium"};
-    const struct qmp_target target = {status, plain, plain, nothing, nothing, nothing, file, file, medium, wall, NULL};
+                                        "blockdev-change-medium", "balloon", "query-balloon"};
+    const struct qmp_target target = {status, plain, plain, nothing, nothing, nothing, file, file, medium, resize, size_of, wall, NULL};
     struct qmp *q = qmp_create_detached(&target);
     if (!q)
         abort();

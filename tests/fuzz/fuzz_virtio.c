@@ -1,4 +1,4 @@
-/* virtio devices under a hostile driver: a block, a network and an entropy device, each behind an MMIO slot and
+/* virtio devices under a hostile driver: a block, a network and an entropy device and a balloon, each behind an MMIO slot and
  * behind PCI. The input is a program: stores into the page of rings and descriptors, register accesses of both
  * transports, notifications, steps of the clock, frames from the network, the end of held disk requests. Nothing
  * may crash, spin, or write outside RAM.
@@ -10,6 +10,7 @@
 
 #include "base/le.h"
 #include "dev/pci/i440fx.h"
+#include "dev/virtio/virtio_balloon.h"
 #include "dev/virtio/virtio_blk.h"
 #include "dev/virtio/virtio_mmio.h"
 #include "dev/virtio/virtio_net.h"
@@ -18,7 +19,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { DISK = 1 << 16, RINGS = 0x10000, DEVICES = 6, HELD = 128 };
+enum { DISK = 1 << 16, RINGS = 0x10000, KINDS = 4, QUEUES = 5, RING_PAGES = 3 * 2 + QUEUES, HELD = 128 };
 
 struct fuzz {
     const u8 *data;
@@ -36,9 +37,10 @@ struct fuzz {
     struct virtio_blk blk[2];
     struct virtio_net nic[2];
     struct virtio_rng rng[2];
-    struct virtio_mmio slots[3];
+    struct virtio_balloon balloon[2];
+    struct virtio_mmio slots[KINDS];
     struct pci_bus bus;
-    struct virtio_pci cards[3];
+    struct virtio_pci cards[KINDS];
 };
 
 static u64 take(struct fuzz *f, unsigned bytes)
@@ -140,8 +142,8 @@ static void start(struct fuzz *f, unsigned d, u64 features)
         virtio_mmio_bus.write(s, 0x20, 4, (u32)(features >> 32 * i) | i);
     }
     virtio_mmio_bus.write(s, 0x70, 4, 11);
-    for (unsigned q = 0; q < 2; q++) {
-        u64 at = RINGS + d * 0x2000 + q * 0x1000;
+    for (unsigned q = 0; q < (d == 3 ? QUEUES : 2); q++) {
+        u64 at = RINGS + d * 0x2000 + q * 0x1000; /* the balloon's are the last */
         virtio_mmio_bus.write(s, 0x30, 4, q);
         virtio_mmio_bus.write(s, 0x38, 4, 16);
         virtio_mmio_bus.write(s, 0x80, 4, at);
@@ -161,13 +163,13 @@ static void descriptor(struct fuzz *f)
     st32(b + 8, (u32)take(f, 2));
     st16(b + 12, (u16)take(f, 1) & 7);
     st16(b + 14, (u16)take(f, 1) & 31);
-    (void)!mem_write(&f->mem, RINGS + (where % 6) * 0x1000 + 16 * n, b, sizeof b);
+    (void)!mem_write(&f->mem, RINGS + (where % RING_PAGES) * 0x1000 + 16 * n, b, sizeof b);
 }
 
 /* Offers a head on queue Q of slot D, and notifies. */
 static void offer(struct fuzz *f)
 {
-    unsigned where = (unsigned)take(f, 1) % 6, head = (unsigned)take(f, 1) & 31;
+    unsigned where = (unsigned)take(f, 1) % RING_PAGES, head = (unsigned)take(f, 1) & 31;
     u64 avail = RINGS + where * 0x1000 + 0x100;
     u8 b[2];
     if (!mem_read(&f->mem, avail + 2, b, 2))
@@ -177,7 +179,7 @@ static void offer(struct fuzz *f)
     (void)!mem_write(&f->mem, avail + 4 + 2 * (index & 15), b, 2);
     st16(b, index + 1);
     (void)!mem_write(&f->mem, avail + 2, b, 2);
-    virtio_mmio_bus.write(&f->slots[where / 2], 0x50, 4, where & 1);
+    virtio_mmio_bus.write(&f->slots[where < 6 ? where / 2 : 3], 0x50, 4, where < 6 ? where & 1 : where - 6);
 }
 
 static void frame(struct fuzz *f)
@@ -189,9 +191,22 @@ static void frame(struct fuzz *f)
     (void)!n->port.receive(n->port.opaque, bytes, len);
 }
 
+/* What the host does to a balloon while the driver is at it; and what must hold after anything. */
+static void ask_balloon(struct fuzz *f, unsigned what)
+{
+    struct virtio_balloon *b = &f->balloon[what & 1];
+    virtio_balloon_set_target(b, take(f, 3));
+    if (what & 2)
+        (void)!virtio_balloon_ask_stats(b);
+    else
+        (void)!virtio_balloon_ask_hints(b);
+    if (b->ballooned > f->mem.span >> PAGE_SHIFT || virtio_balloon_actual(b) > f->mem.size)
+        abort();
+}
+
 static void pci_access(struct fuzz *f, bool write)
 {
-    unsigned devfn = 8 * (unsigned)(1 + take(f, 1) % 4), off = (unsigned)take(f, 1), size = 1u << (off & 1 ? 0 : off & 2 ? 1 : 2);
+    unsigned devfn = 8 * (unsigned)(1 + take(f, 1) % (KINDS + 1)), off = (unsigned)take(f, 1), size = 1u << (off & 1 ? 0 : off & 2 ? 1 : 2);
     if (write)
         pci_bus_config_write(&f->bus, devfn, off, size, (u32)take(f, size));
     else
@@ -201,7 +216,7 @@ static void pci_access(struct fuzz *f, bool write)
 /* An access to a window of a card, wherever it was put. */
 static void window_access(struct fuzz *f, bool write)
 {
-    struct virtio_pci *card = &f->cards[take(f, 1) % 3];
+    struct virtio_pci *card = &f->cards[take(f, 1) % KINDS];
     unsigned n = (unsigned)take(f, 1) % 6, size = 1u << (take(f, 1) & 3);
     const struct pci_bar *bar = &card->function.bars[n];
     u64 off = take(f, 2) & (bar->size ? bar->size - 1 : 0);
@@ -218,11 +233,11 @@ static void command(struct fuzz *f)
 {
     static const u64 features[] = {0, BIT(28) | BIT(29), BIT(9) | BIT(15), ~0ull};
     unsigned kind = (unsigned)take(f, 1), d = kind >> 4 & 3;
-    struct virtio_mmio *slot = &f->slots[d % 3];
+    struct virtio_mmio *slot = &f->slots[d];
     u8 b[8];
     u64 off;
     switch (kind & 15) {
-    case 0: start(f, d % 3, features[kind >> 6]); break;
+    case 0: start(f, d, features[kind >> 6]); break;
     case 1:
     case 2: descriptor(f); break;
     case 3:
@@ -238,7 +253,12 @@ static void command(struct fuzz *f)
         break;
     case 7: (void)!virtio_mmio_bus.read(slot, take(f, 2) & 0x1fc, 4); break;
     case 8: step(f, take(f, 2)); break;
-    case 9: frame(f); break;
+    case 9:
+        if (kind & 64)
+            ask_balloon(f, kind >> 4 & 3);
+        else
+            frame(f);
+        break;
     case 10: f->hold = kind & 16; break;
     case 11: release(f, (unsigned)take(f, 1) & 15); break;
     case 12: pci_access(f, true); break;
@@ -262,10 +282,11 @@ static void build(struct fuzz *f)
         virtio_blk_init(&f->blk[i], &f->wires, &f->disk, "fuzz");
         virtio_net_init(&f->nic[i], &f->wires, &f->net[i], (const u8[6]){2});
         virtio_rng_init(&f->rng[i], &f->wires, on_random, f);
+        virtio_balloon_init(&f->balloon[i], &f->wires, NULL, NULL);
     }
-    struct virtio *const mmio[] = {&f->blk[0].v, &f->nic[0].v, &f->rng[0].v};
-    struct virtio *const pci[] = {&f->blk[1].v, &f->nic[1].v, &f->rng[1].v};
-    for (unsigned i = 0; i < 3; i++) {
+    struct virtio *const mmio[] = {&f->blk[0].v, &f->nic[0].v, &f->rng[0].v, &f->balloon[0].v};
+    struct virtio *const pci[] = {&f->blk[1].v, &f->nic[1].v, &f->rng[1].v, &f->balloon[1].v};
+    for (unsigned i = 0; i < KINDS; i++) {
         virtio_mmio_init(&f->slots[i], mmio[i], (struct irq_line){0});
         virtio_pci_init(&f->cards[i], pci[i]);
         if (pci_bus_add(&f->bus, &f->cards[i].function, i + 1, 0, &e) != STATUS_OK)

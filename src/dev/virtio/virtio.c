@@ -201,6 +201,12 @@ u32 virtio_config_read(const struct virtio *v, u64 off, unsigned size)
     return range_ok(off, size, len) ? (u32)ld_n(config + off, size) : 0;
 }
 
+void virtio_config_write(struct virtio *v, u64 off, unsigned size, u32 value)
+{
+    if (v->type->config_write && range_ok(off, size, VIRTIO_CONFIG_MAX))
+        v->type->config_write(v, off, size, value);
+}
+
 /* --- reset and saved state */
 
 static void virtio_reset(void *instance)

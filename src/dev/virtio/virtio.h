@@ -7,11 +7,11 @@
 #include "base/bits.h"
 #include "dev/virtio/virtq.h"
 
-#define VIRTIO_QUEUES     4
+#define VIRTIO_QUEUES     5
 #define VIRTIO_CONFIG_MAX 128
 
 /* Device types (chapter 5). */
-enum { VIRTIO_NET = 1, VIRTIO_BLK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4 };
+enum { VIRTIO_NET = 1, VIRTIO_BLK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4, VIRTIO_BALLOON = 5 };
 
 /* Device status (2.1). */
 enum {
@@ -44,6 +44,8 @@ struct virtio_type {
     bool (*serve)(struct virtio *v, unsigned n);
     /* The configuration space as it is now; its length. */
     unsigned (*config)(const struct virtio *v, u8 config[VIRTIO_CONFIG_MAX]);
+    /* The driver wrote SIZE (1, 2, 4) bytes at OFF of it; null: it is all read-only. */
+    void (*config_write)(struct virtio *v, u64 off, unsigned size, u32 value);
     /* Features are settled and the driver is there; may be null. */
     void (*start)(struct virtio *v);
     /* The driver reset the device: requests in flight must not touch the guest any more; may be null. */
@@ -96,6 +98,7 @@ void virtio_set_queue_size(struct virtio *v, u16 size);
 void virtio_set_queue_ready(struct virtio *v, bool ready);
 void virtio_notify(struct virtio *v, unsigned n);
 u32 virtio_config_read(const struct virtio *v, u64 off, unsigned size);
+void virtio_config_write(struct virtio *v, u64 off, unsigned size, u32 value);
 
 /* For device types. */
 static inline bool virtio_has(const struct virtio *v, u64 feature)

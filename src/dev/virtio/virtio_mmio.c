@@ -111,7 +111,9 @@ static void mmio_write(void *opaque, u64 off, unsigned size, u64 value)
     struct virtio_mmio *t = opaque;
     struct virtio *v = t->v;
     u32 word = (u32)value;
-    if (!v || size != 4)
+    if (v && off >= CONFIG)
+        virtio_config_write(v, off - CONFIG, size, word);
+    if (!v || off >= CONFIG || size != 4)
         return;
     switch (off) {
     case DEVICE_FEATURES_SEL: v->feature_select = word; break;

@@ -177,6 +177,8 @@ static void modern_write(void *opaque, u64 off, unsigned size, u64 value)
     u64 in = off % AREA;
     if (off / AREA == AREA_COMMON)
         common_write(p, in, size, (u32)value);
+    else if (off / AREA == AREA_DEVICE)
+        virtio_config_write(p->v, in, size, (u32)value);
     else if (off / AREA == AREA_NOTIFY)
         virtio_notify(p->v, (unsigned)(in >> NOTIFY_SHIFT));
 }
@@ -241,8 +243,8 @@ void virtio_pci_init(struct virtio_pci *p, struct virtio *v)
     *p = (struct virtio_pci){.v = v};
     struct pci_function *f = &p->function;
     pci_function_init(f, v->type->name, &id);
-    if (v->type->id == VIRTIO_RNG) /* table of 4.1.2.1 */
-        pci_function_register(f, PCI_DEVICE_ID, 2, 0x1005, 0);
+    if (v->type->id == VIRTIO_RNG || v->type->id == VIRTIO_BALLOON) /* table of 4.1.2.1 */
+        pci_function_register(f, PCI_DEVICE_ID, 2, v->type->id == VIRTIO_RNG ? 0x1005 : 0x1002, 0);
     pci_function_bar(f, BAR_LEGACY, PCI_BAR_IO, 128, &virtio_pci_legacy_bus, p, v->type->name);
     pci_function_bar(f, BAR_MODERN, PCI_BAR_MEM64, 4 * AREA, &modern_bus, p, v->type->name);
     pci_cap_msix(f, v->type->queues + 1, BAR_MSIX);

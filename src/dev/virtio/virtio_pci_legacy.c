@@ -60,9 +60,10 @@ static void legacy_write(void *opaque, u64 off, unsigned size, u64 value)
     struct virtio_pci *p = opaque;
     struct virtio *v = p->v;
     struct virtq *q = virtio_selected(v);
-    (void)size;
-    if (off >= config_start(p))
+    if (off >= config_start(p)) {
+        virtio_config_write(v, off - config_start(p), size, (u32)value);
         return;
+    }
     switch (off) {
     case DRIVER_FEATURES:
         v->driver_feature_select = 0;

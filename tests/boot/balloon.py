@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Debian's own balloon driver, on PCI and on MMIO: a process frees 400 MiB and the host has them back within 5 s (free page reporting); QMP's balloon takes
+memory and gives it back, with BALLOON_CHANGE; --balloon SIZE holds from the start; hints; deflate on OOM.
+usage: balloon.py TRINE SOURCE-ROOT pc|microvm"""
+import json, os, re, socket, subprocess, sys, tempfile, time
+
+trine, root, machine = sys.argv[1:4]
+slower = float(os.environ.get("TRINE_TEST_SLOWER", "1"))
+work = tempfile.mkdtemp()
+MIB = 1 << 20
+vm = None
+
+guest = """virtio
+mkfifo /tmp/p
+dd if=/dev/zero of=/tmp/p bs=400M count=1 2>/dev/null &
+dd=$!
+exec 3</tmp/p
+head -c 1 <&3 >/dev/null
+echo held
+read word
+kill -9 $dd
+exec 3<&-
+echo freed
+read word
+free -m | sed -n 's/^Mem: *\\([0-9]*\\) .*/total \\1/p'
+dd if=/dev/zero of=/tmp/file bs=1M count=300 2>/dev/null && echo "oom $(md5sum </tmp/file | cut -c 1-8)"
+rm /tmp/file
+read word
+"""
+
+
+def fail(why):
+    print("FAILED:", why)
+    if vm and vm.poll() is None:
+        print("resident %d MiB" % (resident() >> 20))
+    os.system("tail -n 30 '%s/out'" % work)
+    if vm:
+        vm.kill()
+    sys.exit(1)
+
+
+def resident():
+    return int(re.search(r"RssShmem:\s*(\d+)", open("/proc/%d/status" % vm.pid).read()).group(1)) * 1024
+
+
+def until(what, seconds, ok):
+    start = time.time()
+    while time.time() - start < seconds * slower:
+        if ok():
+            return time.time() - start
+        if vm.poll() is not None:
+            fail("the VM ended before: " + what)
+        time.sleep(0.05)
+    fail(what)
+
+
+def printed(text):
+    return text.encode() in open(work + "/out", "rb").read()
+
+
+def word():
+    vm.stdin.write(b"\n")
+    vm.stdin.flush()
+
+
+class Qmp:
+    def __init__(self):
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.settimeout(60)
+        self.s.connect(work + "/qmp")
+        self.f = self.s.makefile("rb")
+        self.events = []
+        self.f.readline()
+        self.ask("qmp_capabilities")
+
+    def ask(self, name, **arguments):
+        self.s.sendall(json.dumps({"execute": name, "arguments": arguments}).encode())
+        while True:
+            m = json.loads(self.f.readline())
+            if "event" not in m:
+                return m.get("return", m.get("error"))
+            self.events.append(m)
+
+    def actual(self):
+        return self.ask("query-balloon")["actual"]
+
+
+open(work + "/balloon", "w").write(guest)
+cache = subprocess.run([root + "/tools/guest/prepare", "--path"], capture_output=True, text=True).stdout.strip()
+done = subprocess.run([root + "/tools/guest/extend", work + "/initrd", work + "/balloon"])
+if done.returncode:
+    sys.exit(done.returncode)
+vm = subprocess.Popen([trine, "run", "--kernel", cache + "/vmlinuz", "--initrd", work + "/initrd", "--machine", machine, "--memory", "768M", "--balloon", "704M",
+                       "--append", "console=ttyS0 loglevel=5 trine.script=balloon", "--qmp", "unix:" + work + "/qmp", "--max-time", str(250 * slower),
+                       "--stats", work + "/stats"], stdin=subprocess.PIPE, stdout=open(work + "/out", "wb"), stderr=subprocess.STDOUT)
+until("no 400 MiB", 150, lambda: printed("held"))
+q = Qmp()
+until("the driver has not come down to 704M", 30, lambda: q.actual() == 704 * MIB)
+high = resident()
+if high < 400 * MIB:
+    fail("400 MiB are touched, and the host sees %d MiB" % (high >> 20))
+word()
+until("the process is not gone", 30, lambda: printed("freed"))
+# Linux reports whole blocks of 2 MiB, in passes two seconds apart: nine tenths within 5 s, the fragments later.
+took = until("the host has not got 400 MiB back", 5, lambda: high - resident() >= 350 * MIB)
+print("resident %d MiB, %d MiB %.1f s after 400 MiB were freed" % (high >> 20, resident() >> 20, took))
+
+check = q.ask("balloon", value=0)
+if check.get("desc") != "Parameter 'target' expects a size":
+    fail("a balloon of nothing: %s" % check)
+q.ask("balloon", value=256 * MIB)
+until("the balloon has not been filled", 30, lambda: q.actual() == 256 * MIB)
+if not any(e["event"] == "BALLOON_CHANGE" and e["data"]["actual"] == 256 * MIB for e in q.events):
+    fail("no BALLOON_CHANGE")
+low = resident()
+word() # the guest sees its balloon, and takes more than it has: deflate on OOM
+until("the guest did not get its memory on OOM", 60, lambda: printed("oom"))
+if q.actual() <= 256 * MIB:
+    fail("the balloon did not give way")
+print("balloon at 256 MiB: resident %d MiB; after the guest ran out of memory it has %d MiB" % (low >> 20, q.actual() >> 20))
+q.ask("balloon", value=4096 * MIB)
+until("the balloon has not been emptied", 30, lambda: q.actual() == 768 * MIB)
+word()
+vm.stdin.close()
+if vm.wait(timeout=60 * slower):
+    fail("exit status %d" % vm.returncode)
+text = open(work + "/out", errors="replace").read()
+if not re.search(r"oom [0-9a-f]{8}", text):
+    fail("the file")
+stats = json.load(open(work + "/stats"))
+if stats["memory"]["ballooned_bytes"]:
+    fail("%d bytes are still in the balloon" % stats["memory"]["ballooned_bytes"])
