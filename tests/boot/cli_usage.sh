@@ -38,7 +38,7 @@ run 2 '-x: unknown option: *' -x
 run 2 '--kernelx: unknown option: *' --kernelx 1
 run 2 '--k: unknown option: *' --k 1
 run 2 '--quiet: takes no value' --quiet=yes
-run 2 '--memory: needs a value: SIZE' --memory
+run 2 '--memory: needs a value: SIZE\[,prealloc]' --memory
 run 2 '--memory : empty' --memory ''
 
 for size in abc 1T 1k -1 +1 1MB 0x100 ' 1M' 1.5G 99999999999999999999 18446744073709551615G 16777216M1; do
