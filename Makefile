@@ -1,7 +1,7 @@
 # The front door. Everything behind it is meson, ninja and the scripts in tools/; `make help` lists what there is.
 
 .DEFAULT_GOAL := build
-.PHONY: oracle torture build deps run check check-asan check-boot check-kvm-nested check-portable bench bench-memory asan fuzz tsan format clean help
+.PHONY: oracle torture build deps run check check-asan check-boot check-kvm-nested check-portable bench bench-memory asan fuzz tsan format clean help fuzz-bt
 
 # Suites that have a target of their own; `make check` runs all the others.
 OWN_SUITES := check-boot check-kvm-nested check-portable
@@ -60,6 +60,10 @@ bench-memory: build
 	@tools/guest/prepare
 	@bench/memory $(BENCH)
 
+# Random and hostile code on the translator and on the interpreter, until BLOCKS translations in all; bench/results/bt-fuzz.state keeps how far it came.
+fuzz-bt: build
+	@build/tests/unit/test-bt_fuzz --state bench/results/bt-fuzz.state --blocks $(or $(BLOCKS),10000000) --minutes $(or $(MINUTES),0)
+
 bench: build
 	@tools/guest/prepare
 	@tools/guest/userland || echo "the suite's rows of Debian's programs will be left out" >&2
@@ -84,6 +88,7 @@ help:
 #: make asan         builds build-asan, with AddressSanitizer and UBSan; make check-asan also runs the tests on it
 #: make oracle       compares the interpreter with this CPU: N=100000000 SEED=1, resumable (docs/oracle.md)
 #: make torture      stress-ng and compilations in Debian for MINUTES=60, checked; resumable (TORTURE="OPTION...": tools/torture --help)
+#: make fuzz-bt      the translator against the interpreter, random and hostile code, to BLOCKS=10000000 translations; resumable (MINUTES=N: so long)
 #: make fuzz         fuzzes each target for FUZZ_SECONDS (60) with libFuzzer (needs clang)
 #: make tsan         runs guests with several vCPUs under ThreadSanitizer
 #: make bench-memory what a guest's memory costs the host: docs/memory.md (BENCH="PART...")

@@ -1,153 +1,28 @@
 /* Random 64-bit code on the translator and on the interpreter: the same registers, flags and memory after as
- * many instructions, whatever it does: faults included, whose frames lie in memory. Operations with undefined
- * flags are left out where the manual says so. usage: test-bt_fuzz [BLOCKS [SEED]] */
-#include <stdio.h>
-#include <stdlib.h>
+ * many instructions, whatever it does: faults included, whose frames lie in memory. Half of the guests are
+ * hostile (bt_scene.c). The translator runs behind walls (bt_wall.c): translated code that makes a system
+ * call ends the process, a byte written round the monitor's regions is seen.
+ *
+ * usage: test-bt_fuzz [PAGES [SEED]]
+ *        test-bt_fuzz --state FILE --blocks N [--minutes M]: until N blocks in all were translated; FILE
+ * keeps how far it came */
+#include <errno.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
-#include "base/le.h"
-#include "cpu_rig.h"
-#include "engine/engine.h"
-#include "isa/insn.h"
+#include "bt_scene.h"
+#include "bt_wall.h"
+#include "engine/bt/show.h"
 
-#define DATA  0x100000u
-#define STEPS 150u /* past the translator's last stretch, so that both its ways are taken */
-#define LONG  1200u
-
-static const char *const undefined_of[OP_COUNT] = {
-#define OP(name, family, feature, written, undefined, bt) [OP_##name] = #undefined,
-#include "isa/ops.def"
-#undef OP
-};
-
-static u64 seed_state;
-static u64 next_random(void);
-
-/* The x87's exceptions are masked, mostly; else the interpreter's instructions are what they are compared with. */
-static void random_fpu(struct fpu *f, u64 *bits)
-{
-    static const u16 exponents[8] = {0x3fff, 0x4005, 0xbffe, 0, 0x7fff, 0x4030, 0x3ff0, 0xffff};
-    f->fcw = (u16)(0x40 | (bits[0] & 7 ? 0x3f : bits[0] >> 8 & 0x3f) | (bits[0] >> 16 & 0xf00));
-    f->fsw = (u16)(bits[1] & 0x477f);
-    f->fsw |= (u16)((bits[1] >> 16 & 7) << 11);
-    f->fsw |= f->fsw & ~f->fcw & 0x3f ? 0x8080 : 0;
-    f->ftw = (u8)(bits[2] & 3 ? bits[2] >> 8 | bits[2] >> 16 : bits[2] >> 8);
-    f->fip = 0x1234, f->fdp = 0x5678, f->fop = 0x123;
-    for (unsigned k = 0; k < 8; k++) {
-        memset(f->st[k], 0, sizeof f->st[k]);
-        st64(f->st[k], bits[8 + k] | (bits[3] >> k & 1 ? 1ull << 63 : 0));
-        st16(f->st[k] + 8, exponents[bits[4] >> 3 * k & 7]);
-    }
-}
-
-static bool same_fpu(const struct fpu *a, const struct fpu *b)
-{
-    return a->fcw == b->fcw && a->fsw == b->fsw && a->ftw == b->ftw && a->fip == b->fip && a->fdp == b->fdp &&
-           a->fop == b->fop && !memcmp(a->st, b->st, sizeof a->st);
-}
-static u64 next_random(void)
-{
-    seed_state ^= seed_state << 13;
-    seed_state ^= seed_state >> 7;
-    seed_state ^= seed_state << 17;
-    return seed_state;
-}
-
-static bool wanted(const struct insn *i)
-{
-    switch (i->op) {
-    case OP_AND:
-    case OP_OR:
-    case OP_XOR:
-    case OP_TEST: return true;
-    case OP_RDTSC:
-    case OP_RDTSCP:
-    case OP_RDRAND:
-    case OP_RDSEED:
-    case OP_CPUID:
-    case OP_IN:
-    case OP_OUT:
-    case OP_INS:
-    case OP_OUTS:
-    case OP_RCPPS:
-    case OP_RCPSS:
-    case OP_RSQRTPS:
-    case OP_RSQRTSS:
-    case OP_RDMSR:
-    case OP_WRMSR:
-    case OP_HLT:
-    case OP_JMP:
-    case OP_CALL:
-    case OP_RET:
-    case OP_IRETQ:
-    case OP_IRET:
-    case OP_IRETD:
-    case OP_RET_FAR:
-    case OP_JMP_FAR:
-    case OP_CALL_FAR:
-    case OP_SYSRET:
-    case OP_SYSEXIT:
-    case OP_MOV_TO_CR:
-    case OP_MOV_FROM_CR:
-    case OP_LMSW:
-    case OP_VMCALL:
-    case OP_VMMCALL: return false;
-    default: return !strcmp(undefined_of[i->op], "NONE");
-    }
-}
-
-/* One instruction: random bytes until they decode, with opcodes and ModRM drawn towards the common ones. */
-static unsigned one_instruction(u8 *to)
-{
-    for (;;) {
-        u8 b[16];
-        struct insn i;
-        unsigned n = 0, k = (unsigned)(next_random() % 16);
-        for (unsigned j = 0; j < sizeof b; j++)
-            b[j] = (u8)next_random();
-        if (k < 2)
-            b[n++] = (u8[]){0x66, 0xf0, 0xf2, 0xf3, 0x64, 0x65, 0x67, 0x2e}[next_random() & 7];
-        if (k & 4)
-            b[n++] = (u8)(0x40 | (next_random() & 15));
-        if (k == 3 || k > 12)
-            b[n++] = 0x0f;
-        else if (k == 10)
-            b[n++] = (u8)(0xd8 | (next_random() & 7)); /* x87 */
-        if (next_random() & 1) /* a small displacement */
-            b[n + 1] = (u8)((b[n + 1] & 0x3f) | 0x40);
-        if (insn_decode(b, 15, 8, &i) != DECODE_OK || !wanted(&i) || i.form == FORM_REL)
-            continue;
-        memcpy(to, b, i.len);
-        return i.len;
-    }
-}
-
-/* A page of code with short branches, to where instructions begin: forward over some, and back now and then.
- */
-static void make_code(u8 *page)
-{
-    unsigned at = 0, starts[PAGE_SIZE], n = 0, patch = 0, over = 0;
-    while (at < PAGE_SIZE - 32) {
-        starts[n++] = at;
-        if (patch && !over--) {
-            page[patch] = (u8)(at - patch - 1);
-            patch = 0;
-        }
-        if (next_random() % 9 == 0 && !patch) {
-            page[at] = (u8)(0x70 | (next_random() & 15));
-            unsigned back = starts[n - 1 - next_random() % (n < 8 ? n : 8)];
-            page[at + 1] = (u8)(next_random() % 8 || at + 2 - back > 128 ? 0 : back - at - 2);
-            patch = page[at + 1] ? 0 : at + 1;
-            over = (unsigned)(next_random() % 6);
-            at += 2;
-        } else {
-            at += one_instruction(page + at);
-        }
-    }
-    memset(page + at, 0x90, PAGE_SIZE - at);
-}
+#define CHUNK 500 /* pages that one process runs */
 
 struct side {
-    struct rig r;
+    struct control_rig k;
     const struct engine_ops *ops;
     void *state;
 };
@@ -160,140 +35,380 @@ static void code_changed(void *opaque, u64 gpa, u64 len)
         n = PAGE_SIZE - (gpa & ~PAGE_MASK);
         n = n < end - gpa ? n : end - gpa;
         if (!s->ops->flush_code(s->state, gpa, n))
-            mem_frame_clear(&s->r.m, gpa, FRAME_CODE);
+            mem_frame_clear(&s->k.rig.m, gpa, FRAME_CODE);
     }
 }
 
-static bool side_open(struct side *s, const struct engine_ops *ops, const struct cpu_model *model)
+static u64 no_random(void *opaque)
+{
+    (void)opaque;
+    return 0x123456789abcdef;
+}
+
+static bool side_open(struct side *s, const struct engine_ops *ops)
 {
     struct error e;
-    if (!rig_create(&s->r))
-        return false;
-    s->ops = ops;
     static struct log quiet;
-    s->r.c->wires.model = model;
-    s->r.c->wires.log = &quiet;
-    if (ops->attach(s->r.c, NULL, &s->state, &e) != STATUS_OK)
+    if (!control_create(&s->k, CPU_LEVEL_V3))
         return false;
-    s->r.m.code_write = code_changed;
-    s->r.m.code_opaque = s;
+    struct cpu *c = s->k.rig.c;
+    s->ops = ops;
+    c->wires.log = &quiet;
+    c->wires.random = no_random;
+    if (ops->attach(c, NULL, &s->state, &e) != STATUS_OK)
+        return false;
+    s->k.rig.m.code_write = code_changed;
+    s->k.rig.m.code_opaque = s;
     return true;
 }
 
-/* SHIFT: where in its page the code begins. */
-static void prepare(struct side *s, const u8 *page, const u64 *values, unsigned cpl, unsigned shift)
+static bool same_fpu(const struct fpu *a, const struct fpu *b)
 {
-    struct cpu *c = s->r.c;
-    code_changed(s, 0, MIB(4));
-    memset(s->r.m.base, 0, MIB(4));
-    rig_reset(&s->r, true, cpl);
-    c->cr4 |= CR4_OSFXSR | CR4_OSXSAVE | CR4_OSXMMEXCPT;
-    c->cr0 |= CR0_NE;
-    c->xcr0 = 7;
-    c->icount = 0;
-    cpu_update_mode(c);
-    for (unsigned v = 0; v < 256; v++)
-        s->r.m.base[RIG_HANDLER + 16 * v] = 0xf4; /* HLT ends it */
-    memcpy(s->r.m.base + RIG_CODE + shift, page, PAGE_SIZE);
-    c->rip += shift;
-    for (unsigned k = 0; k < 16; k++)
-        if (k != RSP)
-            c->gpr[k].q = values[k];
-    c->gpr[RSP].q = DATA + 0x8000 + (values[RSP] & 0xff8);
-    for (unsigned k = 0; k < 0x10000; k += 8)
-        st64(s->r.m.base + DATA + k, values[k >> 3 & 15] * 0x9e3779b97f4a7c15ull + k);
-    memcpy(c->fpu.ymm, s->r.m.base + DATA, sizeof c->fpu.ymm);
-    u64 bits[16];
-    for (unsigned k = 0; k < 16; k++)
-        bits[k] = values[k] * 0xd1342543de82ef95ull >> 7 ^ values[k ^ 5] << 31;
-    random_fpu(&c->fpu, bits);
+    return a->fcw == b->fcw && a->fsw == b->fsw && a->ftw == b->ftw && a->fip == b->fip && a->fdp == b->fdp &&
+           a->fop == b->fop && a->mxcsr == b->mxcsr && !memcmp(a->st, b->st, sizeof a->st) &&
+           !memcmp(a->ymm, b->ymm, sizeof a->ymm);
 }
 
-static bool same(struct side *a, struct side *b, const u8 *page, u64 block)
+static bool same_system(const struct cpu *a, const struct cpu *b)
 {
-    struct cpu *x = a->r.c, *y = b->r.c;
-    bool ok = x->rip == y->rip && x->icount == y->icount && cpu_rflags(x) == cpu_rflags(y) &&
-              x->activity == y->activity && x->cr2 == y->cr2 && x->fpu.mxcsr == y->fpu.mxcsr &&
-              !memcmp(x->gpr, y->gpr, 16 * sizeof x->gpr[0]) &&
-              !memcmp(x->fpu.ymm, y->fpu.ymm, sizeof x->fpu.ymm) && same_fpu(&x->fpu, &y->fpu) && !memcmp(a->r.m.base, b->r.m.base, MIB(2));
-    if (ok)
-        return true;
-    fprintf(stderr, "block %llu: they differ\n", (unsigned long long)block);
-    fprintf(stderr, "rip %llx %llx count %llu %llu flags %llx %llx cr2 %llx %llx mxcsr %x %x\n",
-            (unsigned long long)x->rip, (unsigned long long)y->rip, (unsigned long long)x->icount,
-            (unsigned long long)y->icount, (unsigned long long)cpu_rflags(x),
-            (unsigned long long)cpu_rflags(y), (unsigned long long)x->cr2, (unsigned long long)y->cr2,
-            x->fpu.mxcsr, y->fpu.mxcsr);
-    for (unsigned k = 0; k < 16; k++)
-        if (x->gpr[k].q != y->gpr[k].q)
-            fprintf(stderr, "gpr %u: %llx %llx\n", k, (unsigned long long)x->gpr[k].q,
-                    (unsigned long long)y->gpr[k].q);
-    for (unsigned k = 0; k < 16; k++)
-        if (memcmp(x->fpu.ymm[k], y->fpu.ymm[k], 32))
+    for (unsigned k = 0; k < SEG_COUNT; k++)
+        if (a->seg[k].sel != b->seg[k].sel || a->seg[k].base != b->seg[k].base ||
+            a->seg[k].limit != b->seg[k].limit || a->seg[k].attr != b->seg[k].attr)
+            return false;
+    return a->cr0 == b->cr0 && a->cr2 == b->cr2 && a->cr3 == b->cr3 && a->cr4 == b->cr4 &&
+           a->efer == b->efer && a->pkru == b->pkru && a->kernel_gs_base == b->kernel_gs_base &&
+           a->lstar == b->lstar && a->star == b->star && a->sfmask == b->sfmask && a->xcr0 == b->xcr0 &&
+           a->gdt.base == b->gdt.base && a->idt.base == b->idt.base && a->activity == b->activity &&
+           a->cpl == b->cpl;
+}
+
+static bool same(const struct side *a, const struct side *b)
+{
+    const struct cpu *x = a->k.rig.c, *y = b->k.rig.c;
+    return x->rip == y->rip && x->icount == y->icount && cpu_rflags(x) == cpu_rflags(y) &&
+           !memcmp(x->gpr, y->gpr, 16 * sizeof x->gpr[0]) && same_system(x, y) &&
+           same_fpu(&x->fpu, &y->fpu) && !memcmp(a->k.rig.m.base, b->k.rig.m.base, MIB(2));
+}
+
+static void tell_u64(const char *what, u64 a, u64 b)
+{
+    if (a != b)
+        fprintf(stderr, "%s: %" PRIx64 " %" PRIx64 "\n", what, a, b);
+}
+
+static void tell(const struct side *a, const struct side *b)
+{
+    const struct cpu *x = a->k.rig.c, *y = b->k.rig.c;
+    const struct fpu *f = &x->fpu, *g = &y->fpu;
+    char name[16];
+    fprintf(stderr, "rip %" PRIx64 ", count %" PRIu64 "\n", x->rip, x->icount);
+    tell_u64("rip", x->rip, y->rip), tell_u64("count", x->icount, y->icount);
+    tell_u64("flags", cpu_rflags(x), cpu_rflags(y)), tell_u64("cr2", x->cr2, y->cr2);
+    tell_u64("cr0", x->cr0, y->cr0), tell_u64("cr3", x->cr3, y->cr3), tell_u64("cr4", x->cr4, y->cr4);
+    tell_u64("cpl", x->cpl, y->cpl), tell_u64("activity", x->activity, y->activity);
+    tell_u64("mxcsr", f->mxcsr, g->mxcsr), tell_u64("fcw", f->fcw, g->fcw), tell_u64("fsw", f->fsw, g->fsw);
+    tell_u64("ftw", f->ftw, g->ftw), tell_u64("fip", f->fip, g->fip), tell_u64("fdp", f->fdp, g->fdp);
+    tell_u64("fop", f->fop, g->fop), tell_u64("pkru", x->pkru, y->pkru);
+    for (unsigned k = 0; k < 16; k++) {
+        snprintf(name, sizeof name, "gpr %u", k);
+        tell_u64(name, x->gpr[k].q, y->gpr[k].q);
+        if (memcmp(f->ymm[k], g->ymm[k], 32))
             fprintf(stderr, "ymm %u\n", k);
-    if (!same_fpu(&x->fpu, &y->fpu))
-        fprintf(stderr, "x87: fcw %x %x fsw %x %x ftw %x %x fip %llx %llx fdp %llx %llx fop %x %x\n", x->fpu.fcw,
-                y->fpu.fcw, x->fpu.fsw, y->fpu.fsw, x->fpu.ftw, y->fpu.ftw, (unsigned long long)x->fpu.fip,
-                (unsigned long long)y->fpu.fip, (unsigned long long)x->fpu.fdp, (unsigned long long)y->fpu.fdp,
-                x->fpu.fop, y->fpu.fop);
-    for (unsigned k = 0; k < 8; k++)
-        if (memcmp(x->fpu.st[k], y->fpu.st[k], 16))
-            fprintf(stderr, "r%u: %llx %llx, %x %x\n", k, (unsigned long long)ld64(x->fpu.st[k]),
-                    (unsigned long long)ld64(y->fpu.st[k]), ld16(x->fpu.st[k] + 8), ld16(y->fpu.st[k] + 8));
+        if (memcmp(f->st[k & 7], g->st[k & 7], 16))
+            fprintf(stderr, "x87 register %u\n", k & 7);
+    }
     for (u64 k = 0; k < MIB(2); k++)
-        if (a->r.m.base[k] != b->r.m.base[k]) {
-            fprintf(stderr, "memory %llx: %x %x\n", (unsigned long long)k, a->r.m.base[k], b->r.m.base[k]);
+        if (a->k.rig.m.base[k] != b->k.rig.m.base[k]) {
+            fprintf(stderr, "memory %" PRIx64 ": %x %x\n", k, a->k.rig.m.base[k], b->k.rig.m.base[k]);
             break;
         }
-    struct insn i;
-    for (unsigned k = 0, at = 0; k < 14 && insn_decode(page + at, 15, 8, &i) == DECODE_OK; k++, at += i.len)
-        fprintf(stderr, "%s%s", op_name((enum op)i.op), k == 13 ? "\n" : " ");
+    for (unsigned s = 0; s < SEG_COUNT; s++) {
+        snprintf(name, sizeof name, "segment %u", s);
+        tell_u64(name, x->seg[s].sel | (u64)x->seg[s].attr << 16 | (u64)x->seg[s].limit << 32,
+                 y->seg[s].sel | (u64)y->seg[s].attr << 16 | (u64)y->seg[s].limit << 32);
+        tell_u64(name, x->seg[s].base, y->seg[s].base);
+    }
+}
+
+/* What a process reports, in memory that it shares with its parent. */
+struct report {
+    u64 pages, instructions, blocks, scanned, forbidden;
+    u64 next; /* the random numbers' state behind the last page */
+    u64 differences, broken, canaries;
+    u64 endless;      /* pages that were kicked, and are not compared */
+    u64 seed_of_page; /* of the one that runs now */
+};
+
+/* A guest whose handler faults at its first instruction runs for ever and retires nothing: after a while it
+ * is kicked. */
+static struct watch {
+    const struct report *report;
+    struct cpu *cpu[2];
+    u64 pages;
+    unsigned ticks;
+    _Atomic bool kicked;
+} watch;
+
+static void on_tick(int sig)
+{
+    (void)sig;
+    if (watch.report->pages != watch.pages) {
+        watch.pages = watch.report->pages;
+        watch.ticks = 0;
+    } else if (++watch.ticks > 10) {
+        atomic_store(&watch.kicked, true);
+        cpu_attend(watch.cpu[0], ATTN_KICK);
+        cpu_attend(watch.cpu[1], ATTN_KICK);
+    }
+}
+
+static void watch_start(const struct report *t, struct cpu *a, struct cpu *b)
+{
+    struct sigaction on = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
+    struct itimerval every = {.it_interval.tv_usec = 50000, .it_value.tv_usec = 50000};
+    watch = (struct watch){.report = t, .cpu = {a, b}, .pages = UINT64_MAX};
+    sigaction(SIGALRM, &on, NULL);
+    setitimer(ITIMER_REAL, &every, NULL);
+}
+
+static void run_pages(struct report *t, u64 pages, u64 seed)
+{
+    static struct side interp, bt;
+    static struct scene s;
+    struct wall wall;
+    struct error e;
+    struct random r = {seed};
+    if (!side_open(&interp, &engine_interp) || !side_open(&bt, &engine_bt))
+        _exit(3);
+    struct bt *b = bt.state;
+    b->settings.scan = true;
+    const u64 host[] = {(u64)(uintptr_t)b->code,
+                        (u64)(uintptr_t)b->code + b->stub_exit,
+                        (u64)(uintptr_t)b->code + b->stub_fill,
+                        (u64)(uintptr_t)b->code + b->stubs_end,
+                        (u64)(uintptr_t)b->scratch,
+                        (u64)(uintptr_t)b->write,
+                        (u64)(uintptr_t)b->blocks,
+                        (u64)(uintptr_t)bt.k.rig.m.base,
+                        (u64)(uintptr_t)&wall,
+                        (u64)(uintptr_t)&bt_show,
+                        getauxval(AT_SYSINFO_EHDR),
+                        0xffffffff80000000};
+    watch_start(t, interp.k.rig.c, bt.k.rig.c);
+    if (!wall_build(&wall, b) || !wall_filter(b))
+        _exit(4);
+    t->canaries = wall.n;
+    for (u64 n = 0; n < pages && t->differences < 5; n++) {
+        t->seed_of_page = r.state;
+        scene_make(&s, &r, host, ARRAY_LEN(host));
+        scene_set(&s, &interp.k), scene_set(&s, &bt.k);
+        code_changed(&interp, 0, MIB(4)), code_changed(&bt, 0, MIB(4));
+        enum run_result x = interp.ops->run(interp.state, s.limit, &e),
+                        y = bt.ops->run(bt.state, s.limit, &e);
+        bool endless = atomic_exchange(&watch.kicked, false);
+        t->endless += endless;
+        t->pages++;
+        t->instructions += bt.k.rig.c->icount;
+        t->next = r.state;
+        t->broken += wall_broken(&wall);
+        if (endless || (x == y && same(&interp, &bt)))
+            continue;
+        t->differences++;
+        fprintf(stderr, "seed %#" PRIx64 ", %s, CPL %u, limit %" PRIu64 ": they differ; runs ended %d %d\n",
+                t->seed_of_page, s.hostile ? "hostile" : "plain", s.cpl, s.limit, x, y);
+        tell(&interp, &bt);
+    }
+    for (unsigned k = 0; b->forbidden && k < sizeof b->found; k++)
+        fprintf(stderr, k ? " %02x" : "must not be there: %02x", b->found[k]);
+    t->blocks = b->translated, t->scanned = b->scanned, t->forbidden = b->forbidden;
+    _exit(0);
+}
+
+/* The walls hold: what must end a process ends it, and a byte in a canary is seen. */
+enum attempt { CALL_IN_CACHE, CALL_ELSEWHERE, CANARY };
+
+static void attempt(enum attempt what)
+{
+    static struct side bt;
+    struct wall wall;
+    if (!side_open(&bt, &engine_bt))
+        _exit(3);
+    struct bt *b = bt.state;
+    static const u8 code[] = {0xb8, 1, 0, 0, 0, 0x31, 0xd2, 0x0f, 0x05, 0xc3}; /* write of nothing */
+    union {
+        void *p;
+        void (*fn)(void);
+    } call = {.p = b->code + b->used};
+    memcpy(b->write + b->used, code, sizeof code);
+    if (!wall_build(&wall, b) || !wall_filter(b))
+        _exit(4);
+    if (what == CANARY) {
+        unsigned clean = wall_broken(&wall);
+        b->base[b->bytes + 17] = 1; /* guard page behind the code cache */
+        _exit(!clean && wall_broken(&wall) == 1 && !wall_broken(&wall) ? 0 : 5);
+    }
+    if (what == CALL_IN_CACHE)
+        call.fn();
+    else
+        (void)getppid();
+    _exit(0);
+}
+
+/* Runs RUN in a process of its own; its wait status. */
+static int child(void (*run)(void *), void *opaque)
+{
+    int status = -1;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        run(opaque);
+        _exit(6);
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status;
+}
+
+static void run_attempt(void *opaque)
+{
+    attempt(*(enum attempt *)opaque);
+}
+
+static bool walls_hold(void)
+{
+    static const struct {
+        const char *name;
+        int signal;
+    } want[] = {[CALL_IN_CACHE] = {"a system call in the code cache", SIGSYS},
+                [CALL_ELSEWHERE] = {"getppid outside of it", SIGSYS},
+                [CANARY] = {"a byte written behind the code cache", 0}};
+    bool ok = true;
+    for (enum attempt a = CALL_IN_CACHE; a <= CANARY; a++) {
+        int status = child(run_attempt, &a), signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+        if (signal == want[a].signal && (signal || WEXITSTATUS(status) == 0))
+            continue;
+        fprintf(stderr, "%s: not caught (wait status %#x)\n", want[a].name, (unsigned)status);
+        ok = false;
+    }
+    return ok;
+}
+
+struct job {
+    struct report *report;
+    u64 pages, seed;
+};
+
+static void run_job(void *opaque)
+{
+    struct job *j = opaque;
+    run_pages(j->report, j->pages, j->seed);
+}
+
+/* PAGES from SEED on, a process for each chunk; adds to TOTAL. */
+static bool run_chunk(struct report *shared, struct report *total, u64 pages, u64 seed)
+{
+    memset(shared, 0, sizeof *shared);
+    struct job j = {shared, pages, seed};
+    int status = child(run_job, &j);
+    total->pages += shared->pages, total->instructions += shared->instructions,
+        total->blocks += shared->blocks;
+    total->scanned += shared->scanned, total->forbidden += shared->forbidden, total->broken += shared->broken,
+        total->endless += shared->endless;
+    total->differences += shared->differences, total->canaries = shared->canaries;
+    total->next = shared->next ? shared->next : seed;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return !shared->differences && !shared->broken && !shared->forbidden;
+    fprintf(stderr, "seed %#" PRIx64 ": the process ended (%s %d)\n", shared->seed_of_page,
+            WIFSIGNALED(status) ? "signal" : "exit status",
+            WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     return false;
+}
+
+static void print_total(const struct report *t)
+{
+    printf("%" PRIu64 " pages, %" PRIu64 " blocks, %" PRIu64 " instructions; %" PRIu64
+           " host instructions scanned, %" PRIu64 " forbidden; %" PRIu64 " of %" PRIu64
+           " canaries broken; %" PRIu64 " endless; %" PRIu64 " differences\n",
+           t->pages, t->blocks, t->instructions, t->scanned, t->forbidden, t->broken, t->canaries, t->endless,
+           t->differences);
+}
+
+/* FILE: one line, what print_total counts, and where the random numbers stand. */
+static bool state_read(const char *file, struct report *t)
+{
+    FILE *f = fopen(file, "r");
+    bool ok = !f || fscanf(f,
+                           "%" SCNu64 " pages %" SCNu64 " blocks %" SCNu64 " instructions %" SCNu64
+                           " scanned %" SCNx64 " next",
+                           &t->pages, &t->blocks, &t->instructions, &t->scanned, &t->next) == 5;
+    if (f)
+        fclose(f);
+    return ok && t->next;
+}
+
+static bool state_write(const char *file, const struct report *t)
+{
+    char new[4096];
+    snprintf(new, sizeof new, "%s.new", file);
+    FILE *f = fopen(new, "w");
+    if (!f)
+        return false;
+    fprintf(f,
+            "%" PRIu64 " pages %" PRIu64 " blocks %" PRIu64 " instructions %" PRIu64 " scanned %" PRIx64
+            " next\n",
+            t->pages, t->blocks, t->instructions, t->scanned, t->next);
+    return fclose(f) == 0 && rename(new, file) == 0;
+}
+
+static int until(struct report *shared, const char *file, u64 blocks, u64 minutes)
+{
+    struct report t = {.next = 0x9e3779b97f4a7c15};
+    time_t end = time(NULL) + (time_t)minutes * 60;
+    bool ok = state_read(file, &t);
+    if (!ok)
+        fprintf(stderr, "%s: no state of this program\n", file);
+    while (ok && t.blocks < blocks && (!minutes || time(NULL) < end)) {
+        ok = run_chunk(shared, &t, CHUNK, t.next);
+        if (ok && !state_write(file, &t)) {
+            perror(file);
+            ok = false;
+        }
+    }
+    print_total(&t);
+    return ok ? 0 : 1;
 }
 
 int main(int argc, char **argv)
 {
-    u64 blocks = argc > 1 ? strtoull(argv[1], NULL, 0) : 400, bad = 0, ran = 0;
-    seed_state = argc > 2 ? strtoull(argv[2], NULL, 0) : 0x1234567;
-    static struct side interp, bt;
-    static u8 page[PAGE_SIZE];
+    const char *file = NULL;
+    u64 blocks = 0, minutes = 0, words[2] = {400, 0x1234567};
     char why[256];
-    struct error e;
+    unsigned n = 0;
+    for (int k = 1; k < argc; k++) {
+        bool more = k + 1 < argc;
+        if (!strcmp(argv[k], "--state") && more)
+            file = argv[++k];
+        else if (!strcmp(argv[k], "--blocks") && more)
+            blocks = strtoull(argv[++k], NULL, 0);
+        else if (!strcmp(argv[k], "--minutes") && more)
+            minutes = strtoull(argv[++k], NULL, 0);
+        else if (n < 2)
+            words[n++] = strtoull(argv[k], NULL, 0);
+    }
     if (!engine_bt.probe(why, sizeof why)) {
         printf("bt: %s\n", why);
         return 77;
     }
-    struct cpu_model *model = cpu_model_create(CPU_LEVEL_V3, 1, 46);
-    if (!model || !side_open(&interp, &engine_interp, model) || !side_open(&bt, &engine_bt, model))
-        return 3;
-    for (u64 n = 0; n < blocks; n++) {
-        u64 values[16];
-        u64 start = seed_state;
-        make_code(page);
-        for (unsigned k = 0; k < 16; k++)
-            values[k] = next_random() & 3 ? DATA + (next_random() & 0x7fff) : next_random();
-        unsigned cpl = next_random() & 1 ? 3 : 0;
-        u64 limit = next_random() & 1 ? LONG : STEPS + next_random() % STEPS;
-        /* Some begin so near to the page's end that an instruction crosses it. */
-        unsigned shift = next_random() & 3 ? 0 : (unsigned)(PAGE_SIZE - 1 - next_random() % 48);
-        prepare(&interp, page, values, cpl, shift);
-        prepare(&bt, page, values, cpl, shift);
-        interp.ops->run(interp.state, limit, &e);
-        bt.ops->run(bt.state, limit, &e);
-        ran += bt.r.c->icount;
-        if (!same(&interp, &bt, page, n)) {
-            fprintf(stderr, "seed %#llx, CPL %u, limit %llu\n", (unsigned long long)start, cpl,
-                    (unsigned long long)limit);
-            if (++bad == 5)
-                break;
-        }
-    }
-    printf("%llu blocks, %llu instructions, %llu differences\n", (unsigned long long)blocks,
-           (unsigned long long)ran, (unsigned long long)bad);
-    interp.ops->detach(interp.state);
-    bt.ops->detach(bt.state);
-    rig_destroy(&interp.r);
-    rig_destroy(&bt.r);
-    cpu_model_destroy(model);
-    return bad ? 1 : 0;
+    struct report *shared =
+        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED || !walls_hold())
+        return 1;
+    if (file)
+        return until(shared, file, blocks, minutes);
+    struct report t = {.next = words[1]};
+    bool ok = true;
+    while (ok && t.pages < words[0])
+        ok = run_chunk(shared, &t, words[0] - t.pages < CHUNK ? words[0] - t.pages : CHUNK, t.next);
+    print_total(&t);
+    return ok ? 0 : 1;
 }

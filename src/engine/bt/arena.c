@@ -1,5 +1,6 @@
 /* Address space of one vCPU's translations. The code cache is never writable and executable at one address:
- * two mappings of the same shared memory, which has no name, so that perf takes it for generated code. */
+ * two mappings of the same shared memory, which has no name, so that perf takes it for generated code. Every
+ * region has a page before and a page behind it that nobody may touch. */
 #include <sys/mman.h>
 
 #include "base/bits.h"
@@ -7,25 +8,41 @@
 
 #define TAG_BYTES (BT_LINKS * sizeof(u64))
 
-static void *room(size_t bytes)
+static size_t whole(size_t bytes)
 {
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
+    return (bytes + PAGE_SIZE - 1) & ~(size_t)(PAGE_SIZE - 1);
+}
+
+/* Address space between two guard pages; its first OPEN bytes can be written. */
+static void *room(size_t bytes, size_t open)
+{
+    u8 *p = mmap(NULL, whole(bytes) + 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                 -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    if (!open || mprotect(p + PAGE_SIZE, whole(open), PROT_READ | PROT_WRITE) == 0)
+        return p + PAGE_SIZE;
+    munmap(p, whole(bytes) + 2 * PAGE_SIZE);
+    return NULL;
+}
+
+static void give_back(void *p, size_t bytes)
+{
+    if (p)
+        munmap((u8 *)p - PAGE_SIZE, whole(bytes) + 2 * PAGE_SIZE);
 }
 
 static bool map_code(struct bt *b, size_t data)
 {
     b->bytes = data + BT_CODE_BYTES;
-    void *p = mmap(NULL, b->bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED)
+    b->base = room(b->bytes, data);
+    b->write = room(BT_CODE_BYTES, 0);
+    if (!b->base || !b->write)
         return false;
-    b->base = p;
-    if (mprotect(b->base, data, PROT_READ | PROT_WRITE) < 0)
-        return false;
-    void *w = mmap(NULL, BT_CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *w = mmap(b->write, BT_CODE_BYTES, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     if (w == MAP_FAILED)
         return false;
-    b->write = w;
     /* An old size of 0 maps shared pages a second time (mremap(2)). */
     b->code = mremap(w, 0, BT_CODE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, b->base + data);
     return b->code != MAP_FAILED && mprotect(b->code, BT_CODE_BYTES, PROT_READ | PROT_EXEC) == 0;
@@ -40,10 +57,10 @@ enum status bt_arena_init(struct bt *b, struct error *e)
     b->scratch = (void *)b->base;
     b->jumps = (void *)(b->base + BT_SCRATCH_BYTES);
     b->tags = (void *)(b->base + BT_TAGS_AT);
-    b->blocks = room(BT_BLOCKS * sizeof *b->blocks);
-    b->links = room(BT_LINKS * sizeof *b->links);
-    b->sites = room(BT_SITES * sizeof *b->sites);
-    b->maps = room(BT_MAPS * sizeof *b->maps);
+    b->blocks = room(BT_BLOCKS * sizeof *b->blocks, BT_BLOCKS * sizeof *b->blocks);
+    b->links = room(BT_LINKS * sizeof *b->links, BT_LINKS * sizeof *b->links);
+    b->sites = room(BT_SITES * sizeof *b->sites, BT_SITES * sizeof *b->sites);
+    b->maps = room(BT_MAPS * sizeof *b->maps, BT_MAPS * sizeof *b->maps);
     if (!b->blocks || !b->links || !b->sites || !b->maps)
         return error_set(e, STATUS_HOST, "bt: out of memory");
     return STATUS_OK;
@@ -51,16 +68,10 @@ enum status bt_arena_init(struct bt *b, struct error *e)
 
 void bt_arena_destroy(struct bt *b)
 {
-    if (b->blocks)
-        munmap(b->blocks, BT_BLOCKS * sizeof *b->blocks);
-    if (b->links)
-        munmap(b->links, BT_LINKS * sizeof *b->links);
-    if (b->sites)
-        munmap(b->sites, BT_SITES * sizeof *b->sites);
-    if (b->maps)
-        munmap(b->maps, BT_MAPS * sizeof *b->maps);
-    if (b->write)
-        munmap(b->write, BT_CODE_BYTES);
-    if (b->base)
-        munmap(b->base, b->bytes);
+    give_back(b->blocks, BT_BLOCKS * sizeof *b->blocks);
+    give_back(b->links, BT_LINKS * sizeof *b->links);
+    give_back(b->sites, BT_SITES * sizeof *b->sites);
+    give_back(b->maps, BT_MAPS * sizeof *b->maps);
+    give_back(b->write, BT_CODE_BYTES);
+    give_back(b->base, b->bytes);
 }

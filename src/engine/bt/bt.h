@@ -209,6 +209,7 @@ struct bt {
     struct engine_settings settings;
     u64 shown[ENGINE_SHOW_MAX / 64]; /* bytes from settings.show_at on that were listed */
     u64 shown_n;
+    u8 found[16]; /* the last one that is not allowed */
     u64 scanned, forbidden; /* instructions of translations: decoded (settings.scan), and not allowed there */
 };
 

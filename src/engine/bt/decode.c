@@ -22,6 +22,17 @@ static bool is_prefix(u8 c)
            c == 0x3e || c == 0x26 || c == 0x64 || c == 0x65;
 }
 
+/* A prefix that repeats counts where it stands last, and is kept once: what is emitted must not get longer than 15 bytes. */
+static void keep(struct dec *d, u8 prefix)
+{
+    unsigned n = 0;
+    for (unsigned k = 0; k < d->kept_n; k++)
+        if (d->kept[k] != prefix)
+            d->kept[n++] = d->kept[k];
+    d->kept[n++] = prefix;
+    d->kept_n = (u8)n;
+}
+
 /* Prefixes, opcode, ModRM, and where the immediate is. A REX that does not stand last has no effect (SDM vol.
  * 2, 2.2.1). */
 static void take_apart(struct dec *d)
@@ -31,8 +42,8 @@ static void take_apart(struct dec *d)
     for (;; p++) {
         if (is_prefix(*p)) {
             d->rex = 0;
-            if ((*p == 0x66 || *p >= 0xf0) && d->kept_n < sizeof d->kept)
-                d->kept[d->kept_n++] = *p;
+            if (*p == 0x66 || *p >= 0xf0)
+                keep(d, *p);
         } else if ((*p & 0xf0) == 0x40) {
             d->rex = *p;
         } else {

@@ -102,8 +102,12 @@ bool bt_forbidden(const u8 *bytes, size_t n, unsigned *len)
 static void scan_range(struct bt *b, u32 from, u32 n)
 {
     for (u32 at = 0, len; at < n; at += len) {
-        b->forbidden += bt_forbidden(b->code + from + at, n - at, &len);
+        const u8 *p = b->code + from + at;
         b->scanned++;
+        if (bt_forbidden(p, n - at, &len)) {
+            b->forbidden++;
+            memcpy(b->found, p, len < sizeof b->found ? len : sizeof b->found);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ struct dec {
     ZydisDecodedInstruction z;
     ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
     const u8 *bytes;
-    u8 kept[8], kept_n; /* prefixes that stay: 66 F0 F2 F3 */
+    u8 kept[4], kept_n; /* prefixes that stay: 66 F0 F2 F3 */
     u8 rex;             /* 0: none */
     u8 vex[2];          /* as C4 has them; vex[0] 0: none */
     u8 opcode[3], opcode_n;

@@ -1,0 +1,29 @@
+/* Random guests for bt_fuzz: a page of code, and the state of the vCPU that runs it. */
+#ifndef UNIT_BT_SCENE_H
+#define UNIT_BT_SCENE_H
+
+#include "control_rig.h"
+
+#define SCENE_DATA 0x100000u
+
+struct random {
+    u64 state;
+};
+u64 random_next(struct random *r);
+
+struct scene {
+    u8 code[PAGE_SIZE];
+    struct random noise; /* what else is drawn while the scene is set */
+    u64 values[16];
+    unsigned cpl, shift; /* where in its page the code begins */
+    bool hostile; /* instructions that nobody should execute; branches anywhere; faults return to the next
+                     byte */
+    u64 limit;    /* instructions */
+};
+
+/* HOST: addresses of the monitor's own, for registers and bases. */
+void scene_make(struct scene *s, struct random *r, const u64 *host, unsigned host_n);
+/* The same for every rig that gets the same scene. */
+void scene_set(const struct scene *s, struct control_rig *k);
+
+#endif
