@@ -3,7 +3,7 @@
  * hostile (bt_scene.c). The translator runs behind walls (bt_wall.c): translated code that makes a system
  * call ends the process, a byte written round the monitor's regions is seen.
  *
- * usage: test-bt_fuzz [PAGES [SEED]]
+ * usage: test-bt_fuzz [PAGES [SEED [LIMIT]]]     LIMIT: instructions, to narrow a difference down
  *        test-bt_fuzz --state FILE --blocks N [--minutes M]: until N blocks in all were translated; FILE
  * keeps how far it came */
 #include <errno.h>
@@ -18,6 +18,7 @@
 #include "bt_scene.h"
 #include "bt_wall.h"
 #include "engine/bt/show.h"
+#include "isa/disasm.h"
 
 #define CHUNK 500 /* pages that one process runs */
 
@@ -139,6 +140,26 @@ struct report {
     u64 seed_of_page; /* of the one that runs now */
 };
 
+/* The interpreter's last instructions before the limit, to narrow a difference down. */
+static void trace(struct side *a, const struct scene *s)
+{
+    struct error e;
+    struct cpu *c = a->k.rig.c;
+    char text[128];
+    scene_set(s, &a->k);
+    code_changed(a, 0, MIB(4));
+    for (u64 n = 0; n < s->limit; n++) {
+        u8 bytes[15] = {0};
+        if (c->rip < MIB(2) - 15)
+            memcpy(bytes, a->k.rig.m.base + c->rip, sizeof bytes);
+        insn_text(bytes, sizeof bytes, c->code_size, c->rip, text, sizeof text);
+        if (n + 40 >= s->limit)
+            fprintf(stderr, "%" PRIu64 " %" PRIx64 " %s   flags %" PRIx64 "\n", n, c->rip, text, cpu_rflags(c));
+        if (a->ops->run(a->state, n + 1, &e) != RUN_LIMIT)
+            break;
+    }
+}
+
 /* A guest whose handler faults at its first instruction runs for ever and retires nothing: after a while it
  * is kicked. */
 static struct watch {
@@ -171,7 +192,7 @@ static void watch_start(const struct report *t, struct cpu *a, struct cpu *b)
     setitimer(ITIMER_REAL, &every, NULL);
 }
 
-static void run_pages(struct report *t, u64 pages, u64 seed)
+static void run_pages(struct report *t, u64 pages, u64 seed, u64 limit)
 {
     static struct side interp, bt;
     static struct scene s;
@@ -201,6 +222,7 @@ static void run_pages(struct report *t, u64 pages, u64 seed)
     for (u64 n = 0; n < pages && t->differences < 5; n++) {
         t->seed_of_page = r.state;
         scene_make(&s, &r, host, ARRAY_LEN(host));
+        s.limit = limit ? limit : s.limit;
         scene_set(&s, &interp.k), scene_set(&s, &bt.k);
         code_changed(&interp, 0, MIB(4)), code_changed(&bt, 0, MIB(4));
         enum run_result x = interp.ops->run(interp.state, s.limit, &e),
@@ -217,6 +239,8 @@ static void run_pages(struct report *t, u64 pages, u64 seed)
         fprintf(stderr, "seed %#" PRIx64 ", %s, CPL %u, limit %" PRIu64 ": they differ; runs ended %d %d\n",
                 t->seed_of_page, s.hostile ? "hostile" : "plain", s.cpl, s.limit, x, y);
         tell(&interp, &bt);
+        if (limit)
+            trace(&interp, &s);
     }
     for (unsigned k = 0; b->forbidden && k < sizeof b->found; k++)
         fprintf(stderr, k ? " %02x" : "must not be there: %02x", b->found[k]);
@@ -295,20 +319,20 @@ static bool walls_hold(void)
 
 struct job {
     struct report *report;
-    u64 pages, seed;
+    u64 pages, seed, limit;
 };
 
 static void run_job(void *opaque)
 {
     struct job *j = opaque;
-    run_pages(j->report, j->pages, j->seed);
+    run_pages(j->report, j->pages, j->seed, j->limit);
 }
 
 /* PAGES from SEED on, a process for each chunk; adds to TOTAL. */
-static bool run_chunk(struct report *shared, struct report *total, u64 pages, u64 seed)
+static bool run_chunk(struct report *shared, struct report *total, u64 pages, u64 seed, u64 limit)
 {
     memset(shared, 0, sizeof *shared);
-    struct job j = {shared, pages, seed};
+    struct job j = {shared, pages, seed, limit};
     int status = child(run_job, &j);
     total->pages += shared->pages, total->instructions += shared->instructions,
         total->blocks += shared->blocks;
@@ -368,7 +392,7 @@ static int until(struct report *shared, const char *file, u64 blocks, u64 minute
     if (!ok)
         fprintf(stderr, "%s: no state of this program\n", file);
     while (ok && t.blocks < blocks && (!minutes || time(NULL) < end)) {
-        ok = run_chunk(shared, &t, CHUNK, t.next);
+        ok = run_chunk(shared, &t, CHUNK, t.next, 0);
         if (ok && !state_write(file, &t)) {
             perror(file);
             ok = false;
@@ -381,7 +405,7 @@ static int until(struct report *shared, const char *file, u64 blocks, u64 minute
 int main(int argc, char **argv)
 {
     const char *file = NULL;
-    u64 blocks = 0, minutes = 0, words[2] = {400, 0x1234567};
+    u64 blocks = 0, minutes = 0, words[3] = {400, 0x1234567};
     char why[256];
     unsigned n = 0;
     for (int k = 1; k < argc; k++) {
@@ -392,7 +416,7 @@ int main(int argc, char **argv)
             blocks = strtoull(argv[++k], NULL, 0);
         else if (!strcmp(argv[k], "--minutes") && more)
             minutes = strtoull(argv[++k], NULL, 0);
-        else if (n < 2)
+        else if (n < 3)
             words[n++] = strtoull(argv[k], NULL, 0);
     }
     if (!engine_bt.probe(why, sizeof why)) {
@@ -408,7 +432,7 @@ int main(int argc, char **argv)
     struct report t = {.next = words[1]};
     bool ok = true;
     while (ok && t.pages < words[0])
-        ok = run_chunk(shared, &t, words[0] - t.pages < CHUNK ? words[0] - t.pages : CHUNK, t.next);
+        ok = run_chunk(shared, &t, words[0] - t.pages < CHUNK ? words[0] - t.pages : CHUNK, t.next, words[2]);
     print_total(&t);
     return ok ? 0 : 1;
 }

@@ -225,7 +225,7 @@ static void clear_upper_halves(struct cpu *c, const struct insn *i)
  * that comes is always paid for. */
 static const struct insn *REP(struct cpu *c, const struct insn *i)
 {
-    u64 count = index_of(c, i, RCX);
+    u64 count = index_of(c, i, RCX), writes = interp_of(c)->cache.writes;
     const struct flags before = c->fl;
     if (is_port(i))
         TRY(c, i, io_check(c, c->gpr[RDX].w, i->size)); /* even for a count of 0 */
@@ -243,7 +243,9 @@ static const struct insn *REP(struct cpu *c, const struct insn *i)
         c->budget -= (i64)done - 1;
         if (!count || rep_stops(c, i))
             break;
-        if (c->budget == 0 || is_port(i)) /* a port access may have raised an interrupt */
+        /* A port access may have raised an interrupt; a write to code may have changed this very instruction, which is read again
+         * at every boundary that something else makes too. */
+        if (c->budget == 0 || is_port(i) || writes != interp_of(c)->cache.writes)
             return leave_inside(c, i);
         c->budget -= 1;
     }
