@@ -149,6 +149,18 @@ static const char *set_pv(struct run_options *o, const char *value)
     return NULL;
 }
 
+static const char *set_bt_sensitive(struct run_options *o, const char *value)
+{
+    static const char *const names[] = {
+        [TRINE_SENSITIVE_INLINE] = "inline", [TRINE_SENSITIVE_CALL] = "call", [TRINE_SENSITIVE_TRAP] = "trap"};
+    for (size_t k = 0; k < COUNT_OF(names); k++)
+        if (!strcmp(value, names[k])) {
+            o->config.bt_sensitive = (enum trine_sensitive)k;
+            return NULL;
+        }
+    return "neither trap, call nor inline";
+}
+
 static const char *set_max_time(struct run_options *o, const char *value)
 {
     return value_seconds(value, &o->config.max_time_s) ? NULL : "not a number of seconds above 0";
@@ -265,12 +277,15 @@ static const struct option options[] = {
      .set = set_max_time},
     {"stats", "FILE", "a JSON report at the end", AT(stats)},
     {"perf-map", NULL, "/tmp/perf-PID.map: names for perf, a line per translation", AT(config.perf_map)},
+    {"bt-sensitive", "trap|call|inline",
+     "how the translator does sensitive instructions: privileged ones trap, the\n"
+     "others are called; all are called; in line (default)",
+     .set = set_bt_sensitive},
     {"bt-scan", NULL, "decode every translation and count what must not stand in one: `forbidden` in\n--stats", AT(config.bt_scan)},
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
     NEVER_BUILT("display", "KIND", "none"),
     NEVER_BUILT("irqchip", "KIND", "user"),
     NEVER_BUILT("switch", "A:B", NULL),
-    NEVER_BUILT("bt-sensitive", "KIND", NULL),
     NEVER_BUILT("share", "GROUP", NULL),
 };
 

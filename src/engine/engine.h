@@ -100,10 +100,13 @@ struct engine_stats {
     const u64 *steps_of; /* by enum op: instructions that it handed to the interpreter; null: no such thing */
 };
 
+enum engine_sensitive { SENSITIVE_INLINE, SENSITIVE_CALL, SENSITIVE_TRAP };
+
 /* What an engine may be told between attach and its first run. */
 #define ENGINE_SHOW_MAX 4096
 struct engine_settings {
     bool perf_map; /* /tmp/perf-PID.map: names for perf, a line per translation */
+    enum engine_sensitive sensitive; /* bt: how it does sensitive instructions */
     bool scan;     /* decode every translation, and count what must not stand in one (`forbidden`) */
     /* Null, or takes, line by line, the translations of guest code at [show_at, show_at + show_len), at most
      * ENGINE_SHOW_MAX bytes, each when it is made; then a null when all of it was seen. The vCPU's thread. */

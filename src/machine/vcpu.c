@@ -196,6 +196,7 @@ enum status vcpu_attach(struct vcpu *v, struct error *e)
         if (v->vm->engine->configure)
             v->vm->engine->configure(v->engine, &(struct engine_settings){.perf_map = v->vm->config.perf_map,
                                                                           .scan = v->vm->config.bt_scan,
+                                                                          .sensitive = (enum engine_sensitive)v->vm->config.bt_sensitive,
                                                                           .show_line = v->vm->config.show_line,
                                                                           .show_opaque = v->vm->config.show_opaque,
                                                                           .show_at = v->vm->config.show_at,

@@ -61,7 +61,7 @@ for option in 'engine bochs:no such engine' 'engine jit:not built in' \
 	'rtc 2255-01-01:not a date*' \
 	'net x:none of none*' 'net tap=:none of none*' 'display gtk:not built in' 'firmware f:a kernel *' \
 	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
-	'bt-sensitive trap:not built in' 'pv xen:neither kvm nor none' 'balloon 1x:neither auto nor a size' 'balloon 0:neither auto nor a size' 'share x:not built in'; do
+	'bt-sensitive never:neither trap, call nor inline' 'pv xen:neither kvm nor none' 'balloon 1x:neither auto nor a size' 'balloon 0:neither auto nor a size' 'share x:not built in'; do
 	# OPTION VALUE:WHY, where a colon of the value has a backslash
 	why=$(printf %s "$option" | sed 's/\\:/;/g; s/^[^:]*://')
 	text=$(printf %s "$option" | sed 's/\\:/;/g; s/:.*//; s/;/:/g')

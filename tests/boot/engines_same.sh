@@ -1,6 +1,6 @@
 #!/bin/sh
 # The translator against the interpreter under --time virtual: the same exit status, output, instruction count and final state.
-# usage: engines_same.sh TRINE debian | TRINE IMAGE [OPTION]...
+# usage: engines_same.sh TRINE debian [OPTION]... | TRINE IMAGE [OPTION]...
 trine=$1
 shift
 . "$(dirname -- "$0")/lib.sh"
@@ -12,7 +12,8 @@ once() { # ENGINE OPTION...
 	engine=$1
 	shift
 	if [ "$1" = debian ]; then
-		debian --append "console=ttyS0 trine.script=smoke" --engine "$engine" --time virtual --max-time 500 \
+		shift
+		debian "$@" --append "console=ttyS0 trine.script=smoke" --engine "$engine" --time virtual --max-time 500 \
 			--stats "$work/$engine.stats" </dev/null >"$work/$engine.out" 2>"$work/$engine.err"
 	else
 		image=$1

@@ -162,13 +162,14 @@ struct bt_block {
 
 /* Host offset (from the block's code) at which each guest instruction's translation begins. */
 struct bt_map {
-    u32 host;
+    u32 host; /* BT_NO_HOST: behind a branch, nothing */
     u16 guest;    /* offset in the block */
     u8 flags_mem; /* scratch.flags is valid there */
     u8 charged;
     u32 lost; /* neither they nor the host's are: offset in the cache of code that makes them and leaves; 0 */
 };
-#define BT_MAPS (1u << 22)
+#define BT_MAPS    (1u << 22)
+#define BT_NO_HOST UINT32_MAX
 
 struct bt {
     struct cpu *cpu;

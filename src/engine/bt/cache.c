@@ -207,7 +207,8 @@ u32 bt_block_at(const struct bt *b, u64 pc, u32 *index)
     if (b->blocks_n < 2 || off < t->code || off >= t->code + t->code_len)
         return 0;
     u32 k = 0;
-    while (k + 1 < t->count && t->code + b->maps[t->map + k + 1].host <= off)
+    /* The last entry is that of an instruction executed alone behind the others, which may trap (trap.c), or the end. */
+    while (k < t->count && b->maps[t->map + k + 1].host <= off - t->code)
         k++;
     *index = k;
     return low;

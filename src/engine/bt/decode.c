@@ -203,10 +203,10 @@ static u8 kind_int(const struct dec *d)
     }
 }
 
-static u8 kind_of(struct dec *d, u32 mode)
+static u8 kind_of(const struct bt *b, struct dec *d, u32 mode)
 {
     u8 family = rows[d->i.op].family, choice = rows[d->i.op].choice;
-    if (sensitive_can(d, mode))
+    if (sensitive_in_line(b, d, mode))
         return K_SENSITIVE;
     if (family == FAMILY_FLOW)
         return kind_flow(d);
@@ -238,7 +238,7 @@ bool bt_decode(struct bt *b, struct dec *d, const u8 *bytes, unsigned left, u32 
     d->x87 = X87_NONE;
     take_apart(d);
     flags_of(d);
-    d->kind = kind_of(d, mode);
+    d->kind = kind_of(b, d, mode);
     if (d->i.base != GPR_ZERO && d->i.disp > INT32_MAX - (1 << 16))
         d->kind = K_STEP;
     if (d->i.disp < INT32_MIN + (1 << 16))

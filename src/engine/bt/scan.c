@@ -80,7 +80,7 @@ static bool bad_operand(const ZydisDecodedInstruction *z, const ZydisDecodedOper
            (o->mem.segment == ZYDIS_REGISTER_FS || o->mem.segment == ZYDIS_REGISTER_GS);
 }
 
-bool bt_forbidden(const u8 *bytes, size_t n, unsigned *len)
+bool bt_forbidden(const u8 *bytes, size_t n, bool traps, unsigned *len)
 {
     ZydisDecoder d;
     ZydisDecodedInstruction z;
@@ -90,6 +90,8 @@ bool bt_forbidden(const u8 *bytes, size_t n, unsigned *len)
         !ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, bytes, n < 15 ? n : 15, &z, ops)))
         return true; /* what does not decode does not belong there either */
     *len = z.length;
+    if (traps && z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)
+        return false;
     if (bad_category(z.meta.category) || bad_mnemonic(z.mnemonic) ||
         z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)
         return true;
@@ -104,7 +106,7 @@ static void scan_range(struct bt *b, u32 from, u32 n)
     for (u32 at = 0, len; at < n; at += len) {
         const u8 *p = b->code + from + at;
         b->scanned++;
-        if (bt_forbidden(p, n - at, &len)) {
+        if (bt_forbidden(p, n - at, b->settings.sensitive == SENSITIVE_TRAP, &len)) {
             b->forbidden++;
             memcpy(b->found, p, len < sizeof b->found ? len : sizeof b->found);
         }

@@ -233,9 +233,9 @@ static void list(struct bt *b, const struct bt_block *t, u64 rip)
         const struct dec *d = &tr->d[k];
         u32 from = b->maps[t->map + k].host, to = k < n ? b->maps[t->map + k + 1].host : t->code_len;
         char guest[160], text[128];
-        if (k == n && !from) /* the last was a branch */
+        if (k == n && from == BT_NO_HOST) /* the last was a branch */
             break;
-        if (k < n && (to < from || (k + 1 == n && !to)))
+        if (to == BT_NO_HOST)
             to = t->code_len;
         bool one = k < n || (d->kind == K_STEP && tr->stepped);
         if (one && d->bytes)

@@ -162,6 +162,13 @@ void generic_emit(struct tr *t, struct dec *d);
 bool sensitive_can(const struct dec *d, u32 mode);
 void sensitive_emit(struct tr *t, struct dec *d);
 
+/* trap.c */
+/* Is D emitted by sensitive_emit? */
+bool sensitive_in_line(const struct bt *b, const struct dec *d, u32 mode);
+/* Does D, which is executed alone, stand unchanged in the cache, and trap? */
+bool sensitive_traps(const struct bt *b, const struct dec *d);
+void sensitive_trap(struct tr *t, const struct dec *d);
+
 /* translate.c */
 /* The way out at SITE; flags are in memory. */
 void leave_at(struct tr *t, u32 site);

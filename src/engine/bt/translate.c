@@ -246,6 +246,8 @@ static void emit_step(struct tr *t, const struct dec *d)
         t->b->sites[site].rep = (d->i.op == OP_MOVS || d->i.op == OP_STOS) && d->i.asize == 8 &&
                                 d->i.flags & (INSN_REP | INSN_REPNE) && d->i.flags & INSN_SEG_PLAIN;
     }
+    if (sensitive_traps(t->b, d))
+        sensitive_trap(t, d);
     leave_at(t, site);
 }
 
@@ -331,7 +333,7 @@ u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip)
             flow_exit(t, t->page_off + k->bytes);
         }
     } else {
-        b->maps[k->map + k->count] = (struct bt_map){.guest = k->bytes};
+        b->maps[k->map + k->count] = (struct bt_map){.guest = k->bytes, .host = BT_NO_HOST};
     }
     go_cold(t);
     for (u32 l = 0; l < t->late_n; l++)
