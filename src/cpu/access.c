@@ -15,10 +15,9 @@
 bool lin_translate(struct cpu *c, u64 lin, unsigned acc, struct place *p)
 {
     struct tlb_table *table = tlb_table_for(c, acc);
-    const struct tlb_entry *e = tlb_slot(table, lin);
-    u64 tag = acc & ACC_FETCH ? e->exec : acc & ACC_WRITE ? e->write : e->read;
+    const struct tlb_entry *e = tlb_find(table, lin, 1, acc);
     struct mem *m = c->wires.mem;
-    if (LIKELY(tag == (lin & PAGE_MASK))) {
+    if (LIKELY(e)) {
         p->hva = (u8 *)(uintptr_t)(lin + e->addend);
         p->gpa = (u64)(p->hva - m->base);
         if (acc & ACC_FETCH)

@@ -8,7 +8,7 @@
 
 static void table_make(struct tlb_table *t)
 {
-    for (unsigned k = 0; k < TLB_ENTRIES; k++)
+    for (unsigned k = 0; k < TLB_SLOTS; k++)
         t->entry[k] = (struct tlb_entry){TLB_INVALID, TLB_INVALID, TLB_INVALID, 0};
     memset(t->kind, 0, sizeof t->kind);
     memset(t->filled, 0, sizeof t->filled);
@@ -25,7 +25,7 @@ void tlb_context_make(struct tlb_context *x)
 
 /* K runs over the entries of T that may hold something. */
 #define FILLED(t, k)                                                                                         \
-    for (unsigned word_ = 0, k; word_ < TLB_ENTRIES / 64; word_++)                                           \
+    for (unsigned word_ = 0, k; word_ < TLB_SLOTS / 64; word_++)                                           \
         for (u64 bits_ = (t)->filled[word_]; bits_ && (k = word_ * 64 + (unsigned)__builtin_ctzll(bits_), true); \
              bits_ &= bits_ - 1)
 
@@ -181,6 +181,65 @@ u8 tlb_kind(const struct walk *w)
     return (u8)(size_kind(w->page_size) | (w->global ? TLB_GLOBAL : 0));
 }
 
+static u64 entry_page(const struct tlb_entry *e)
+{
+    return (e->read & e->write & e->exec) == TLB_INVALID ? TLB_INVALID
+           : e->read != TLB_INVALID                      ? e->read
+           : e->exec != TLB_INVALID                      ? e->exec
+                                                         : e->write;
+}
+
+static void slot_move(struct tlb_table *t, unsigned to, unsigned from)
+{
+    t->entry[to] = t->entry[from];
+    t->kind[to] = t->kind[from];
+    tlb_mark_filled(t, to);
+    slot_clear(t, from);
+}
+
+/* Makes PAGE's first slot its own, with what either way knows of it under this addend. The slot. */
+static unsigned slot_take(struct tlb_table *t, u64 page, u64 addend)
+{
+    unsigned k = tlb_first(page), second = tlb_second(page);
+    u64 old = entry_page(&t->entry[k]);
+    if (old == page) {
+        if (t->entry[k].addend != addend)
+            slot_clear(t, k);
+        return k;
+    }
+    bool there = entry_page(&t->entry[second]) == page;
+    struct tlb_entry e = t->entry[second];
+    if (there)
+        slot_clear(t, second);
+    if (old != TLB_INVALID)
+        slot_move(t, tlb_second(old), k);
+    if (there && e.addend == addend)
+        t->entry[k] = e;
+    return k;
+}
+
+static bool answers(const struct tlb_entry *e, u64 page, unsigned acc)
+{
+    return (acc & ACC_FETCH ? e->exec : acc & ACC_WRITE ? e->write : e->read) == page;
+}
+
+struct tlb_entry *tlb_find(struct tlb_table *t, u64 lin, unsigned size, unsigned acc)
+{
+    u64 page = lin & PAGE_MASK;
+    unsigned second = tlb_second(lin);
+    if (lin - page + size > PAGE_SIZE)
+        return NULL;
+    if (!answers(tlb_slot(t, lin), page, acc)) {
+        if (!answers(&t->entry[second], page, acc))
+            return NULL;
+        u8 kind = t->kind[second];
+        unsigned k = slot_take(t, page, t->entry[second].addend);
+        t->kind[k] = kind;
+        tlb_mark_filled(t, k);
+    }
+    return tlb_slot(t, lin);
+}
+
 void tlb_fill(struct cpu *c, u64 lin, unsigned acc, const struct walk *w)
 {
     struct tlb *t = c->tlb;
@@ -190,13 +249,10 @@ void tlb_fill(struct cpu *c, u64 lin, unsigned acc, const struct walk *w)
     if (table == &t->none || !mem_is_ram(m, w->gpa & PAGE_MASK, PAGE_SIZE))
         return;
     struct tlb_context *x = &t->context[t->active];
-    unsigned k = (unsigned)(lin >> PAGE_SHIFT & (TLB_ENTRIES - 1));
-    struct tlb_entry *e = &table->entry[k];
     u64 page = lin & PAGE_MASK, addend = (u64)(uintptr_t)m->base + (w->gpa & PAGE_MASK) - page;
+    unsigned k = slot_take(table, page, addend);
+    struct tlb_entry *e = &table->entry[k];
     u8 kind = tlb_kind(w);
-    bool same = (e->read == page || e->write == page || e->exec == page) && e->addend == addend;
-    if (!same)
-        slot_clear(table, k);
     tlb_mark_filled(table, k);
     e->addend = addend;
     table->kind[k] = kind;
@@ -271,10 +327,7 @@ static void slot_drop(struct tlb_table *table, unsigned k, u64 lin, bool only_gl
     static const u64 span[4] = {PAGE_SIZE, MIB(2), MIB(4), GIB(1)};
     const struct tlb_entry *e = &table->entry[k];
     u64 mask = ~(span[(table->kind[k] & TLB_SIZE) >> 1] - 1);
-    u64 at = (e->read & e->write & e->exec) == TLB_INVALID ? TLB_INVALID
-             : e->read != TLB_INVALID                      ? e->read
-             : e->exec != TLB_INVALID                      ? e->exec
-                                                           : e->write;
+    u64 at = entry_page(e);
     if (at != TLB_INVALID && (at & mask) == (lin & mask) && (!only_global || table->kind[k] & TLB_GLOBAL))
         slot_clear(table, k);
 }
@@ -282,7 +335,6 @@ static void slot_drop(struct tlb_table *table, unsigned k, u64 lin, bool only_gl
 /* Drops LIN's page from one context; ONLY_GLOBAL spares the others. */
 static void context_drop(struct tlb *t, struct tlb_context *x, u64 lin, bool only_global)
 {
-    unsigned slot = (unsigned)(lin >> PAGE_SHIFT & (TLB_ENTRIES - 1));
     for (unsigned k = 0; k < 2; k++)
         if (code_concerns(&x->code[k], lin))
             code_renew(t, x, k);
@@ -291,7 +343,8 @@ static void context_drop(struct tlb *t, struct tlb_context *x, u64 lin, bool onl
             continue;
         struct tlb_table *table = &x->view[v];
         if (!x->large) {
-            slot_drop(table, slot, lin, only_global);
+            slot_drop(table, tlb_first(lin), lin, only_global);
+            slot_drop(table, tlb_second(lin), lin, only_global);
             continue;
         }
         FILLED(table, k)

@@ -1,6 +1,9 @@
-/* The soft TLB, shared by the software engines (DESIGN section 5). Direct-mapped. A guest can see it (stale
- * entries, A bits), so its size, replacement and flush points are part of the machine: identical in every
- * engine.
+/* The soft TLB, shared by the software engines (DESIGN section 5). A guest can see it (stale entries, A bits), so its size,
+ * replacement and flush points are part of the machine: identical in every engine.
+ *
+ * Each page has one slot in the first way, which in-line code looks at, and one in a smaller second way, which the slow path
+ * looks at before it walks. What is filled, or found in the second way, goes to the first, and what stood there to its slot in the second: two
+ * pages in use that share a first slot seldom share a second one, and change places instead of being walked for. A page stands in one way at most.
  *
  * An entry answers for one 4 KiB page in one view. A hit in `read`, `write` or `exec` means: allowed, RAM,
  * and nothing else to do; `write` is valid only when D is set and the frame is neither code nor watched.
@@ -15,6 +18,8 @@
 
 #define TLB_BITS     11
 #define TLB_ENTRIES  (1u << TLB_BITS)
+#define TLB_SECOND   256u /* a power of two */
+#define TLB_SLOTS    (TLB_ENTRIES + TLB_SECOND)
 #define TLB_INVALID  1ull
 #define TLB_CONTEXTS 8 /* PCIDs kept at a time, least recently used goes */
 
@@ -38,9 +43,9 @@ struct tlb_entry {
 enum { TLB_GLOBAL = 1, TLB_SIZE_2M = 2, TLB_SIZE_4M = 4, TLB_SIZE_1G = 6, TLB_SIZE = 6 };
 
 struct tlb_table {
-    struct tlb_entry entry[TLB_ENTRIES];
-    u8 kind[TLB_ENTRIES];
-    u64 filled[TLB_ENTRIES / 64]; /* a bit for every entry that may hold something: flushes take as long as was filled */
+    struct tlb_entry entry[TLB_SLOTS]; /* the first way, then the second */
+    u8 kind[TLB_SLOTS];
+    u64 filled[TLB_SLOTS / 64]; /* a bit for every entry that may hold something: flushes take as long as was filled */
 };
 
 /* Which pages code was fetched from since the last flush that could concern one of them: a small filter, so that a flush of
@@ -91,10 +96,23 @@ struct walk;
 struct tlb *tlb_create(void); /* null when out of memory */
 void tlb_destroy(struct tlb *t);
 
+INLINE unsigned tlb_first(u64 lin)
+{
+    return (unsigned)(lin >> PAGE_SHIFT & (TLB_ENTRIES - 1));
+}
+
+INLINE unsigned tlb_second(u64 lin)
+{
+    return TLB_ENTRIES + (unsigned)((lin >> PAGE_SHIFT ^ lin >> (PAGE_SHIFT + TLB_BITS)) & (TLB_SECOND - 1));
+}
+
 INLINE struct tlb_entry *tlb_slot(struct tlb_table *t, u64 lin)
 {
-    return &t->entry[lin >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
+    return &t->entry[tlb_first(lin)];
 }
+
+/* The first way's entry that answers for SIZE bytes at LIN, all in one page, for accesses of kind ACC; it may come from the second way. Null: none. */
+struct tlb_entry *tlb_find(struct tlb_table *t, u64 lin, unsigned size, unsigned acc);
 
 /* Makes `current` follow cpu->view and the active context; called by cpu_update_mode. */
 void tlb_select_view(struct cpu *c);

@@ -22,7 +22,7 @@ enum { TAG_READ = 1, TAG_WRITE = 2, TAG_EXEC = 4, TAG_ALL = 7 };
 
 static bool save_table(const struct mem *m, const struct tlb_table *t, struct buffer *out)
 {
-    for (unsigned k = 0; k < TLB_ENTRIES; k++) {
+    for (unsigned k = 0; k < TLB_SLOTS; k++) {
         const struct tlb_entry *e = &t->entry[k];
         unsigned tags = (e->read != TLB_INVALID ? TAG_READ : 0u) |
                         (e->write != TLB_INVALID ? TAG_WRITE : 0u) | (e->exec != TLB_INVALID ? TAG_EXEC : 0u);
@@ -55,11 +55,11 @@ bool snap_save_tlb(const struct cpu *c, struct buffer *out)
 static bool take_entry(struct mem *m, struct tlb_table *t, unsigned slot, struct buffer *in)
 {
     u64 kind, tags, page, gpa;
-    if (slot >= TLB_ENTRIES || !buffer_get_n(in, &kind, 1) || !buffer_get_n(in, &tags, 1) ||
+    if (slot >= TLB_SLOTS || !buffer_get_n(in, &kind, 1) || !buffer_get_n(in, &tags, 1) ||
         !buffer_get_n(in, &page, 8) || !buffer_get_n(in, &gpa, 8))
         return false;
     if (kind & ~(u64)(TLB_GLOBAL | TLB_SIZE) || !tags || tags & ~(u64)TAG_ALL || (page | gpa) & ~PAGE_MASK ||
-        !cpu_canonical(page) || (page >> PAGE_SHIFT & (TLB_ENTRIES - 1)) != slot ||
+        !cpu_canonical(page) || slot != (slot < TLB_ENTRIES ? tlb_first(page) : tlb_second(page)) ||
         !mem_is_ram(m, gpa, PAGE_SIZE))
         return false;
     if (tags & TAG_WRITE) {

@@ -205,7 +205,7 @@ static void run_pages(struct report *t, u64 pages, u64 seed, u64 limit)
     b->settings.scan = true;
     const u64 host[] = {(u64)(uintptr_t)b->code,
                         (u64)(uintptr_t)b->code + b->stub_exit,
-                        (u64)(uintptr_t)b->code + b->stub_fill,
+                        (u64)(uintptr_t)b->code + b->stub_miss[0],
                         (u64)(uintptr_t)b->code + b->stubs_end,
                         (u64)(uintptr_t)b->scratch,
                         (u64)(uintptr_t)b->write,

@@ -1,6 +1,7 @@
 /* Control and debug registers, XCR0, PKRU, TSC, INVPCID: each rule of the manual that ends in a fault, and
  * what the others do. */
 #include "control_rig.h"
+#include "cpu/walk.h"
 
 static void test_cr0(struct control_rig *r)
 {
@@ -170,6 +171,36 @@ static void test_flushes(struct control_rig *r)
     fill(r, page);
     CHECK(msr_write(c, IA32_EFER, c->efer | EFER_NXE));
     CHECK(!cached(r, page, false));
+}
+
+/* Two pages that share a slot of the first way both stay known, and what drops one finds it in the second. */
+static void test_two_ways(struct control_rig *r)
+{
+    struct cpu *c = r->rig.c;
+    u64 a = 0x50000, b = a + ((u64)TLB_ENTRIES << PAGE_SHIFT);
+    struct walk wa = {.gpa = 0x50000, .page_size = PAGE_SIZE}, wb = {.gpa = 0x60000, .page_size = PAGE_SIZE};
+    struct place p;
+    rig_reset(&r->rig, true, 0);
+    tlb_fill(c, a, ACC_WRITE, &wa);
+    tlb_fill(c, b, ACC_WRITE, &wb);
+    u64 misses = c->tlb->misses;
+    for (unsigned n = 0; n < 4; n++) {
+        CHECK(lin_translate(c, a + 8, ACC_WRITE, &p));
+        CHECK_EQ(p.gpa, 0x50008);
+        CHECK(cached(r, a, true) && !cached(r, b, true));
+        CHECK(lin_translate(c, b + 8, ACC_READ, &p));
+        CHECK_EQ(p.gpa, 0x60008);
+        CHECK(cached(r, b, false) && !cached(r, a, false));
+    }
+    CHECK_EQ(c->tlb->misses, misses);
+    CHECK(!tlb_find(c->tlb->current, a + PAGE_SIZE - 1, 2, ACC_READ));
+    tlb_protect_frame(c, wa.gpa);
+    CHECK(!tlb_find(c->tlb->current, a, 1, ACC_WRITE));
+    CHECK(tlb_find(c->tlb->current, a, 1, ACC_READ));
+    CHECK(tlb_find(c->tlb->current, b, 1, ACC_READ));
+    tlb_invlpg(c, a);
+    CHECK(!tlb_find(c->tlb->current, a, 1, ACC_READ));
+    CHECK(tlb_find(c->tlb->current, b, 1, ACC_READ));
 }
 
 static void invpcid_desc(struct control_rig *r, u64 low, u64 high)
@@ -418,8 +449,9 @@ int main(void)
     test_cr0(&r);
     test_long_mode_entry(&r);
     test_pae(&r);
-    test_cr3_cr4(&r);
+    test_two_ways(&r);
     test_flushes(&r);
+    test_two_ways(&r);
     test_invpcid(&r);
     test_xcr0(&r);
     test_pkru(&r);

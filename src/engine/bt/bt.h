@@ -28,6 +28,7 @@ enum {
 
 #define BT_JUMPS         (1u << 14)
 #define BT_LINKS         (1u << 20)
+#define BT_SITE_BITS     24 /* of a site's number, where an operand's size stands above it */
 #define BT_SITES         (1u << 22)
 #define BT_BLOCKS        (1u << 19)
 #define BT_BLOCK_MAX     64 /* instructions */
@@ -89,7 +90,7 @@ struct bt_scratch {
         u64 view;
     } by_ac[2]; /* data accesses at CPL 0 with RFLAGS.AC clear and set */
     u32 mxcsr, mxcsr_host;
-    u64 fill_fn;
+    u64 fill_fn, find_fn;
     u64 x87_in; /* the guest's x87 state is in the host's FPU, not in struct cpu */
     u64 x87_fn;
     u64 fcw;
@@ -200,7 +201,7 @@ struct bt {
         u32 key;
     } key_cache[256];
     /* offsets of stubs */
-    u32 stub_enter, stub_exit, stub_fill, stub_x87;
+    u32 stub_enter, stub_exit, stub_miss[2], stub_x87; /* stub_miss: of a read, of a write */
     u64 translated, flushed, dropped;
     u64 steps, direct, fills, cache_flushes;
     u64 foreign; /* instructions of other modes */
@@ -245,6 +246,7 @@ void bt_signal_enter(struct bt *b);
  * instruction does at most *LEFT iterations, which are taken off; false: something is left to do. */
 bool bt_direct(struct cpu *c, const struct bt_site *s, u64 *left);
 
-bool bt_fill(struct bt *b, u64 lin, u32 site);
+/* The soft TLB's entry for an access that missed, filled; null: it is the interpreter's. */
+struct tlb_entry *bt_fill(struct bt *b, u64 lin, u32 site);
 
 #endif

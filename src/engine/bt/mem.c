@@ -148,14 +148,13 @@ struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigne
         return mem_opnd(HOST_T1, x->off);
     }
     flags_clobber(t);
-    u32 back = e_off(e);
     bool collapsed, again;
     struct opnd o = ea_prepare(t, ea, &collapsed);
     bool used = o.base == HOST_T0 || o.index == HOST_T0;
     if (collapsed)
         e_store(e, SCRATCH(spill[1]), HOST_T0);
     struct late *l = late_new(t, LATE_FILL, hit_test(t, o, x->lo, x->hi, acc));
-    l->back = back;
+    l->back = e_off(e);
     l->ea = *ea;
     l->size = (u8)size, l->lo = x->lo, l->hi = x->hi;
     l->site = site_new(t, SITE_MEM, t->index);
@@ -179,7 +178,7 @@ static void to_careful(struct tr *t, unsigned index)
     t->b->links[link].careful = true;
 }
 
-/* A miss: filled and tried again. What was tested may lie in two pages where the operand does not. */
+/* A miss: looked for in the second way or filled; on with the entry in HOST_T1. What was tested may lie in two pages where the operand does not. */
 void mem_late(struct tr *t, const struct late *l)
 {
     struct emit *e = &t->e;
@@ -200,8 +199,8 @@ void mem_late(struct tr *t, const struct late *l)
         o = mem_opnd(HOST_T0, -l->lo);
     }
     e_lea(e, HOST_T0, o);
-    e_mov_imm32(e, HOST_T1, l->site);
-    e_call(e, t->b->stub_fill);
+    e_mov_imm32(e, HOST_T1, l->site | (u32)l->size << BT_SITE_BITS);
+    e_call(e, t->b->stub_miss[t->b->sites[l->site].acc & ACC_WRITE ? 1 : 0]);
     e_jmp(e, l->back);
     if (!crosses)
         return;

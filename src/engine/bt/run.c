@@ -251,7 +251,7 @@ static void run_code(struct bt *b, u64 budget)
     }
 }
 
-bool bt_fill(struct bt *b, u64 lin, u32 site)
+struct tlb_entry *bt_fill(struct bt *b, u64 lin, u32 site)
 {
     struct cpu *c = b->cpu;
     struct bt_site s = b->sites[site];
@@ -260,14 +260,13 @@ bool bt_fill(struct bt *b, u64 lin, u32 site)
     b->scratch->info = site;
     b->fills++;
     if (c->view == TLB_VIEW_NONE || (lin & ~PAGE_MASK) + s.size > PAGE_SIZE || !cpu_canonical(lin))
-        return false;
+        return NULL;
     /* A vector operand out of line may be #GP, which comes before the walk. */
     if (s.size >= 16 && lin & (s.size - 1u))
-        return false;
+        return NULL;
     if (!lin_translate(c, lin, s.acc, &p) || b->flushed != flushed)
-        return false;
-    const struct tlb_entry *e = tlb_slot(c->tlb->current, lin);
-    return (s.acc & ACC_WRITE ? e->write : e->read) == (lin & PAGE_MASK);
+        return NULL;
+    return tlb_find(c->tlb->current, lin, 1, s.acc);
 }
 
 static enum run_result bt_run(void *state, u64 limit, struct error *e)
@@ -357,6 +356,7 @@ static void init_scratch(struct bt *b)
     s->cpu = b->cpu;
     s->mxcsr_host = 0x1f80;
     s->fill_fn = (u64)(uintptr_t)bt_fill;
+    s->find_fn = (u64)(uintptr_t)tlb_find;
     s->x87_fn = (u64)(uintptr_t)bt_x87_load;
 }
 

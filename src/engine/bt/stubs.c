@@ -81,13 +81,45 @@ static void make_exit(struct emit *e)
 
 static const u8 volatile_regs[] = {RAX, RCX, RDX, RSI, RDI, R8, R9};
 
-/* Called with the linear address in HOST_T0 and the site in HOST_T1: bt_fill, then back to try again, or out.
- * Host RSP is 16-aligned in translated code. */
-static void make_fill(struct emit *e)
+/* tlb_find for HOST_T0 and HOST_T1 as make_miss has them, which stay. The entry in RAX. It is C code without vector registers (cpu/meson.build). */
+static void call_find(struct emit *e, bool write)
 {
-    e->b->stub_fill = e_off(e);
+    e_alu_imm(e, true, ALU_SUB, RSP, 16);
+    e_store(e, mem_opnd(RSP, 0), HOST_T0);
+    e_store(e, mem_opnd(RSP, 8), HOST_T1);
+    e_load(e, RDI, SCRATCH(tlb));
+    e_mov(e, RSI, HOST_T0);
+    e_op(e, false, 0x8b, RDX, reg_opnd(HOST_T1), 0);
+    e_op(e, false, 0xc1, 5, reg_opnd(RDX), 1); /* SHR */
+    e8(e, BT_SITE_BITS);
+    e_mov_imm32(e, RCX, write ? ACC_WRITE : ACC_READ);
+    e_op(e, false, 0xff, 2, SCRATCH(find_fn), 0);
+    e_load(e, HOST_T0, mem_opnd(RSP, 0));
+    e_load(e, HOST_T1, mem_opnd(RSP, 8));
+    e_alu_imm(e, true, ALU_ADD, RSP, 16);
+}
+
+static void pop_volatile(struct emit *e)
+{
+    for (unsigned k = ARRAY_LEN(volatile_regs); k--;)
+        pop(e, volatile_regs[k]);
+}
+
+/* Called with the linear address in HOST_T0, the site and the operand's size above BT_SITE_BITS in HOST_T1. Returns with the soft TLB's entry
+ * in HOST_T1: out of the second way, or by bt_fill; or leaves the cache. Host RSP is 16-aligned in translated code. */
+static void make_miss(struct emit *e, bool write)
+{
+    e->b->stub_miss[write] = e_off(e);
     for (unsigned k = 0; k < ARRAY_LEN(volatile_regs); k++)
         push(e, volatile_regs[k]);
+    call_find(e, write);
+    e_op(e, true, 0x85, RAX, reg_opnd(RAX), 0);
+    u32 none = e_jcc(e, CC_E);
+    e_mov(e, HOST_T1, RAX);
+    pop_volatile(e);
+    e8(e, 0xc3);
+    e_patch(e->b, none, e_off(e));
+    e_alu_imm(e, false, ALU_AND, HOST_T1, (1 << BT_SITE_BITS) - 1);
     e_alu_imm(e, true, ALU_SUB, RSP, 16 * 32 + 16);
     e_store(e, mem_opnd(RSP, 16 * 32), HOST_T1);
     vectors(e, false, RSP, 0);
@@ -98,11 +130,11 @@ static void make_fill(struct emit *e)
     e_op(e, false, 0xff, 2, SCRATCH(fill_fn), 0);
     vectors(e, true, RSP, 0);
     e_load(e, HOST_T0, mem_opnd(RSP, 16 * 32));
-    e_op(e, false, 0x0fb6, HOST_T1, reg_opnd(RAX), 0); /* MOVZX r11d, al */
+    e_mov(e, HOST_T1, RAX);
     e_alu_imm(e, true, ALU_ADD, RSP, 16 * 32 + 16);
     for (unsigned k = ARRAY_LEN(volatile_regs); k--;)
         pop(e, volatile_regs[k]);
-    e_op(e, false, 0x85, HOST_T1, reg_opnd(HOST_T1), 0);
+    e_op(e, true, 0x85, HOST_T1, reg_opnd(HOST_T1), 0);
     e8(e, 0x74), e8(e, 1); /* JZ over RET */
     e8(e, 0xc3);
     e_alu_imm(e, true, ALU_ADD, RSP, 8);
@@ -132,7 +164,8 @@ void bt_make_stubs(struct bt *b)
     struct emit e = {.b = b, .p = b->write, .limit = b->write + 16384};
     make_exit(&e);
     make_enter(&e);
-    make_fill(&e);
+    make_miss(&e, false);
+    make_miss(&e, true);
     make_x87(&e);
     b->stubs_used = e_off(&e);
     b->stubs_end = b->used = (e_off(&e) + 63u) & ~63u;

@@ -78,7 +78,7 @@ struct late {
     i16 lo, hi; /* LATE_FILL: what was tested */
     u32 at;         /* rel32 that leads here; 0: none */
     u32 at2;        /* LATE_LOOKUP: from where the entry's key was another */
-    u32 back;       /* LATE_FILL: where to try again */
+    u32 back;       /* LATE_X87, LATE_FILL: where to go on; the latter with the entry in HOST_T1 */
     struct ea ea;
     u32 site, link;
     i32 delta;
