@@ -449,7 +449,7 @@ int main(void)
     test_cr0(&r);
     test_long_mode_entry(&r);
     test_pae(&r);
-    test_two_ways(&r);
+    test_cr3_cr4(&r);
     test_flushes(&r);
     test_two_ways(&r);
     test_invpcid(&r);
