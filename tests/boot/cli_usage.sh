@@ -107,15 +107,30 @@ disk "$work/d/odd" 'its size, 1000 bytes, is no multiple of 512'
 disk "$work/d/fifo" 'is neither a file nor a block device'
 disk /dev/null 'is neither a file nor a block device'
 if command -v qemu-nbd >/dev/null; then
-	disk "$work/d/corrupt.qcow2" '*'
+	disk "$work/d/corrupt.qcow2" '*: Unsupported cluster size: 2^0'
 else
 	disk "$work/d/corrupt.qcow2" '*is not installed*'
+fi
+if command -v qemu-nbd >/dev/null && qemu-img create -q -f qcow2 "$work/d/held.qcow2" 1M; then
+	run 3 "$work/d/held.qcow2: Is another process using the image*" --disk "$work/d/held.qcow2" --disk "$work/d/held.qcow2"
 fi
 run 3 'nbd://127.0.0.1:9/: *' --disk nbd://127.0.0.1:9/
 mkdir "$work/lib" && : >"$work/lib/libnbd.so.0"
 export LD_LIBRARY_PATH="$work/lib"
 run 3 'nbd://127.0.0.1:9/: *libnbd.so.0: file too short' --disk nbd://127.0.0.1:9/
 unset LD_LIBRARY_PATH
+if [ "$(id -u)" = 0 ]; then # root may write everywhere, until it gives that up
+	chmod 444 "$work/d/fine"
+	readonly_to_us='setpriv --bounding-set -all --inh-caps -all --reuid 65534 --regid 65534 --clear-groups'
+	chmod 755 "$work" "$work/d"
+	err=$($readonly_to_us "$trine" run --kernel "$hello" --disk "$work/d/fine" 2>&1 </dev/null)
+	[ $? = 3 ] && [ "$err" = "trine: $work/d/fine: Permission denied" ] || fail "a disk that may not be written: $err"
+	chmod 644 "$work/d/fine"
+else
+	chmod 444 "$work/d/fine"
+	disk "$work/d/fine" 'Permission denied'
+	chmod 644 "$work/d/fine"
+fi
 run 3 "$work/d/fine: is in use by another virtual machine" --disk "$work/d/fine" --disk "$work/d/fine"
 run 3 "$work/d/fine: is in use by another virtual machine" --disk "$work/d/fine,readonly" --disk "$work/d/fine"
 
