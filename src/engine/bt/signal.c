@@ -47,14 +47,10 @@ static void handler(int sig, siginfo_t *info, void *context)
 {
     if (take(running, context))
         return;
-    const struct sigaction *old = &before[sig];
-    if (old->sa_flags & SA_SIGINFO) {
-        old->sa_sigaction(sig, info, context);
-    } else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN) {
-        old->sa_handler(sig);
-    } else { /* not ours: the instruction faults again, and ends the process as it would have */
-        signal(sig, SIG_DFL);
-    }
+    /* Not ours: what was before us is back, with its flags. The instruction faults again; what somebody sent is sent again. */
+    sigaction(sig, &before[sig], NULL);
+    if (info->si_code <= 0)
+        raise(sig);
 }
 
 static void install(void)
