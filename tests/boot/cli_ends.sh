@@ -36,9 +36,10 @@ ends 3 --kernel "$guests/poweroff.elf" --stats /dev/full
 ends 33 --kernel "$guests/hello.elf" --debug-exit
 grep -q '^trine: engine: ' "$work/err" || fail "it does not say which engine"
 
-# Signals from outside (SIGINT: tests/boot/pty_cli.c; a shell starts background commands with it ignored, and so it stays).
+# Signals from outside (SIGINT: tests/boot/pty_cli.c; a shell starts background commands with it ignored, and so it stays; nohup
+# does so with SIGHUP).
 for pair in TERM:143 HUP:129; do
-	"$trine" run --kernel "$guests/hang.elf" --quiet --stats "$work/stats" </dev/null &
+	env --default-signal=HUP "$trine" run --kernel "$guests/hang.elf" --quiet --stats "$work/stats" </dev/null &
 	pid=$!
 	sleep 0.5
 	kill -s "${pair%:*}" $pid

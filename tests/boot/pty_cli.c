@@ -55,8 +55,8 @@ static void start(struct session *s, const char *name, const char *trine, const 
     const char *argv[16] = {trine, "run", "--quiet", "--debug-exit"};
     for (int i = 4; i < 15 && *args; i++)
         argv[i] = *args++;
-    /* A shell's background job is started with these ignored, and hands that on. */
-    signal(SIGINT, SIG_DFL), signal(SIGQUIT, SIG_DFL);
+    /* A shell's background job and nohup start it with these ignored, and hand that on. */
+    signal(SIGINT, SIG_DFL), signal(SIGQUIT, SIG_DFL), signal(SIGHUP, SIG_DFL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     setsid();
     ioctl(s->slave, TIOCSCTTY, 0);
