@@ -80,6 +80,8 @@ struct trine_net {
 /* How the translator does sensitive instructions: in line; by leaving its cache; privileged ones by a trap, the others by leaving. */
 enum trine_sensitive { TRINE_SENSITIVE_INLINE, TRINE_SENSITIVE_CALL, TRINE_SENSITIVE_TRAP };
 
+#define TRINE_SHOW_MAX 4096 /* bytes of guest code whose translations can be asked for */
+
 /* Zero-initialise, then trine_config_init. Strings are borrowed until trine_destroy. */
 struct trine_config {
     const char *engine;  /* "auto", "interp", ... */
@@ -111,7 +113,7 @@ struct trine_config {
     bool perf_map;            /* names of translations for perf, in /tmp/perf-PID.map */
     enum trine_sensitive bt_sensitive;
     bool bt_scan;             /* look at every translation for instructions that must not be there */
-    /* Null, or takes, line by line, the translations of guest code at [show_at, show_at + show_len), 1 to 4096 bytes; a null when all
+    /* Null, or takes, line by line, the translations of guest code at [show_at, show_at + show_len), 1 to TRINE_SHOW_MAX bytes; a null when all
      * of it was seen. On a vCPU's thread. */
     void (*show_line)(void *opaque, const char *line);
     void *show_opaque;

@@ -10,8 +10,6 @@
 #include "cli/values.h"
 #include "trine.h"
 
-#define LENGTH_MAX 4096
-
 struct show {
     struct trine_vm *vm;
     bool all; /* all of it was seen */
@@ -43,7 +41,7 @@ static const char *take_address(const char *text, struct trine_config *c)
     head[n] = 0;
     if (!value_u64(head, &c->show_at))
         return "no address: a number, or ADDR+LENGTH";
-    if (plus && (!value_u64(plus + 1, &c->show_len) || !c->show_len || c->show_len > LENGTH_MAX))
+    if (plus && (!value_u64(plus + 1, &c->show_len) || !c->show_len || c->show_len > TRINE_SHOW_MAX))
         return "the length is not 1 to 4096";
     return c->show_at > UINT64_MAX - c->show_len ? "the range does not end" : NULL;
 }

@@ -189,6 +189,8 @@ void vcpu_attend(struct vcpu *v, u32 bits)
     cond_wake(&v->wake);
 }
 
+_Static_assert(TRINE_SHOW_MAX == ENGINE_SHOW_MAX, "checked once, when the VM is made");
+
 enum status vcpu_attach(struct vcpu *v, struct error *e)
 {
     enum status s = v->vm->engine->attach(&v->cpu, v->vm->engine_shared, &v->engine, e);

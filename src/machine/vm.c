@@ -286,6 +286,8 @@ static enum status check_config(const struct trine_config *cfg, const struct eng
                          cfg->cpus, engine->name);
     if (!(cfg->max_time_s >= 0))
         return error_set(e, STATUS_USAGE, "max-time: not a time");
+    if (cfg->show_line && (!cfg->show_len || cfg->show_len > TRINE_SHOW_MAX || cfg->show_at > UINT64_MAX - cfg->show_len))
+        return error_set(e, STATUS_USAGE, "translations: 1 to %d bytes of addresses can be shown", TRINE_SHOW_MAX);
     if (cfg->rtc < 0 || cfg->rtc > RTC_MAX_S)
         return error_set(e, STATUS_USAGE, "rtc: must be from 1970 to 2255");
     if (cfg->saves_n && cfg->time != TRINE_TIME_VIRTUAL)

@@ -147,6 +147,27 @@ static void test_refused(void)
     }
 }
 
+static void show_nothing(void *opaque, const char *line)
+{
+    (void)opaque, (void)line;
+}
+
+/* The engine's map of what was shown has room for TRINE_SHOW_MAX bytes. */
+static void test_show_range(void)
+{
+    static const uint64_t bad[][2] = {{0x1000, 0}, {0x1000, TRINE_SHOW_MAX + 1}, {0x1000, UINT64_MAX}, {UINT64_MAX - 15, 17}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct run r;
+        struct trine_vm *vm = NULL;
+        struct trine_error e = {0};
+        run_init(&r);
+        r.config.show_line = show_nothing;
+        r.config.show_at = bad[i][0], r.config.show_len = bad[i][1];
+        CHECK_EQ(trine_create(&r.config, &vm, &e), TRINE_USAGE);
+        CHECK_STR(e.text, "translations: 1 to 4096 bytes of addresses can be shown");
+    }
+}
+
 static void test_engines(void)
 {
     const char *name;
@@ -186,6 +207,7 @@ int main(int argc, char **argv)
     test_repeats();
     test_large();
     test_refused();
+    test_show_range();
     test_engines();
     test_not_run();
     return check_done();
