@@ -189,11 +189,16 @@ static u64 entry_page(const struct tlb_entry *e)
                                                          : e->write;
 }
 
+static void slot_set(struct tlb_table *t, unsigned k, struct tlb_entry e, u8 kind)
+{
+    t->entry[k] = e;
+    t->kind[k] = kind;
+    tlb_mark_filled(t, k);
+}
+
 static void slot_move(struct tlb_table *t, unsigned to, unsigned from)
 {
-    t->entry[to] = t->entry[from];
-    t->kind[to] = t->kind[from];
-    tlb_mark_filled(t, to);
+    slot_set(t, to, t->entry[from], t->kind[from]);
     slot_clear(t, from);
 }
 
@@ -209,12 +214,13 @@ static unsigned slot_take(struct tlb_table *t, u64 page, u64 addend)
     }
     bool there = entry_page(&t->entry[second]) == page;
     struct tlb_entry e = t->entry[second];
+    u8 kind = t->kind[second];
     if (there)
         slot_clear(t, second);
     if (old != TLB_INVALID)
         slot_move(t, tlb_second(old), k);
     if (there && e.addend == addend)
-        t->entry[k] = e;
+        slot_set(t, k, e, kind);
     return k;
 }
 
@@ -232,10 +238,7 @@ struct tlb_entry *tlb_find(struct tlb_table *t, u64 lin, unsigned size, unsigned
     if (!answers(tlb_slot(t, lin), page, acc)) {
         if (!answers(&t->entry[second], page, acc))
             return NULL;
-        u8 kind = t->kind[second];
-        unsigned k = slot_take(t, page, t->entry[second].addend);
-        t->kind[k] = kind;
-        tlb_mark_filled(t, k);
+        slot_take(t, page, t->entry[second].addend);
     }
     return tlb_slot(t, lin);
 }

@@ -7,7 +7,7 @@
 
 struct vm;
 
-/* The guest shall get along with BYTES; what it has. They fail where there is no balloon, or no driver of it. */
+/* The guest shall get along with BYTES; what it has. They fail where there is no balloon. */
 enum status balloon_set(struct vm *vm, u64 bytes, struct error *e);
 enum status balloon_query(struct vm *vm, u64 *bytes, struct error *e);
 /* The driver has told another size. OPAQUE is the VM. */

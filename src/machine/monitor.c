@@ -85,6 +85,11 @@ static void free_pages(struct vm *vm)
         say(vm, "no balloon, or its driver gives no hints\r\n");
 }
 
+static void balloon_usage(struct vm *vm)
+{
+    say(vm, "balloon: a number of MiB, or with M or G\r\n");
+}
+
 /* LINE is `balloon MIB`, as in QEMU's monitor, or a number with M or G. */
 static bool set_balloon(struct vm *vm, const char *line)
 {
@@ -95,15 +100,10 @@ static bool set_balloon(struct vm *vm, const char *line)
     if (got < 1)
         return false;
     if (got > 2 || !n || n > 1ull << 32 || (unit != 'M' && unit != 'G'))
-        say(vm, "balloon: a number of MiB, or with M or G\r\n");
+        balloon_usage(vm);
     else if (balloon_set(vm, n << (unit == 'M' ? 20 : 30), &e) != STATUS_OK)
         say(vm, "%s\r\n", e.text);
     return true;
-}
-
-static void balloon_usage(struct vm *vm)
-{
-    say(vm, "balloon: a number of MiB, or with M or G\r\n");
 }
 
 static void powerdown(struct vm *vm)

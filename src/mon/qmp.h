@@ -23,7 +23,7 @@ struct qmp_target {
     enum status (*save)(void *opaque, const char *path, struct error *e);
     /* PATH null: nothing. */
     enum status (*change_medium)(void *opaque, const char *device, const char *path, struct error *e);
-    /* The guest shall get along with BYTES; what it has now. They fail when there is no balloon, or no driver for it. */
+    /* The guest shall get along with BYTES; what it has now. They fail when there is no balloon. */
     enum status (*balloon)(void *opaque, u64 bytes, struct error *e);
     enum status (*query_balloon)(void *opaque, u64 *bytes, struct error *e);
     /* Seconds since 1970 and microseconds, for events. */

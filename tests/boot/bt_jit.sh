@@ -4,10 +4,7 @@
 # usage: bt_jit.sh TRINE IMAGE
 trine=$1 image=$2
 . "$(dirname -- "$0")/lib.sh"
-"$trine" engines | grep -qx 'bt: usable' || {
-	"$trine" engines | grep '^bt:'
-	exit 77
-}
+need_engine bt
 run() { # TEST N
 	"$trine" run --kernel "$image" --debug-exit --memory 64M --quiet --engine bt --append "$1 n=$2" --stats "$work/stats" </dev/null >"$work/out" 2>&1
 	[ $? = 33 ] || fail "$1: $(tail -n 3 "$work/out")"

@@ -4,10 +4,7 @@
 trine=$1
 shift
 . "$(dirname -- "$0")/lib.sh"
-"$trine" engines | grep -qx 'bt: usable' || {
-	"$trine" engines | grep '^bt:'
-	exit 77
-}
+need_engine bt
 look() { # NAME LEAST
 	[ "$(stat_of "$work/stats" forbidden)" = 0 ] || fail "$1: $(stat_of "$work/stats" forbidden) instructions that must not be there"
 	expect "$1: instructions decoded" '>=' "$2" "$(stat_of "$work/stats" scanned)"

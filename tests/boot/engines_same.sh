@@ -4,10 +4,7 @@
 trine=$1
 shift
 . "$(dirname -- "$0")/lib.sh"
-"$trine" engines | grep -qx 'bt: usable' || {
-	"$trine" engines | grep '^bt:'
-	exit 77
-}
+need_engine bt
 once() { # ENGINE OPTION...
 	engine=$1
 	shift

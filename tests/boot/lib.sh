@@ -20,6 +20,13 @@ need_debian() {
 	}
 }
 
+# NAME: the tests of an engine are skipped where it does not work, with its own reason. Needs $trine.
+need_engine() {
+	"$trine" engines | grep -qx "$1: usable" && return
+	"$trine" engines | grep "^$1:"
+	exit 77
+}
+
 # FILE KEY: a number or word out of a report of --stats.
 stat_of() {
 	sed -n "s/^ *\"$2\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" "$1" | head -n 1

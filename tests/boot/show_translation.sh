@@ -4,10 +4,7 @@
 # usage: show_translation.sh TRINE IMAGE
 trine=$1 image=$2
 . "$(dirname -- "$0")/lib.sh"
-"$trine" engines | grep -qx 'bt: usable' || {
-	"$trine" engines | grep '^bt:'
-	exit 77
-}
+need_engine bt
 line=$("$trine" run --kernel "$image" --debug-exit --quiet --append textbook </dev/null | grep '^textbook at')
 at=$(echo "$line" | sed 's/.* at \(0x[0-9a-f]*\),.*/\1/') bytes=$(echo "$line" | sed 's/.*, \([0-9]*\) bytes.*/\1/')
 [ "$bytes" = 16 ] || fail "the guest says: $line"

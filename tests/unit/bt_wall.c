@@ -9,12 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PATTERN 0xa5
+#include "base/bits.h"
 
-static size_t whole(size_t bytes)
-{
-    return (bytes + PAGE_SIZE - 1) & ~(size_t)(PAGE_SIZE - 1);
-}
+#define PATTERN 0xa5
 
 static bool page_add(struct wall *w, u8 *p)
 {
@@ -29,7 +26,7 @@ static bool page_add(struct wall *w, u8 *p)
  * faults. */
 static bool at_region(struct wall *w, const void *start, size_t bytes)
 {
-    u8 *p = (u8 *)(uintptr_t)start, *ends[2] = {p - PAGE_SIZE, p + whole(bytes)};
+    u8 *p = (u8 *)(uintptr_t)start, *ends[2] = {p - PAGE_SIZE, p + align_up(bytes, PAGE_SIZE)};
     for (unsigned k = 0; k < 2; k++)
         if (mprotect(ends[k], PAGE_SIZE, PROT_READ | PROT_WRITE) < 0 || !page_add(w, ends[k]))
             return false;
@@ -38,7 +35,7 @@ static bool at_region(struct wall *w, const void *start, size_t bytes)
 
 static void round_memory(struct wall *w, const void *start, size_t bytes)
 {
-    u8 *p = (u8 *)(uintptr_t)start, *ends[2] = {p - PAGE_SIZE, p + whole(bytes)};
+    u8 *p = (u8 *)(uintptr_t)start, *ends[2] = {p - PAGE_SIZE, p + align_up(bytes, PAGE_SIZE)};
     for (unsigned k = 0; k < 2; k++)
         if (mmap(ends[k], PAGE_SIZE, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == ends[k])

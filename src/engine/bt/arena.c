@@ -8,28 +8,23 @@
 
 #define TAG_BYTES (BT_LINKS * sizeof(u64))
 
-static size_t whole(size_t bytes)
-{
-    return (bytes + PAGE_SIZE - 1) & ~(size_t)(PAGE_SIZE - 1);
-}
-
 /* Address space between two guard pages; its first OPEN bytes can be written. */
 static void *room(size_t bytes, size_t open)
 {
-    u8 *p = mmap(NULL, whole(bytes) + 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+    u8 *p = mmap(NULL, align_up(bytes, PAGE_SIZE) + 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                  -1, 0);
     if (p == MAP_FAILED)
         return NULL;
-    if (!open || mprotect(p + PAGE_SIZE, whole(open), PROT_READ | PROT_WRITE) == 0)
+    if (!open || mprotect(p + PAGE_SIZE, align_up(open, PAGE_SIZE), PROT_READ | PROT_WRITE) == 0)
         return p + PAGE_SIZE;
-    munmap(p, whole(bytes) + 2 * PAGE_SIZE);
+    munmap(p, align_up(bytes, PAGE_SIZE) + 2 * PAGE_SIZE);
     return NULL;
 }
 
 static void give_back(void *p, size_t bytes)
 {
     if (p)
-        munmap((u8 *)p - PAGE_SIZE, whole(bytes) + 2 * PAGE_SIZE);
+        munmap((u8 *)p - PAGE_SIZE, align_up(bytes, PAGE_SIZE) + 2 * PAGE_SIZE);
 }
 
 static bool map_code(struct bt *b, size_t data)

@@ -81,22 +81,10 @@ static void make_exit(struct emit *e)
 
 static const u8 volatile_regs[] = {RAX, RCX, RDX, RSI, RDI, R8, R9};
 
-/* tlb_find for HOST_T0 and HOST_T1 as make_miss has them, which stay. The entry in RAX. It is C code without vector registers (cpu/meson.build). */
-static void call_find(struct emit *e, bool write)
+static void push_volatile(struct emit *e)
 {
-    e_alu_imm(e, true, ALU_SUB, RSP, 16);
-    e_store(e, mem_opnd(RSP, 0), HOST_T0);
-    e_store(e, mem_opnd(RSP, 8), HOST_T1);
-    e_load(e, RDI, SCRATCH(tlb));
-    e_mov(e, RSI, HOST_T0);
-    e_op(e, false, 0x8b, RDX, reg_opnd(HOST_T1), 0);
-    e_op(e, false, 0xc1, 5, reg_opnd(RDX), 1); /* SHR */
-    e8(e, BT_SITE_BITS);
-    e_mov_imm32(e, RCX, write ? ACC_WRITE : ACC_READ);
-    e_op(e, false, 0xff, 2, SCRATCH(find_fn), 0);
-    e_load(e, HOST_T0, mem_opnd(RSP, 0));
-    e_load(e, HOST_T1, mem_opnd(RSP, 8));
-    e_alu_imm(e, true, ALU_ADD, RSP, 16);
+    for (unsigned k = 0; k < ARRAY_LEN(volatile_regs); k++)
+        push(e, volatile_regs[k]);
 }
 
 static void pop_volatile(struct emit *e)
@@ -105,57 +93,67 @@ static void pop_volatile(struct emit *e)
         pop(e, volatile_regs[k]);
 }
 
+/* Calls the C function in FN, whose first argument is the translator, with the guest's vector registers put away. RSP is 16-aligned. */
+static void call_c(struct emit *e, struct opnd fn)
+{
+    e_alu_imm(e, true, ALU_SUB, RSP, 16 * 32);
+    vectors(e, false, RSP, 0);
+    e8(e, 0xc5), e8(e, 0xf8), e8(e, 0x77); /* VZEROUPPER */
+    e_load(e, RDI, SCRATCH(bt));
+    e_op(e, false, 0xff, 2, fn, 0);
+    vectors(e, true, RSP, 0);
+    e_alu_imm(e, true, ALU_ADD, RSP, 16 * 32);
+}
+
+/* tlb_find for HOST_T0 and HOST_T1 as make_miss has them, which stay on the stack. The entry in RAX. It is C code without vector registers
+ * (cpu/meson.build). */
+static void call_find(struct emit *e, bool write)
+{
+    e_load(e, RDI, SCRATCH(tlb));
+    e_mov(e, RSI, HOST_T0);
+    e_op(e, false, 0x8b, RDX, reg_opnd(HOST_T1), 0);
+    e_op(e, false, 0xc1, 5, reg_opnd(RDX), 1); /* SHR */
+    e8(e, BT_SITE_BITS);
+    e_mov_imm32(e, RCX, write ? ACC_WRITE : ACC_READ);
+    e_op(e, false, 0xff, 2, SCRATCH(find_fn), 0);
+}
+
 /* Called with the linear address in HOST_T0, the site and the operand's size above BT_SITE_BITS in HOST_T1. Returns with the soft TLB's entry
  * in HOST_T1: out of the second way, or by bt_fill; or leaves the cache. Host RSP is 16-aligned in translated code. */
 static void make_miss(struct emit *e, bool write)
 {
     e->b->stub_miss[write] = e_off(e);
-    for (unsigned k = 0; k < ARRAY_LEN(volatile_regs); k++)
-        push(e, volatile_regs[k]);
+    push_volatile(e);
+    e_alu_imm(e, true, ALU_SUB, RSP, 16);
+    e_store(e, mem_opnd(RSP, 0), HOST_T0);
+    e_store(e, mem_opnd(RSP, 8), HOST_T1);
     call_find(e, write);
     e_op(e, true, 0x85, RAX, reg_opnd(RAX), 0);
-    u32 none = e_jcc(e, CC_E);
+    u32 found = e_jcc(e, CC_NE);
+    e_load(e, RSI, mem_opnd(RSP, 0));
+    e_load(e, RDX, mem_opnd(RSP, 8));
+    e_alu_imm(e, false, ALU_AND, RDX, (1 << BT_SITE_BITS) - 1);
+    e_store(e, mem_opnd(RSP, 8), RDX);
+    call_c(e, SCRATCH(fill_fn));
+    e_patch(e->b, found, e_off(e));
+    e_load(e, HOST_T0, mem_opnd(RSP, 8));
     e_mov(e, HOST_T1, RAX);
+    e_alu_imm(e, true, ALU_ADD, RSP, 16);
     pop_volatile(e);
-    e8(e, 0xc3);
-    e_patch(e->b, none, e_off(e));
-    e_alu_imm(e, false, ALU_AND, HOST_T1, (1 << BT_SITE_BITS) - 1);
-    e_alu_imm(e, true, ALU_SUB, RSP, 16 * 32 + 16);
-    e_store(e, mem_opnd(RSP, 16 * 32), HOST_T1);
-    vectors(e, false, RSP, 0);
-    e8(e, 0xc5), e8(e, 0xf8), e8(e, 0x77);
-    e_load(e, RDI, SCRATCH(bt));
-    e_mov(e, RSI, HOST_T0);
-    e_op(e, false, 0x8b, RDX, reg_opnd(HOST_T1), 0);
-    e_op(e, false, 0xff, 2, SCRATCH(fill_fn), 0);
-    vectors(e, true, RSP, 0);
-    e_load(e, HOST_T0, mem_opnd(RSP, 16 * 32));
-    e_mov(e, HOST_T1, RAX);
-    e_alu_imm(e, true, ALU_ADD, RSP, 16 * 32 + 16);
-    for (unsigned k = ARRAY_LEN(volatile_regs); k--;)
-        pop(e, volatile_regs[k]);
     e_op(e, true, 0x85, HOST_T1, reg_opnd(HOST_T1), 0);
     e8(e, 0x74), e8(e, 1); /* JZ over RET */
     e8(e, 0xc3);
     e_alu_imm(e, true, ALU_ADD, RSP, 8);
-    e_jmp(e, e->b->stub_exit);
+    e_jmp(e, e->b->stub_exit); /* HOST_T0 is the site */
 }
 
 /* Called where x87 state is needed and not in the FPU: bt_x87_load. */
 static void make_x87(struct emit *e)
 {
     e->b->stub_x87 = e_off(e);
-    for (unsigned k = 0; k < ARRAY_LEN(volatile_regs); k++)
-        push(e, volatile_regs[k]);
-    e_alu_imm(e, true, ALU_SUB, RSP, 16 * 32);
-    vectors(e, false, RSP, 0);
-    e8(e, 0xc5), e8(e, 0xf8), e8(e, 0x77);
-    e_load(e, RDI, SCRATCH(bt));
-    e_op(e, false, 0xff, 2, SCRATCH(x87_fn), 0);
-    vectors(e, true, RSP, 0);
-    e_alu_imm(e, true, ALU_ADD, RSP, 16 * 32);
-    for (unsigned k = ARRAY_LEN(volatile_regs); k--;)
-        pop(e, volatile_regs[k]);
+    push_volatile(e);
+    call_c(e, SCRATCH(x87_fn));
+    pop_volatile(e);
     e8(e, 0xc3);
 }
 
