@@ -59,9 +59,16 @@ static bool all_zero(const void *p, size_t n)
     return b[0] == 0 && !memcmp(b, b + 1, n - 1);
 }
 
-static bool silicon_is_amd(const struct cpu *c)
+static bool is_amd(const struct cpu *c)
 {
-    return c->wires.model->silicon == SILICON_AMD;
+    return silicon_is_amd(c->wires.model->silicon);
+}
+
+/* What FIP and FDP keep of 64 bits: Intel's all of them, AMD's as many as its pages can ever translate. */
+static u64 pointer_kept(const struct cpu *c, u64 p)
+{
+    unsigned lost = c->wires.model->silicon == SILICON_AMD_ZEN5 ? 64 - 57 : is_amd(c) ? 64 - 48 : 0;
+    return (u64)((i64)(p << lost) >> lost);
 }
 
 static bool x87_in_use(const struct fpu *f)
@@ -111,12 +118,8 @@ static void x87_get(struct cpu *c, const u8 *a, bool rex_w)
     f->fsw = fsw_summary(ld16(a + FX_FSW), f->fcw);
     f->ftw = a[FX_FTW];
     f->fop = ld16(a + FX_FOP) & 0x7ff;
-    f->fip = rex_w ? ld64(a + FX_FIP) : ld32(a + FX_FIP);
-    f->fdp = rex_w ? ld64(a + FX_FDP) : ld32(a + FX_FDP);
-    if (silicon_is_amd(c)) { /* keeps 48 bits of a pointer */
-        f->fip = (u64)((i64)(f->fip << 16) >> 16);
-        f->fdp = (u64)((i64)(f->fdp << 16) >> 16);
-    }
+    f->fip = rex_w ? pointer_kept(c, ld64(a + FX_FIP)) : ld32(a + FX_FIP);
+    f->fdp = rex_w ? pointer_kept(c, ld64(a + FX_FDP)) : ld32(a + FX_FDP);
     for (unsigned n = 0; n < 8; n++) {
         u8 *to = f->st[(FSW_TOP(f->fsw) + n) & 7];
         memcpy(to, a + FX_ST + 16 * n, 10);
@@ -336,14 +339,15 @@ bool op_xrstor(struct cpu *c, u64 lin, bool rex_w)
 {
     u8 area[AREA_MAX];
     /* AMD's silicon looks at the area's start before it judges the header. */
-    if (!xsave_ok(c, lin) || (silicon_is_amd(c) && !area_probe(c, lin, 1, ACC_READ)) || !area_read(c, lin, area, XH_BV, XH_END))
+    if (!xsave_ok(c, lin) || (is_amd(c) && !area_probe(c, lin, 1, ACC_READ)) ||
+        !area_read(c, lin, area, XH_BV, XH_END))
         return false;
     if (!xrstor_header_ok(c, area))
         return cpu_raise_gp(c, 0);
     u64 comp = ld64(area + XH_COMP), mask = rfbm(c), load = mask & ld64(area + XH_BV);
     bool compact = comp & XCOMP_COMPACT;
     /* AMD's silicon then looks at the end of what is asked for, be it in the area or not. */
-    if (silicon_is_amd(c) && !compact && !area_end_probe(c, lin, xsave_size(mask, false)))
+    if (is_amd(c) && !compact && !area_end_probe(c, lin, xsave_size(mask, false)))
         return false;
     u32 pkru_at = pkru_offset(comp, compact);
     u32 vectors = 16 * vector_count(c);

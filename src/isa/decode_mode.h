@@ -7,7 +7,7 @@
 
 static inline unsigned cpu_decode_mode(const struct cpu *c)
 {
-    return c->code_size | (c->wires.model->silicon == SILICON_AMD ? DECODE_AMD : 0);
+    return c->code_size | (silicon_is_amd(c->wires.model->silicon) ? DECODE_AMD : 0);
 }
 
 #endif

@@ -151,7 +151,7 @@ unsigned gen_mode(unsigned bits)
 {
     static unsigned amd = 1; /* asked once: CPUID is slow in a VM */
     if (amd == 1)
-        amd = silicon_host() == SILICON_AMD ? DECODE_AMD : 0;
+        amd = silicon_is_amd(silicon_host()) ? DECODE_AMD : 0;
     return bits / 8 | amd;
 }
 

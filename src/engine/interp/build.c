@@ -69,7 +69,7 @@ bool interp_offered(const struct cpu *c, struct insn *i)
 
 bool interp_amd(const struct cpu *c)
 {
-    return c->wires.model->silicon == SILICON_AMD;
+    return silicon_is_amd(c->wires.model->silicon);
 }
 
 /* Where the bytes of a block come from. */
