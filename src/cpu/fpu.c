@@ -339,8 +339,7 @@ bool op_xrstor(struct cpu *c, u64 lin, bool rex_w)
 {
     u8 area[AREA_MAX];
     /* AMD's silicon looks at the area's start before it judges the header. */
-    if (!xsave_ok(c, lin) || (is_amd(c) && !area_probe(c, lin, 1, ACC_READ)) ||
-        !area_read(c, lin, area, XH_BV, XH_END))
+    if (!xsave_ok(c, lin) || (is_amd(c) && !area_probe(c, lin, 1, ACC_READ)) || !area_read(c, lin, area, XH_BV, XH_END))
         return false;
     if (!xrstor_header_ok(c, area))
         return cpu_raise_gp(c, 0);

@@ -1,6 +1,5 @@
-/* Where the manual leaves something to the silicon, Intel's and AMD's differ, each in its own regular way.
- * One profile is chosen per VM, the host's own (code that an engine runs natively shows it anyway); handlers
- * are bound by it at decode time. docs/deviations.md lists the rules. */
+/* Where the manual leaves something to the silicon, Intel's and AMD's differ, each in its own regular way. One profile is chosen per VM, the host's own
+ * (code that an engine runs natively shows it anyway); handlers are bound by it at decode time. docs/deviations.md lists the rules. */
 #ifndef CPU_SILICON_H
 #define CPU_SILICON_H
 

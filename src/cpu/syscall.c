@@ -38,8 +38,7 @@ bool op_syscall(struct cpu *c, u64 next)
 
 bool op_sysret(struct cpu *c, unsigned size)
 {
-    /* AMD's silicon knows the instruction outside 64-bit mode too; Trine offers it as Intel does, but for the
-     * fault. */
+    /* AMD's silicon knows the instruction outside 64-bit mode too; Trine offers it as Intel does, but for the fault. */
     bool known = cpu_code64(c) || (c->cpl != 0 && silicon_is_amd(c->wires.model->silicon));
     if (!known || !(c->efer & EFER_SCE))
         return cpu_raise_ud(c);

@@ -85,8 +85,7 @@ static void find_missing(struct rig *k)
     for (unsigned op = 0; op < OP_COUNT; op++) {
         int f = feature_of[op];
         bool lacks = !host_has(&h, f) || (f == FEAT_AVX && !host_has(&h, FEAT_AVX2));
-        k->missing[op] =
-            gen_wants(op) && (lacks || (f != FEAT_BASE && !cpu_has(k->g.c, (enum cpu_feature)f)));
+        k->missing[op] = gen_wants(op) && (lacks || (f != FEAT_BASE && !cpu_has(k->g.c, (enum cpu_feature)f)));
         k->gen.skip[op] = k->missing[op];
     }
 }
@@ -99,7 +98,7 @@ bool rig_init(struct rig *k)
     cpu->efer |= EFER_NXE; /* as Linux: instruction fetches show in the error code */
     cpu->cr0 |= CR0_AM;
     st16(k->g.m.base + (cpu->seg[SEG_TR].base & (MIB(2) - 1)) + 102, 0xffff); /* no I/O bitmap */
-    memset(k->g.m.base + G_HANDLERS, 0xf4, 16 * 32);                          /* HLT */
+    memset(k->g.m.base + G_HANDLERS, 0xf4, 16 * 32); /* HLT */
     gen_init(&k->gen);
     find_missing(k);
     return true;
@@ -139,8 +138,7 @@ static void guest_run_case(struct rig *k, const struct icase *t, const struct wo
         u64 done = (t->r.gpr[RCX] - host->gpr[RCX]) & address_mask(t);
         bool fault = host->vector >= 0;
         if (done + fault)
-            engine_interp.run(k->g.engine, c->icount + done + fault,
-                              &e); /* a fault ends in the handler's HLT */
+            engine_interp.run(k->g.engine, c->icount + done + fault, &e); /* a fault ends in the handler's HLT */
         else
             engine_interp.step(k->g.engine, &e);
         c->icount -= c->activity == ACTIVITY_HALTED;
@@ -158,8 +156,7 @@ static void guest_run_case(struct rig *k, const struct icase *t, const struct wo
         out->vector = -100 - (int)(c->icount - before); /* told as a wrong vector */
 }
 
-/* Not architecture: Linux tells user programs that every page beyond theirs is present; RF in a fault's image
- * is the kernel's to hide. */
+/* Not architecture: Linux tells user programs that every page beyond theirs is present; RF in a fault's image is the kernel's to hide. */
 static void normalize(struct world *r)
 {
     if (r->vector == VEC_PF && r->addr >= 0x7ffffffff000)
@@ -185,8 +182,8 @@ static void host_normalize(const struct icase *t, struct world *h)
 static void forgive(const struct icase *t, const struct world *guest, struct world *host)
 {
     unsigned op = t->i.op;
-    bool masked = op == OP_VMASKMOVPS || op == OP_VMASKMOVPD || op == OP_VPMASKMOVD || op == OP_VPMASKMOVQ ||
-                  op == OP_MASKMOVQ || op == OP_MASKMOVDQU || op == OP_VMASKMOVDQU;
+    bool masked = op == OP_VMASKMOVPS || op == OP_VMASKMOVPD || op == OP_VPMASKMOVD || op == OP_VPMASKMOVQ || op == OP_MASKMOVQ ||
+                  op == OP_MASKMOVDQU || op == OP_VMASKMOVDQU;
     bool area = gen_is_area(op);
     bool gather = op >= OP_VGATHERDPS && op <= OP_VPGATHERQQ;
     bool both = host->vector == VEC_PF && guest->vector == VEC_PF;
@@ -194,8 +191,7 @@ static void forgive(const struct icase *t, const struct world *guest, struct wor
      * 32 bits, as on Zen 3, or go on, as on Zen 5; which piece of an area comes first. */
     if (both && (area || (masked && !((guest->addr ^ host->addr) & address_mask(t) & PAGE_MASK))))
         host->addr = guest->addr;
-    /* How many elements a gather that faults has done (SDM vol. 2, VGATHERDPS: those below the faulting one,
-     * and perhaps others). */
+    /* How many elements a gather that faults has done (SDM vol. 2, VGATHERDPS: those below the faulting one, and perhaps others). */
     if (gather && host->vector >= 0 && host->vector == guest->vector) {
         host->addr = guest->addr;
         memcpy(host->ymm[t->i.rd & 15], guest->ymm[t->i.rd & 15], 32);
@@ -203,14 +199,12 @@ static void forgive(const struct icase *t, const struct world *guest, struct wor
     }
 }
 
-/* AMD's silicon wants the offset canonical before the base of FS or GS is added; the manuals, and Trine, look
- * at the sum alone. */
+/* AMD's silicon wants the offset canonical before the base of FS or GS is added; the manuals, and Trine, look at the sum alone. */
 static bool offset_judged(const struct icase *t, const struct world *guest, const struct world *host)
 {
     u64 base = t->i.seg == SEG_FS ? t->r.fs : t->i.seg == SEG_GS ? t->r.gs : 0, offset = guest->addr - base;
     bool canonical = (u64)((i64)(offset << 16) >> 16) == offset;
-    return t->bits == 64 && base && host->vector == VEC_GP && !host->error && guest->vector == VEC_PF &&
-           !canonical;
+    return t->bits == 64 && base && host->vector == VEC_GP && !host->error && guest->vector == VEC_PF && !canonical;
 }
 
 static u64 operand_address(const struct icase *t)
@@ -227,15 +221,14 @@ static bool is_segment_fault(const struct world *w)
     return (w->vector == VEC_GP || w->vector == VEC_SS) && !w->error;
 }
 
-/* Accesses that span the end of a flat segment, which "may or may not" fault (SDM vol. 3, 5.3), or the
- * canonical boundary, where either end may be looked at first. */
+/* Accesses that span the end of a flat segment, which "may or may not" fault (SDM vol. 3, 5.3), or the canonical boundary, where either end may
+ * be looked at first. */
 static bool wraps(const struct icase *t, const struct world *guest, const struct world *host)
 {
     const struct world *fault = host->vector == VEC_PF ? host : guest, *other = fault == host ? guest : host;
     u64 a = fault->addr + 0x200;
     if (gen_is_area(t->i.op) && is_segment_fault(guest) && is_segment_fault(host))
-        return operand_address(t) - (0x800000000000 - 0x400) <
-               0x400; /* aligned, canonical: which is judged first, when only the start is canonical */
+        return operand_address(t) - (0x800000000000 - 0x400) < 0x400; /* aligned, canonical: which is judged first, when only the start is canonical */
     if (fault->vector != VEC_PF || !is_segment_fault(other))
         return false;
     return t->bits == 32 ? (u32)a < 0x400 : a - 0x800000000000 < 0x200 || a - 0xffff800000000200 < 0x200;
@@ -250,8 +243,7 @@ static void forgive_mask(const struct icase *t, u8 *native, const u8 *guest)
                 st32(native + k, 0xffff);
 }
 
-/* MXCSR.MM: a host with MISALIGNSSE takes it, the guest's CPUID has none and the load raises #GP (the wrong
- * count of instructions says so). */
+/* MXCSR.MM: a host with MISALIGNSSE takes it, the guest's CPUID has none and the load raises #GP (the wrong count of instructions says so). */
 static bool misaligned_mode(const struct world *guest, const struct world *host)
 {
     return host->vector < 0 && host->mxcsr & 0x20000 && guest->vector != -1 && !(guest->mxcsr & 0x20000);
@@ -273,14 +265,13 @@ static bool same_pointers(const struct rig *k, const struct world *g, const stru
     return (!k->pointers && !(h->fsw & 0x80)) || (g->fop == h->fop && g->fip == h->fip && g->fdp == h->fdp);
 }
 
-static bool same(const struct rig *k, const struct icase *t, const struct world *g, const struct world *h,
-                 u32 flags)
+static bool same(const struct rig *k, const struct icase *t, const struct world *g, const struct world *h, u32 flags)
 {
     return g->vector == h->vector && g->error == h->error && g->addr == h->addr && g->rip == h->rip &&
-           !((g->rflags ^ h->rflags) & ~(u64)flags) && !memcmp(g->gpr, h->gpr, 8 * registers(t)) &&
-           g->fcw == h->fcw && g->fsw == h->fsw && g->ftw == h->ftw && g->mxcsr == h->mxcsr &&
-           !memcmp(g->st, h->st, sizeof g->st) && !memcmp(g->ymm, h->ymm, sizeof g->ymm) &&
-           same_pointers(k, g, h) && (t->bits == 32 || (g->fs == h->fs && g->gs == h->gs));
+           !((g->rflags ^ h->rflags) & ~(u64)flags) && !memcmp(g->gpr, h->gpr, 8 * registers(t)) && g->fcw == h->fcw &&
+           g->fsw == h->fsw && g->ftw == h->ftw && g->mxcsr == h->mxcsr && !memcmp(g->st, h->st, sizeof g->st) &&
+           !memcmp(g->ymm, h->ymm, sizeof g->ymm) && same_pointers(k, g, h) &&
+           (t->bits == 32 || (g->fs == h->fs && g->gs == h->gs));
 }
 
 static enum outcome try_once(struct rig *k, const struct icase *t, struct world *guest, struct world *host)
@@ -301,17 +292,14 @@ static enum outcome try_once(struct rig *k, const struct icase *t, struct world 
         return SAME;
     if (memcmp(native, guest_data(&k->g), sizeof k->window) != 0)
         return DIFFERENT;
-    return same(k, t, guest, host, 0)                          ? SAME
-           : same(k, t, guest, host, undefined_flags(t->i.op)) ? UNDEFINED_FLAGS
-                                                               : DIFFERENT;
+    return same(k, t, guest, host, 0) ? SAME : same(k, t, guest, host, undefined_flags(t->i.op)) ? UNDEFINED_FLAGS : DIFFERENT;
 }
 
 enum outcome case_try(struct rig *k, const struct icase *t, struct world *guest, struct world *host)
 {
     enum outcome r = try_once(k, t, guest, host);
     if (r != SAME && (t->i.op == OP_CMPS || t->i.op == OP_SCAS))
-        r = try_once(k, t, guest, host); /* an interrupt of the host between two iterations shows in the flags
-                                            of a fault after it */
+        r = try_once(k, t, guest, host); /* an interrupt of the host between two iterations shows in the flags of a fault after it */
     return r;
 }
 
@@ -320,10 +308,9 @@ void case_print(FILE *f, const struct icase *t)
     fprintf(f, "%u ", t->bits);
     for (unsigned k = 0; k < t->len; k++)
         fprintf(f, "%02x", t->code[k]);
-    fprintf(f, " %u %u %llx %llx %u %llx %llx %llx %x %x %x %x", t->lead, t->count,
-            (unsigned long long)t->r.rip, (unsigned long long)t->r.rflags, t->fill,
-            (unsigned long long)t->poke_at, (unsigned long long)t->poke, (unsigned long long)t->vectors,
-            t->r.fcw, t->r.fsw, t->r.ftw, t->r.mxcsr);
+    fprintf(f, " %u %u %llx %llx %u %llx %llx %llx %x %x %x %x", t->lead, t->count, (unsigned long long)t->r.rip,
+            (unsigned long long)t->r.rflags, t->fill, (unsigned long long)t->poke_at, (unsigned long long)t->poke,
+            (unsigned long long)t->vectors, t->r.fcw, t->r.fsw, t->r.ftw, t->r.mxcsr);
     for (unsigned k = 0; k < 16; k++)
         fprintf(f, " %llx", (unsigned long long)t->r.gpr[k]);
     fprintf(f, "\n");
@@ -332,8 +319,8 @@ void case_print(FILE *f, const struct icase *t)
 static void print_number(const char *what, u64 before, u64 guest, u64 host)
 {
     if (guest != host)
-        printf("    %s: guest %#llx, host %#llx, before %#llx\n", what, (unsigned long long)guest,
-               (unsigned long long)host, (unsigned long long)before);
+        printf("    %s: guest %#llx, host %#llx, before %#llx\n", what, (unsigned long long)guest, (unsigned long long)host,
+               (unsigned long long)before);
 }
 
 static void print_bytes(const char *what, const u8 *b, unsigned n)
@@ -344,8 +331,7 @@ static void print_bytes(const char *what, const u8 *b, unsigned n)
     printf("\n");
 }
 
-static void print_vector(const char *what, unsigned k, const u8 *before, const u8 *guest, const u8 *host,
-                         unsigned n)
+static void print_vector(const char *what, unsigned k, const u8 *before, const u8 *guest, const u8 *host, unsigned n)
 {
     if (!memcmp(guest, host, n))
         return;
@@ -390,8 +376,8 @@ void case_report(struct rig *k, const struct icase *t, const struct world *g, co
     for (unsigned n = 0, shown = 0; n < NATIVE_DATA_LEN && shown < 4; n++)
         if (native[n] != guest_data(&k->g)[n]) {
             shown++;
-            printf("    memory at %#x: guest %02x, host %02x, before %02x\n", (unsigned)NATIVE_DATA + n,
-                   guest_data(&k->g)[n], native[n], k->window[n]);
+            printf("    memory at %#x: guest %02x, host %02x, before %02x\n", (unsigned)NATIVE_DATA + n, guest_data(&k->g)[n],
+                   native[n], k->window[n]);
         }
 }
 
@@ -402,8 +388,8 @@ bool case_parse(const char *line, struct icase *t)
     unsigned w[4];
     int n = 0;
     memset(t, 0, sizeof *t);
-    if (sscanf(line, "%u %128s %u %u %llx %llx %u %llx %llx %llx %x %x %x %x%n", &t->bits, hex, &t->lead,
-               &t->count, &v[0], &v[1], &t->fill, &v[2], &v[3], &v[4], &w[0], &w[1], &w[2], &w[3], &n) != 14)
+    if (sscanf(line, "%u %128s %u %u %llx %llx %u %llx %llx %llx %x %x %x %x%n", &t->bits, hex, &t->lead, &t->count, &v[0], &v[1],
+               &t->fill, &v[2], &v[3], &v[4], &w[0], &w[1], &w[2], &w[3], &n) != 14)
         return false;
     t->r.rip = v[0];
     t->r.rflags = v[1];
@@ -424,8 +410,7 @@ bool case_parse(const char *line, struct icase *t)
             return false;
         n = (int)(end - line);
     }
-    if (t->lead >= t->len || (t->bits != 32 && t->bits != 64) || t->r.rip < NATIVE_CODE ||
-        t->r.rip > NATIVE_CODE + 0xf00)
+    if (t->lead >= t->len || (t->bits != 32 && t->bits != 64) || t->r.rip < NATIVE_CODE || t->r.rip > NATIVE_CODE + 0xf00)
         return false;
     if (!gen_decode(t)) /* bytes that once decoded to something: #UD on both sides */
         t->i = (struct insn){.op = OP_INVALID, .len = (u8)(t->len - t->lead)};

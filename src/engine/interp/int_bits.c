@@ -1,7 +1,5 @@
 /* Bits: BT* BSF BSR TZCNT LZCNT POPCNT CRC32, BMI1, BMI2, ADX.
- * On Intel's silicon BSF and BSR clear CF OF SF AF and give PF of the result, on AMD's until Zen 3 they
- * change ZF alone; both leave the destination alone (all 64 bits) when the source is 0; BT* change CF only.
- */
+* On Intel's silicon BSF and BSR clear CF OF SF AF and give PF of the result, on AMD's until Zen 3 they change ZF alone; both leave the destination alone (all 64 bits) when the source is 0; BT* change CF only. */
 #include "isa/alu_amd.h"
 
 #include "engine/interp/int.h"
@@ -33,8 +31,7 @@ bool bit_address(struct cpu *c, const struct insn *i, bool write, u64 *lin, unsi
 
 static const struct insn *BT_R(struct cpu *c, const struct insn *i)
 {
-    unsigned bit =
-        (unsigned)(i->form == FORM_RI ? (u64)i->imm : reg_get(c, i->rs, i->size)) & (8u * i->size - 1);
+    unsigned bit = (unsigned)(i->form == FORM_RI ? (u64)i->imm : reg_get(c, i->rs, i->size)) & (8u * i->size - 1);
     u64 v = reg_get(c, i->rd, i->size);
     flags_put_cf(&c->fl, v >> bit & 1);
     if (i->op != OP_BT)
@@ -81,33 +78,32 @@ INLINE void amd_flags_bitscan(struct flags *f, u64 v, u64 r)
     flags_put_zf(f, !v);
 }
 
-#define BITSCAN(vendor, flags)                                                                               \
-    static const struct insn *BITSCAN##vendor(struct cpu *c, const struct insn *i)                           \
-    {                                                                                                        \
-        u64 v, r = 0;                                                                                        \
-        TRY(c, i, source(c, i, i->size, &v));                                                                \
-        if (v) {                                                                                             \
-            r = (u64)(i->op == OP_BSF ? __builtin_ctzll(v) : 63 - __builtin_clzll(v));                       \
-            reg_set(c, i->rd, r, i->size);                                                                   \
-        }                                                                                                    \
-        flags(&c->fl, v, r);                                                                                 \
-        NEXT(c, i);                                                                                          \
+#define BITSCAN(vendor, flags)                                                                  \
+    static const struct insn *BITSCAN##vendor(struct cpu *c, const struct insn *i)              \
+    {                                                                                           \
+        u64 v, r = 0;                                                                           \
+        TRY(c, i, source(c, i, i->size, &v));                                                   \
+        if (v) {                                                                                \
+            r = (u64)(i->op == OP_BSF ? __builtin_ctzll(v) : 63 - __builtin_clzll(v));          \
+            reg_set(c, i->rd, r, i->size);                                                      \
+        }                                                                                       \
+        flags(&c->fl, v, r);                                                                    \
+        NEXT(c, i);                                                                             \
     }
 BITSCAN(, flags_bitscan)
 BITSCAN(_AMD, amd_flags_bitscan)
 
 /* KEPT: flags that stay. */
-#define TZLZCNT(vendor, kept)                                                                                \
-    static const struct insn *TZLZCNT##vendor(struct cpu *c, const struct insn *i)                           \
-    {                                                                                                        \
-        u64 v;                                                                                               \
-        unsigned bits = 8u * i->size;                                                                        \
-        TRY(c, i, source(c, i, i->size, &v));                                                                \
-        u64 r = !v ? bits                                                                                    \
-                   : (u64)(i->op == OP_TZCNT ? __builtin_ctzll(v) : __builtin_clzll(v) - (64 - (int)bits));  \
-        flags_load(&c->fl, (flags_value(&c->fl) & (kept)) | (v ? 0 : RFLAGS_CF) | (r ? 0 : RFLAGS_ZF));      \
-        reg_set(c, i->rd, r, i->size);                                                                       \
-        NEXT(c, i);                                                                                          \
+#define TZLZCNT(vendor, kept)                                                                                           \
+    static const struct insn *TZLZCNT##vendor(struct cpu *c, const struct insn *i)                                      \
+    {                                                                                                                   \
+        u64 v;                                                                                                          \
+        unsigned bits = 8u * i->size;                                                                                   \
+        TRY(c, i, source(c, i, i->size, &v));                                                                           \
+        u64 r = !v ? bits : (u64)(i->op == OP_TZCNT ? __builtin_ctzll(v) : __builtin_clzll(v) - (64 - (int)bits));      \
+        flags_load(&c->fl, (flags_value(&c->fl) & (kept)) | (v ? 0 : RFLAGS_CF) | (r ? 0 : RFLAGS_ZF));                 \
+        reg_set(c, i->rd, r, i->size);                                                                                  \
+        NEXT(c, i);                                                                                                     \
     }
 TZLZCNT(, 0)
 TZLZCNT(_AMD, RFLAGS_OF)
@@ -161,42 +157,42 @@ INLINE void amd_flags_bextr(struct flags *f, u64 r)
     f->cv = 8;
 }
 
-#define BMI(vendor, flags_bmi, flags_bextr)                                                                  \
-    static const struct insn *BMI1##vendor(struct cpu *c, const struct insn *i)                              \
-    {                                                                                                        \
-        u64 v, r;                                                                                            \
-        TRY(c, i, source(c, i, i->size, &v));                                                                \
-        bool cf = false;                                                                                     \
-        switch (i->op) {                                                                                     \
-        case OP_ANDN: r = ~reg_get(c, i->rv, i->size) & v; break;                                            \
-        case OP_BLSI: r = (0 - v) & v, cf = v; break;                                                        \
-        case OP_BLSMSK: r = (v - 1) ^ v, cf = !v; break;                                                     \
-        default: r = (v - 1) & v, cf = !v; break; /* BLSR */                                                 \
-        }                                                                                                    \
-        r = cut(r, i->size);                                                                                 \
-        flags_bmi(&c->fl, r, i->size, cf);                                                                   \
-        reg_set(c, i->rd, r, i->size);                                                                       \
-        NEXT(c, i);                                                                                          \
-    }                                                                                                        \
-    static const struct insn *BEXTR##vendor(struct cpu *c, const struct insn *i)                             \
-    {                                                                                                        \
-        u64 v, control = reg_get(c, i->rv, i->size);                                                         \
-        TRY(c, i, source(c, i, i->size, &v));                                                                \
-        unsigned start = control & 0xff, len = control >> 8 & 0xff;                                          \
-        u64 r = start < 64 ? v >> start & ones(len) : 0;                                                     \
-        flags_bextr(&c->fl, r);                                                                              \
-        reg_set(c, i->rd, r, i->size);                                                                       \
-        NEXT(c, i);                                                                                          \
-    }                                                                                                        \
-    static const struct insn *BZHI##vendor(struct cpu *c, const struct insn *i)                              \
-    {                                                                                                        \
-        u64 v;                                                                                               \
-        unsigned n = (u8)c->gpr[i->rv].q, bits = 8u * i->size;                                               \
-        TRY(c, i, source(c, i, i->size, &v));                                                                \
-        u64 r = n < bits ? v & ones(n) : v;                                                                  \
-        flags_bmi(&c->fl, r, i->size, n >= bits);                                                            \
-        reg_set(c, i->rd, r, i->size);                                                                       \
-        NEXT(c, i);                                                                                          \
+#define BMI(vendor, flags_bmi, flags_bextr)                                             \
+    static const struct insn *BMI1##vendor(struct cpu *c, const struct insn *i)         \
+    {                                                                                   \
+        u64 v, r;                                                                       \
+        TRY(c, i, source(c, i, i->size, &v));                                           \
+        bool cf = false;                                                                \
+        switch (i->op) {                                                                \
+        case OP_ANDN: r = ~reg_get(c, i->rv, i->size) & v; break;                       \
+        case OP_BLSI: r = (0 - v) & v, cf = v; break;                                   \
+        case OP_BLSMSK: r = (v - 1) ^ v, cf = !v; break;                                \
+        default: r = (v - 1) & v, cf = !v; break; /* BLSR */                            \
+        }                                                                               \
+        r = cut(r, i->size);                                                            \
+        flags_bmi(&c->fl, r, i->size, cf);                                              \
+        reg_set(c, i->rd, r, i->size);                                                  \
+        NEXT(c, i);                                                                     \
+    }                                                                                   \
+    static const struct insn *BEXTR##vendor(struct cpu *c, const struct insn *i)        \
+    {                                                                                   \
+        u64 v, control = reg_get(c, i->rv, i->size);                                    \
+        TRY(c, i, source(c, i, i->size, &v));                                           \
+        unsigned start = control & 0xff, len = control >> 8 & 0xff;                     \
+        u64 r = start < 64 ? v >> start & ones(len) : 0;                                \
+        flags_bextr(&c->fl, r);                                                         \
+        reg_set(c, i->rd, r, i->size);                                                  \
+        NEXT(c, i);                                                                     \
+    }                                                                                   \
+    static const struct insn *BZHI##vendor(struct cpu *c, const struct insn *i)         \
+    {                                                                                   \
+        u64 v;                                                                          \
+        unsigned n = (u8)c->gpr[i->rv].q, bits = 8u * i->size;                          \
+        TRY(c, i, source(c, i, i->size, &v));                                           \
+        u64 r = n < bits ? v & ones(n) : v;                                             \
+        flags_bmi(&c->fl, r, i->size, n >= bits);                                       \
+        reg_set(c, i->rd, r, i->size);                                                  \
+        NEXT(c, i);                                                                     \
     }
 BMI(, flags_bmi, flags_bextr)
 BMI(_AMD, amd_flags_bmi, amd_flags_bextr)

@@ -139,8 +139,7 @@ static const struct insn *BOUND(struct cpu *c, const struct insn *i)
 {
     u64 lin, bound = 0;
     i64 v = (i64)extend(reg_get(c, i->rd, i->size), i->size);
-    /* The lower bound is read and decides before the upper is looked at; on AMD's silicon both are read
-     * first. */
+    /* The lower bound is read and decides before the upper is looked at; on AMD's silicon both are read first. */
     TRY(c, i, op_load(c, i, &bound, i->size));
     bool below = v < (i64)extend(bound, i->size);
     if (below && !interp_amd(c))

@@ -1,5 +1,4 @@
-/* PUSH POP PUSHA POPA ENTER LEAVE: SDM vol. 2; the stack's address size is SS.B's (64-bit mode: 64). RSP
- * changes only when nothing can fail any more. */
+/* PUSH POP PUSHA POPA ENTER LEAVE: SDM vol. 2; the stack's address size is SS.B's (64-bit mode: 64). RSP changes only when nothing can fail any more. */
 #include "isa/alu.h"
 
 #include "engine/interp/int.h"
@@ -98,8 +97,7 @@ static const struct insn *PUSHA(struct cpu *c, const struct insn *i)
 static const struct insn *POPA(struct cpu *c, const struct insn *i)
 {
     u64 sp = c->gpr[RSP].q;
-    /* A fault leaves the registers that were popped before it: with SP as it was, the instruction can be
-     * restarted. */
+    /* A fault leaves the registers that were popped before it: with SP as it was, the instruction can be restarted. */
     for (unsigned k = 0; k < 8; k++) {
         u64 v = 0;
         TRY(c, i, stack_load(c, i, sp_add(c, sp, (i64)(k * i->size)), &v, i->size));

@@ -1,9 +1,8 @@
 /* MOVS STOS LODS CMPS SCAS INS OUTS, with and without REP.
  *
- * Under REP every iteration counts one instruction and is a boundary (DESIGN section 9): registers are
- * committed after each, and the loop never runs past the budget. Runs inside one page go by memmove/memset
- * where that gives what element-by-element copying gives. A fault in the middle leaves the registers at the
- * exact element. */
+ * Under REP every iteration counts one instruction and is a boundary (DESIGN section 9): registers are committed after each, and the loop never runs
+ * past the budget. Runs inside one page go by memmove/memset where that gives what element-by-element copying gives. A fault in the
+ * middle leaves the registers at the exact element. */
 #include "isa/alu.h"
 
 #include "cpu/exit.h"
@@ -39,8 +38,7 @@ INLINE MUST_CHECK bool dest_linear(struct cpu *c, const struct insn *i, bool wri
 
 static void port_access(struct cpu *c, const struct insn *i, bool write, u64 *v)
 {
-    struct exit x = {
-        .kind = EXIT_PIO, .write = write, .addr = c->gpr[RDX].w, .size = i->size, .data = write ? *v : 0};
+    struct exit x = {.kind = EXIT_PIO, .write = write, .addr = c->gpr[RDX].w, .size = i->size, .data = write ? *v : 0};
     interp_sync(c, i);
     if (debug_data_armed(c))
         debug_check_io(c, c->gpr[RDX].w, i->size);
@@ -75,8 +73,8 @@ static bool element(struct cpu *c, const struct insn *i)
     i64 by = stride(c, i);
     switch (i->op) {
     case OP_MOVS:
-        if (!source_linear(c, i, &from) || !lin_load(c, i, from, &v, i->size) ||
-            !dest_linear(c, i, true, &to) || !lin_store(c, i, to, &v, i->size))
+        if (!source_linear(c, i, &from) || !lin_load(c, i, from, &v, i->size) || !dest_linear(c, i, true, &to) ||
+            !lin_store(c, i, to, &v, i->size))
             return false;
         advance(c, i, RSI, by);
         advance(c, i, RDI, by);
@@ -138,16 +136,15 @@ INLINE u64 in_page(u64 lin, u64 n, unsigned size, bool down)
     return n < room ? n : room;
 }
 
-/* The host address of a source byte. Where it has no entry only because the destination's page took it (the
- * soft TLB is direct-mapped), its walk takes the entry back: the destination was translated already. */
+/* The host address of a source byte. Where it has no entry only because the destination's page took it (the soft TLB is
+ * direct-mapped), its walk takes the entry back: the destination was translated already. */
 static const u8 *bulk_source(struct cpu *c, u64 from, u64 to)
 {
     const u8 *s = hit_read(c, from, 1);
     struct place p;
     if (s || tlb_slot(c->tlb->current, from) != tlb_slot(c->tlb->current, to) || c->view == TLB_VIEW_NONE)
         return s;
-    return lin_translate(c, from, ACC_READ, &p) ? p.hva
-                                                : NULL; /* what faults, faults again element by element */
+    return lin_translate(c, from, ACC_READ, &p) ? p.hva : NULL; /* what faults, faults again element by element */
 }
 
 static void bulk_copy(u8 *d, const u8 *s, u64 n, unsigned size, bool down)
@@ -175,13 +172,11 @@ static void bulk_fill(u8 *d, u64 v, u64 n, unsigned size, bool down)
             host_put(low + k * size, v, size);
 }
 
-/* A run of MOVS or STOS inside plain pages; the number of elements done, 0 when the slow way must go first.
- */
+/* A run of MOVS or STOS inside plain pages; the number of elements done, 0 when the slow way must go first. */
 u64 interp_string_bulk(struct cpu *c, const struct insn *i, u64 n)
 {
     bool down = c->rflags_sys & RFLAGS_DF;
-    if ((i->op != OP_MOVS && i->op != OP_STOS) || !c->flat || i->asize != c->code_size ||
-        !(i->flags & INSN_SEG_PLAIN))
+    if ((i->op != OP_MOVS && i->op != OP_STOS) || !c->flat || i->asize != c->code_size || !(i->flags & INSN_SEG_PLAIN))
         return 0;
     u64 to = index_of(c, i, RDI), from = index_of(c, i, RSI);
     n = in_page(to, n, i->size, down);
@@ -226,8 +221,8 @@ static const struct insn *leave_inside(struct cpu *c, const struct insn *i)
     return interp_leave_rip(c, i);
 }
 
-/* A fault in the middle: the flags are those from before the instruction, or from before it was resumed (SDM
- * vol. 2, REP). AMD: those of the last iteration. */
+/* A fault in the middle: the flags are those from before the instruction, or from before it was resumed (SDM vol. 2, REP).
+ * AMD: those of the last iteration. */
 static const struct insn *stop(struct cpu *c, const struct insn *i, const struct flags *before)
 {
     if (!interp_amd(c))
@@ -235,8 +230,7 @@ static const struct insn *stop(struct cpu *c, const struct insn *i, const struct
     FAULT(c, i);
 }
 
-/* A 32-bit address size clears the upper halves even when no iteration is done; AMD's silicon does so with
- * the first one that is. */
+/* A 32-bit address size clears the upper halves even when no iteration is done; AMD's silicon does so with the first one that is. */
 static void clear_upper_halves(struct cpu *c, const struct insn *i)
 {
     advance(c, i, RCX, 0);
@@ -246,8 +240,8 @@ static void clear_upper_halves(struct cpu *c, const struct insn *i)
         advance(c, i, RDI, 0);
 }
 
-/* The block was charged one instruction: for the first iteration, or for the whole when the count is 0. At
- * the loop's head the iteration that comes is always paid for. */
+/* The block was charged one instruction: for the first iteration, or for the whole when the count is 0. At the loop's head the iteration
+ * that comes is always paid for. */
 static const struct insn *REP(struct cpu *c, const struct insn *i)
 {
     u64 count = index_of(c, i, RCX), writes = interp_of(c)->cache.writes;
@@ -268,8 +262,8 @@ static const struct insn *REP(struct cpu *c, const struct insn *i)
         c->budget -= (i64)done - 1;
         if (!count || rep_stops(c, i))
             break;
-        /* A port access may have raised an interrupt; a write to code may have changed this very instruction,
-         * which is read again at every boundary that something else makes too. */
+        /* A port access may have raised an interrupt; a write to code may have changed this very instruction, which is read again
+         * at every boundary that something else makes too. */
         if (c->budget == 0 || is_port(i) || writes != interp_of(c)->cache.writes)
             return leave_inside(c, i);
         c->budget -= 1;
