@@ -77,6 +77,9 @@ struct trine_net {
     unsigned forwards_n;
 };
 
+/* TEXT: the text screen on the terminal, its keys on the PS/2 keyboard; then `serial` must lead elsewhere. Needs firmware and real time. */
+enum trine_display { TRINE_DISPLAY_NONE, TRINE_DISPLAY_TEXT };
+
 /* How the translator does sensitive instructions: in line; by leaving its cache; privileged ones by a trap, the others by leaving. */
 enum trine_sensitive { TRINE_SENSITIVE_INLINE, TRINE_SENSITIVE_CALL, TRINE_SENSITIVE_TRAP };
 
@@ -126,6 +129,7 @@ struct trine_config {
     const char *trace_file; /* null: standard error */
     const char *gdb;                /* wait for a debugger at this address: [HOST]:PORT or unix:PATH */
     const char *qmp;                /* control in QMP's protocol at this address: unix:PATH */
+    enum trine_display display;
     const char *screenshot;         /* PNG of the display at the end; needs firmware */
     bool reboot;
     bool quiet;

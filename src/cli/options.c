@@ -126,11 +126,20 @@ static const char *set_serial(struct run_options *o, const char *value)
             continue;
         if (path && !value[n])
             return "no path given";
+        o->serial_named = true;
         o->config.serial = kinds[i].kind;
         o->config.serial_path = path ? value + n : NULL;
         return NULL;
     }
     return "none of stdio, none, file:PATH, unix:PATH";
+}
+
+static const char *set_display(struct run_options *o, const char *value)
+{
+    if (strcmp(value, "none") && strcmp(value, "text"))
+        return "neither none nor text";
+    o->config.display = value[0] == 't' ? TRINE_DISPLAY_TEXT : TRINE_DISPLAY_NONE;
+    return NULL;
 }
 
 static const char *set_time(struct run_options *o, const char *value)
@@ -266,6 +275,10 @@ static const struct option options[] = {
      "wait for a debugger (GDB remote protocol) at [HOST]:PORT or unix:PATH;\n"
      "without HOST: 127.0.0.1",
      AT(config.gdb)},
+    {"display", "none|text",
+     "text: the text screen on the terminal, whose keys go to the PS/2 keyboard;\n"
+     "the serial port is then none, or what --serial says. Default none",
+     .set = set_display},
     {"screenshot", "FILE", "write the display's picture there at the end, as PNG", AT(config.screenshot)},
     {"qmp", "unix:PATH", "listen there for control in QEMU's protocol (QMP); only this user may connect", AT(config.qmp)},
     {"trace", "CHANNEL[,CHANNEL]...",
@@ -283,7 +296,6 @@ static const struct option options[] = {
      .set = set_bt_sensitive},
     {"bt-scan", NULL, "decode every translation and count what must not stand in one: `forbidden` in\n--stats", AT(config.bt_scan)},
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
-    NEVER_BUILT("display", "KIND", "none"),
     NEVER_BUILT("irqchip", "KIND", "user"),
     NEVER_BUILT("switch", "A:B", NULL),
     NEVER_BUILT("share", "GROUP", NULL),
@@ -363,6 +375,12 @@ static bool options_check(struct run_options *o)
     if ((c->restore || c->saves_n) && c->time != TRINE_TIME_VIRTUAL) {
         complain("--%s %s: needs --time virtual", c->restore ? "restore" : "save",
                  c->restore ? c->restore : c->saves[0].path);
+        return false;
+    }
+    if (c->display == TRINE_DISPLAY_TEXT && !o->serial_named)
+        c->serial = TRINE_SERIAL_NONE;
+    if (c->display == TRINE_DISPLAY_TEXT && c->kernel) {
+        complain("--display text: a machine without firmware (--kernel) has no display");
         return false;
     }
     if (c->balloon_bytes > c->memory) {

@@ -10,6 +10,7 @@
 struct run_options {
     struct trine_config config;
     const char *stats; /* null: no report */
+    bool serial_named; /* --serial was given */
     struct trine_save saves[OPTIONS_SAVES];
     struct trine_disk disks[OPTIONS_DISKS];
     char why[160]; /* for reasons that name a part of the value */

@@ -38,6 +38,9 @@ struct char_dev {
     bool prefix;   /* Ctrl-A was the last byte */
     bool quit;
     bool prompt; /* Ctrl-A c: what is typed makes up lines for the monitor, not for the guest */
+    bool clears; /* the guest's is a whole screen: prompt and list of keys begin with clearing it, and the list stays until the next key */
+    bool help;   /* the list of keys is there */
+    u32 interludes; /* how often prompt or list of keys were begun */
     bool line_ready;
     char line[CHAR_LINE];
     size_t line_used;
@@ -67,6 +70,11 @@ int char_out_fd(const struct char_dev *c);
 
 /* Queues and sends; returns how many of N bytes were taken. */
 size_t char_write(struct char_dev *c, const u8 *data, size_t n);
+/* How many bytes char_write takes now. */
+static inline size_t char_room(const struct char_dev *c)
+{
+    return CHAR_BUFFER - c->used;
+}
 /* To be called when char_out_fd is ready: sends. True: there is room in the queue. */
 bool char_writable(struct char_dev *c);
 /* To be called when char_in_fd is ready (POLLIN, POLLHUP or POLLERR): up to N bytes for the guest, after

@@ -61,19 +61,32 @@ enum status char_stdio_open(struct char_dev *c, bool input, struct error *e)
     return STATUS_OK;
 }
 
-static void char_help(void)
+static void say(struct char_dev *c, const char *text, size_t n)
+{
+    char_write(c, (const u8 *)text, n);
+}
+
+/* Something that is not the guest's comes onto the terminal. */
+static void interlude(struct char_dev *c)
+{
+    static const char clear[] = "\033[0m\033[2J\033[H\033[?25h";
+    c->interludes++;
+    if (c->clears)
+        say(c, clear, sizeof clear - 1);
+}
+
+static void char_help(struct char_dev *c)
 {
     static const char text[] = "\r\nCtrl-A x       end the virtual machine\r\n"
                                "Ctrl-A c       the monitor's prompt, and back to the guest\r\n"
                                "Ctrl-A h       this list\r\n"
                                "Ctrl-A Ctrl-A  send Ctrl-A\r\n";
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
+    interlude(c);
+    c->help = c->clears;
+    if (c->clears)
+        say(c, text, sizeof text - 1);
+    else if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
         return; /* nobody to tell */
-}
-
-static void say(struct char_dev *c, const char *text, size_t n)
-{
-    char_write(c, (const u8 *)text, n);
 }
 
 /* A key at the prompt; while a line waits to be carried out, keys are dropped. */
@@ -96,8 +109,11 @@ static void prompt_key(struct char_dev *c, u8 b)
 static void prompt_toggle(struct char_dev *c)
 {
     c->prompt = !c->prompt;
+    c->help = false;
     c->line_used = 0;
     c->line_ready = false;
+    if (c->prompt)
+        interlude(c);
     if (c->prompt)
         say(c, "\r\n" CHAR_PROMPT, sizeof "\r\n" CHAR_PROMPT - 1);
     else
@@ -123,8 +139,9 @@ size_t char_stdio_filter(struct char_dev *c, u8 *buf, size_t n)
         if (!c->prefix && b != CTRL_A) {
             if (c->prompt)
                 prompt_key(c, b);
-            else
+            else if (!c->help)
                 buf[kept++] = b;
+            c->help = false;
             continue;
         }
         if (c->prefix && b == CTRL_A)
@@ -134,7 +151,7 @@ size_t char_stdio_filter(struct char_dev *c, u8 *buf, size_t n)
         else if (c->prefix && b == 'c')
             prompt_toggle(c);
         else if (c->prefix && b == 'h')
-            char_help();
+            char_help(c);
         c->prefix = !c->prefix;
     }
     return kept;

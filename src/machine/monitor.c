@@ -8,7 +8,13 @@
 #include <string.h>
 
 #include "machine/balloon.h"
+#include "machine/text_display.h"
 #include "machine/vm.h"
+
+static struct char_dev *terminal(struct vm *vm)
+{
+    return vm->text_display ? text_display_terminal(vm->text_display) : &vm->console.host;
+}
 
 PRINTF(2, 3) static void say(struct vm *vm, const char *fmt, ...)
 {
@@ -18,7 +24,7 @@ PRINTF(2, 3) static void say(struct vm *vm, const char *fmt, ...)
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     if (n > 0)
-        char_write(&vm->console.host, (const u8 *)text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+        char_write(terminal(vm), (const u8 *)text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
 static void help(struct vm *vm);
@@ -162,7 +168,7 @@ void monitor_serve(struct vm *vm)
             vm_resume(vm);
         say(vm, CHAR_PROMPT);
     }
-    if (vm->registers_wanted || !char_take_line(&vm->console.host, line))
+    if (vm->registers_wanted || !char_take_line(terminal(vm), line))
         return;
     run(vm, line);
     if (!vm->registers_wanted)

@@ -12,6 +12,7 @@
 #include "host/clock.h"
 #include "host/loop.h"
 #include "machine/monitor.h"
+#include "machine/text_display.h"
 #include "machine/vm.h"
 
 /* --- vCPU threads */
@@ -96,6 +97,9 @@ static u64 loop_sleep_until(const struct vm *vm)
 {
     u64 next = vm->paused ? TIME_NEVER : clock_next(&vm->clock), end = vm_max_time(vm);
     u64 host = next > UINT64_MAX - vm->epoch_ns ? UINT64_MAX : next + vm->epoch_ns;
+    u64 look = text_display_next(vm);
+    if (look < end)
+        end = look;
     return host < end ? host : end;
 }
 
@@ -110,7 +114,8 @@ static void loop_turn(struct vm *vm, u64 *refilled_ns)
     console_prepare(&vm->console, fds + 1);
     debugger_prepare(vm, fds + 1 + CONSOLE_FDS);
     control_prepare(vm, fds + 1 + CONSOLE_FDS + GDB_FDS);
-    unsigned first = 1 + CONSOLE_FDS + GDB_FDS + QMP_FDS, n = 0;
+    text_display_prepare(vm, fds + 1 + CONSOLE_FDS + GDB_FDS + QMP_FDS);
+    unsigned first = 1 + CONSOLE_FDS + GDB_FDS + QMP_FDS + TEXT_DISPLAY_FDS, n = 0;
     if (!vm->paused)
         n = devices_prepare(&vm->devices, fds + first, LOOP_MAX_FDS - first);
     vm->loop_deadline = clock_next(&vm->clock);
@@ -124,7 +129,8 @@ static void loop_turn(struct vm *vm, u64 *refilled_ns)
     vm->devices_at_work = true;
     devices_serve(&vm->devices, fds + first, n);
     vm->devices_at_work = false;
-    if (console_serve(&vm->console, fds + 1))
+    bool quit = console_serve(&vm->console, fds + 1);
+    if (text_display_serve(vm, fds + 1 + CONSOLE_FDS + GDB_FDS + QMP_FDS) || quit)
         vm_end(vm, TRINE_END_STOPPED, "ended from the terminal");
     monitor_serve(vm);
     debugger_serve(vm, fds + 1 + CONSOLE_FDS);

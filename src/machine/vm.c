@@ -14,6 +14,7 @@
 #include "host/tty.h"
 #include "machine/balloon.h"
 #include "machine/display.h"
+#include "machine/text_display.h"
 #include "machine/pc_map.h"
 #include "machine/snapshot.h"
 
@@ -268,6 +269,14 @@ static enum status check_config(const struct trine_config *cfg, const struct eng
         return error_set(e, STATUS_USAGE, "firmware %s: the microvm starts kernels alone", cfg->firmware);
     if (cfg->screenshot && !cfg->firmware)
         return error_set(e, STATUS_USAGE, "screenshot %s: a machine without firmware has no display", cfg->screenshot);
+    if (cfg->display == TRINE_DISPLAY_TEXT) {
+        if (!cfg->firmware)
+            return error_set(e, STATUS_USAGE, "display text: a machine without firmware has no display");
+        if (cfg->time != TRINE_TIME_REAL)
+            return error_set(e, STATUS_USAGE, "display text: needs --time real: its keys would be in no log");
+        if (cfg->serial == TRINE_SERIAL_STDIO)
+            return error_set(e, STATUS_USAGE, "display text: the serial port cannot have the same terminal");
+    }
     if (cfg->firmware && cfg->kernel)
         return error_set(e, STATUS_USAGE, "firmware %s: a kernel is started without one", cfg->firmware);
     if (cfg->time != TRINE_TIME_REAL && cfg->time != TRINE_TIME_VIRTUAL)
@@ -459,6 +468,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         (s = mem_init_flash(&vm->mem, cfg->memory, vm->firmware.file.size, vm->firmware.present ? VGA_MEMORY : 0, e)) != STATUS_OK ||
         (cfg->prealloc && (s = prealloc(vm, e)) != STATUS_OK) || (s = make_vcpus(vm, level, e)) != STATUS_OK ||
         (s = console_init(&vm->console, cfg, &vm->clock, &vm->wake, &vm->stop_wanted, e)) != STATUS_OK ||
+        (cfg->display == TRINE_DISPLAY_TEXT && (s = text_display_create(vm, e)) != STATUS_OK) ||
         (s = make_chips(vm, e)) != STATUS_OK || (s = make_pv(vm, e)) != STATUS_OK || (vm->firmware.present && (s = load_firmware(vm, e)) != STATUS_OK))
         return s;
     if (engine->open) {
@@ -512,6 +522,7 @@ void vm_destroy(struct vm *vm)
         vm->engine->close(vm->engine_shared);
     debugger_destroy(vm);
     control_destroy(vm);
+    text_display_destroy(vm);
     struct error unheard; /* vm_finish has told it */
     (void)trace_close(&vm->trace, &unheard);
     console_destroy(&vm->console);
@@ -645,6 +656,7 @@ enum status vm_start(struct vm *vm, struct error *e)
     vm->ran = true;
     vm->started_ns = vm->epoch_ns = vm->paused_at = host_ns();
     console_start(&vm->console, vm_max_time(vm));
+    text_display_start(vm);
     balloon_start(vm);
     return STATUS_OK;
 }
@@ -652,6 +664,7 @@ enum status vm_start(struct vm *vm, struct error *e)
 enum status vm_finish(struct vm *vm, struct trine_result *r, struct error *e)
 {
     vm->stopped_ns = host_ns();
+    text_display_stop(vm);
     console_stop(&vm->console, vm->result.end != TRINE_END_STOPPED && vm->result.end != TRINE_END_MAX_TIME);
     if (vm->failure == STATUS_OK && vm->console.record_failed)
         vm->failure = error_set(&vm->error, STATUS_HOST, "%s: cannot write", vm->config.record_input);

@@ -114,6 +114,7 @@ struct vm {
     struct cond resumed;
     struct debugger *debugger; /* null: none */
     struct control *control;   /* null: none */
+    struct text_display *text_display; /* null: none */
     struct timer balloon_timer; /* config.balloon_auto: when to look again */
     u64 balloon_told_ns;        /* of the clock, when the last change was told */
     bool registers_wanted, registers_paused; /* by the prompt (monitor.c); it has stopped the guest for them */

@@ -50,6 +50,9 @@ run 2 '--memory 32769G: more than the processor can address*' --memory 32769G
 run 2 '--memory 1048577: not a multiple of 4K' --memory 1048577
 run 2 '--memory 1G,hugely: behind the size there is only ,prealloc' --memory 1G,hugely
 run 2 '--balloon 2147483648: more than --memory' --balloon 2G
+run 2 '--display text: a machine without firmware (--kernel) has no display' --display text
+: >"$work/empty-disk" && truncate -s 1M "$work/empty-disk"
+refused 2 'display text: standard input and output are no terminal' run --disk "$work/empty-disk" --display text
 run 2 '--balloon auto: needs --time real' --balloon auto --time virtual
 for option in 'engine bochs:no such engine' 'engine jit:not built in' \
 	'machine q35:no such machine' 'cpu 486:no such processor*' \
@@ -59,7 +62,7 @@ for option in 'engine bochs:no such engine' 'engine jit:not built in' \
 	'max-time 1e300:not a number*' 'seed x:not a number*' 'seed 18446744073709551616:not a number*' 'seed 0x:not a number*' \
 	'rtc yesterday:not a date*' 'rtc 2001-02-30:not a date*' 'rtc 1969-12-31:not a date*' 'rtc 2001-01-01T25\:00\:00:not a date*' 'rtc @-1:not a date*' \
 	'rtc 2255-01-01:not a date*' \
-	'net x:none of none*' 'net tap=:none of none*' 'display gtk:not built in' 'firmware f:a kernel *' \
+	'net x:none of none*' 'net tap=:none of none*' 'display gtk:neither none nor text' 'firmware f:a kernel *' \
 	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
 	'bt-sensitive never:neither trap, call nor inline' 'pv xen:neither kvm nor none' 'balloon 1x:neither auto nor a size' 'balloon 0:neither auto nor a size' 'share x:not built in'; do
 	# OPTION VALUE:WHY, where a colon of the value has a backslash

@@ -26,7 +26,7 @@ while [ "$life" -lt "$lives" ]; do
 		--append "console=ttyS0 loglevel=3 trine.script=kill" --disk "$work/disk" --max-time 250 </dev/null >"$work/out" 2>&1 &
 	pid=$!
 	waited=0
-	until grep -q '^ack' "$work/out"; do
+	until grep -q '^ack [0-9]' "$work/out"; do
 		sleep 0.2
 		waited=$((waited + 1))
 		kill -0 $pid 2>/dev/null && [ "$waited" -lt 1200 ] || { tail -n 30 "$work/out" && fail "life $life: the guest does not write"; }
