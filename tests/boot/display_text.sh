@@ -74,7 +74,7 @@ memtest)
 	key Enter
 	shows 60 'Memtest86+'
 	shows 800 'Pass: *1 '
-	screen | grep -q 'Errors: *0 ' || { screen && fail "memtest86+ found errors"; }
+	screen | grep -q 'Errors: *0 *$' || { screen && fail "memtest86+ found errors"; }
 	key C-a x
 	shows 20 'status '
 	;;
