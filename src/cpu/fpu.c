@@ -67,7 +67,7 @@ static bool is_amd(const struct cpu *c)
 /* What FIP and FDP keep of 64 bits: Intel's all of them, AMD's as many as its pages can ever translate. */
 static u64 pointer_kept(const struct cpu *c, u64 p)
 {
-    unsigned lost = c->wires.model->silicon == SILICON_AMD_ZEN5 ? 64 - 57 : is_amd(c) ? 64 - 48 : 0;
+    unsigned lost = c->wires.model->silicon == SILICON_AMD ? 64 - 48 : is_amd(c) ? 64 - 57 : 0;
     return (u64)((i64)(p << lost) >> lost);
 }
 

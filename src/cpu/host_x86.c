@@ -18,7 +18,7 @@ u64 host_xcr0(void)
     return (u64)high << 32 | low;
 }
 
-/* Zen 5's BSF leaves OF clear, Zen 3's leaves it alone; asked of the CPU, because where between them it
+/* Zen 4's BSF leaves OF clear, Zen 3's leaves it alone; asked of the CPU, because where between them it
  * changed is nowhere written. */
 static bool scan_clears_of(void)
 {
@@ -28,6 +28,13 @@ static bool scan_clears_of(void)
     return !of;
 }
 
+/* AMD's CPUID specification, Fn0000_0001_EAX. */
+static unsigned family_of(unsigned version)
+{
+    unsigned base = version >> 8 & 15;
+    return base == 15 ? base + (version >> 20 & 255) : base;
+}
+
 enum silicon silicon_host(void)
 {
     unsigned a, b, c, d;
@@ -35,5 +42,7 @@ enum silicon silicon_host(void)
         return SILICON_INTEL;
     if (b != signature_AMD_ebx)
         return SILICON_INTEL;
-    return scan_clears_of() ? SILICON_AMD_ZEN5 : SILICON_AMD;
+    if (!scan_clears_of() || !__get_cpuid(1, &a, &b, &c, &d))
+        return SILICON_AMD;
+    return family_of(a) >= 0x1a ? SILICON_AMD_ZEN5 : SILICON_AMD_ZEN4;
 }

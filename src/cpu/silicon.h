@@ -8,7 +8,8 @@
 enum silicon {
     SILICON_INTEL,
     SILICON_AMD,      /* Zen 3 */
-    SILICON_AMD_ZEN5, /* the same, save BSF, BSR and the width of FIP and FDP */
+    SILICON_AMD_ZEN4, /* the same, save BSF, BSR and the width of FIP and FDP */
+    SILICON_AMD_ZEN5, /* as Zen 4, save the order in which CMPS looks at its operands */
 };
 
 INLINE bool silicon_is_amd(enum silicon s)

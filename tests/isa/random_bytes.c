@@ -111,6 +111,15 @@ static bool refused(const u8 *code, unsigned bits, struct insn *i, enum decode_s
     return branch || call || i->op == OP_VMCALL || i->op == OP_VMMCALL || i->op == OP_WRPKRU || i->op == OP_RDPKRU;
 }
 
+/* AVX-512's instructions on mask registers, of VEX's map 1: the decoder holds them to bits that AMD's silicon lets pass. */
+static bool on_masks(const u8 *o, unsigned left)
+{
+    if (left < 4 || (o[0] != 0xc5 && (o[0] != 0xc4 || (o[1] & 0x1f) != 1)))
+        return false;
+    u8 code = o[0] == 0xc5 ? o[2] : o[3];
+    return (code >= 0x41 && code <= 0x4b) || (code >= 0x90 && code <= 0x93) || code == 0x98 || code == 0x99;
+}
+
 /* A form that the CPUID of the guest does not offer, on a host that has it. */
 static bool not_offered(const u8 *code, unsigned bits, const struct insn *i, enum decode_status st)
 {
@@ -119,7 +128,7 @@ static bool not_offered(const u8 *code, unsigned bits, const struct insn *i, enu
     bool wide_aes = (i->op >= OP_VAESDEC && i->op <= OP_VAESENCLAST) || i->op == OP_VPCLMULQDQ;
     /* LOCK MOV CR0 is MOV CR8 (APM vol. 3, MOV CRn; CPUID's AltMovCr8). */
     bool cr8 = p.lock && p.len + 3 <= CODE_MAX && o[0] == 0x0f && (o[1] & 0xfd) == 0x20 && !(o[2] & 0x38);
-    return st == DECODE_UNBUILT || (wide_aes && i->flags & INSN_VEX_L) || cr8;
+    return st == DECODE_UNBUILT || (st != DECODE_OK && on_masks(o, CODE_MAX - p.len)) || (wide_aes && i->flags & INSN_VEX_L) || cr8;
 }
 
 /* LOCK before SLDT and its group, with memory: AMD's silicon reaches for the operand before it raises #UD. */

@@ -58,10 +58,11 @@ INLINE MUST_CHECK bool dest_load(struct cpu *c, const struct insn *i, u64 *v)
     return dest_linear(c, i, false, &to) && lin_load(c, i, to, v, i->size);
 }
 
-/* CMPS: silicon reads the destination first, Zen 5's the source. */
+/* CMPS: silicon reads the destination first, Zen 5's the source, and Zen 4's REPE CMPSB. */
 static bool compared(struct cpu *c, const struct insn *i, u64 *source, u64 *dest)
 {
-    if (c->wires.model->silicon == SILICON_AMD_ZEN5)
+    enum silicon s = c->wires.model->silicon;
+    if (s == SILICON_AMD_ZEN5 || (s == SILICON_AMD_ZEN4 && i->flags & INSN_REP && i->size == 1))
         return source_load(c, i, source) && dest_load(c, i, dest);
     return dest_load(c, i, dest) && source_load(c, i, source);
 }
