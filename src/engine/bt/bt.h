@@ -53,7 +53,8 @@ enum {
     BT_MODE_USER = 1 << 3,  /* CPL is not 0 */
     BT_MODE_CAREFUL = 1 << 4, /* each memory operand is looked up by itself */
     BT_MODE_X87 = 1 << 5, /* x87 and MMX may run, with all exceptions masked */
-    BT_MODE_BITS = 6,
+    BT_MODE_32 = 1 << 6,  /* 32-bit code in flat segments, of compatibility or protected mode (code32.c) */
+    BT_MODE_BITS = 7,
 };
 
 struct bt_jump {
@@ -71,6 +72,7 @@ struct bt_scratch {
     i64 budget;
     struct tlb_table *tlb;
     u64 seg_base[6];
+    u32 seg_flat[6]; /* of 32-bit code: FS and GS may be used without a look at limit and type */
     u64 flags; /* low byte OF, next byte as LAHF has it */
     u64 spill[4];
     u64 slot[BT_SLOTS]; /* host addresses that a block keeps (plan.c) */
@@ -245,6 +247,12 @@ void bt_signal_enter(struct bt *b);
 /* direct.c: executes a SITE_STEP's instruction if it is one of the few; c->rip and c->icount are at it. A REP
  * instruction does at most *LEFT iterations, which are taken off; false: something is left to do. */
 bool bt_direct(struct cpu *c, const struct bt_site *s, u64 *left);
+
+/* May code stand at RIP? */
+static inline bool bt_is_code(const struct cpu *c, u64 rip)
+{
+    return c->code_size == 8 ? cpu_canonical(rip) : rip <= UINT32_MAX;
+}
 
 /* The soft TLB's entry for an access that missed, filled; null: it is the interpreter's. */
 struct tlb_entry *bt_fill(struct bt *b, u64 lin, u32 site);

@@ -1,5 +1,5 @@
 /* From guest bytes to a record that the translator can re-encode, and the choice of what to do with it: the
- * bt column of isa/ops.def, refined by operand form. 64-bit code. */
+ * bt column of isa/ops.def, refined by operand form. */
 #include "isa/decode_mode.h"
 #include "engine/bt/tr.h"
 #include "engine/bt/x87.h"
@@ -44,7 +44,7 @@ static void take_apart(struct dec *d)
             d->rex = 0;
             if (*p == 0x66 || *p >= 0xf0)
                 keep(d, *p);
-        } else if ((*p & 0xf0) == 0x40) {
+        } else if ((*p & 0xf0) == 0x40 && !d->code32) {
             d->rex = *p;
         } else {
             break;
@@ -158,6 +158,11 @@ bool dec_is_integer(const struct dec *d)
     return rows[d->i.op].family == FAMILY_INT && d->i.op != OP_DIV && d->i.op != OP_IDIV;
 }
 
+static unsigned word_of(const struct dec *d)
+{
+    return d->code32 ? 4 : 8;
+}
+
 static u8 kind_flow(const struct dec *d)
 {
     bool narrow = false;
@@ -171,7 +176,7 @@ static u8 kind_flow(const struct dec *d)
     case OP_LEAVE: return narrow ? K_STEP : K_LEAVE;
     case OP_JRCXZ:
     case OP_JECXZ: return narrow ? K_STEP : K_JRCXZ;
-    case OP_LOOP: return narrow || d->i.asize != 8 ? K_STEP : K_LOOP;
+    case OP_LOOP: return narrow || d->i.asize != word_of(d) ? K_STEP : K_LOOP;
     default: return K_STEP;
     }
 }
@@ -190,8 +195,8 @@ static u8 kind_int(const struct dec *d)
     case OP_PREFETCHW:
     case OP_PREFETCHWT1: return K_NOP;
     case OP_LEA: return K_LEA;
-    case OP_PUSH: return d->i.size == 8 ? K_PUSH : K_STEP;
-    case OP_POP: return d->i.size == 8 && d->i.form == FORM_R ? K_POP : K_STEP;
+    case OP_PUSH: return d->i.size == word_of(d) ? K_PUSH : K_STEP;
+    case OP_POP: return d->i.size == word_of(d) && d->i.form == FORM_R ? K_POP : K_STEP;
     case OP_BT:
     case OP_BTS:
     case OP_BTR:
@@ -229,6 +234,14 @@ static u8 kind_of(const struct bt *b, struct dec *d, u32 mode)
     return kind == K_GENERIC && !generic_can(d) ? K_STEP : kind;
 }
 
+/* 32-bit code: is D what kind_of took it for? Through CS nothing can be written, and 16-bit addresses are rare. */
+static bool code32_can(const struct dec *d)
+{
+    if (d->kind == K_NOP || d->i.form == FORM_REL)
+        return true;
+    return d->i.asize == 4 && (d->i.seg != SEG_CS || d->kind == K_LEA);
+}
+
 bool bt_decode(struct bt *b, struct dec *d, const u8 *bytes, unsigned left, u32 mode)
 {
     if (!left || insn_decode_full(bytes, left, cpu_decode_mode(b->cpu), &d->i, &d->z, d->ops) != DECODE_OK ||
@@ -236,10 +249,17 @@ bool bt_decode(struct bt *b, struct dec *d, const u8 *bytes, unsigned left, u32 
         return false;
     d->bytes = bytes;
     d->x87 = X87_NONE;
+    d->code32 = mode & BT_MODE_32;
     take_apart(d);
     flags_of(d);
-    d->kind = kind_of(b, d, mode);
-    if (d->i.base != GPR_ZERO && d->i.disp > INT32_MAX - (1 << 16))
+    bool can = !d->code32 || code32_encode(d);
+    d->kind = can ? kind_of(b, d, mode) : K_STEP;
+    if (d->code32 && !code32_can(d))
+        d->kind = K_STEP;
+    i32 far = d->i.form == FORM_REL ? d->i.imm : 0;
+    if (far > INT32_MAX - (1 << 16) || far < INT32_MIN + (1 << 16))
+        d->kind = K_STEP;
+    if ((d->i.base != GPR_ZERO || d->code32) && d->i.disp > INT32_MAX - (1 << 16))
         d->kind = K_STEP;
     if (d->i.disp < INT32_MIN + (1 << 16))
         d->kind = K_STEP;

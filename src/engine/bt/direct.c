@@ -30,21 +30,21 @@ static bool direct_rdtsc(struct cpu *c, const struct bt_site *s, u64 next)
 }
 
 static direct_fn *const direct[OP_COUNT] = {
-    [OP_SYSCALL] = direct_syscall, [OP_SYSRET] = direct_sysret, [OP_IRETQ] = direct_iret,
+    [OP_SYSCALL] = direct_syscall, [OP_SYSRET] = direct_sysret, [OP_IRETQ] = direct_iret, [OP_IRETD] = direct_iret,
     [OP_RDTSC] = direct_rdtsc,     [OP_RDTSCP] = direct_rdtsc,
 };
 
 /* As the interpreter's REP (string.c), as far as it goes by whole runs. */
 static bool direct_rep(struct cpu *c, const struct bt_site *s, u64 *left)
 {
-    const struct insn i = {.op = s->op, .size = s->size, .asize = 8, .flags = INSN_SEG_PLAIN};
-    if (!c->gpr[RCX].q)
+    const struct insn i = {.op = s->op, .size = s->size, .asize = c->code_size, .flags = INSN_SEG_PLAIN};
+    if (!(c->code_size == 8 ? c->gpr[RCX].q : c->gpr[RCX].d))
         return false;
     while (*left) {
-        u64 count = c->gpr[RCX].q, done = interp_string_bulk(c, &i, count < *left ? count : *left);
+        u64 count = c->code_size == 8 ? c->gpr[RCX].q : c->gpr[RCX].d, done = interp_string_bulk(c, &i, count < *left ? count : *left);
         if (!done)
             return false;
-        c->gpr[RCX].q -= done;
+        c->gpr[RCX].q = count - done;
         c->icount += done;
         *left -= done;
         if (done == count) {

@@ -27,9 +27,9 @@ void flow_cross(struct tr *t, u32 link, i32 delta)
     e_op(e, true, 0x3b, HOST_T0, in_scratch(BT_TAGS_AT + 8ul * link), 0);
     u32 miss = e_jcc(e, CC_NE);
     i32 pages = (i32)((u32)delta & ~(u32)(PAGE_SIZE - 1));
-    e_alu_imm(e, true, ALU_ADD, HOST_T0, pages);
+    e_alu_imm(e, !t->code32, ALU_ADD, HOST_T0, pages);
     e_store(e, SCRATCH(page_tag), HOST_T0);
-    e_alu_imm(e, true, ALU_AND, HOST_T0, -4096);
+    e_alu_imm(e, !t->code32, ALU_AND, HOST_T0, -4096);
     e_store(e, SCRATCH(rip_page), HOST_T0);
     e8(e, 0xe9);
     t->b->links[link].at = e_off(e);
@@ -98,6 +98,12 @@ static i32 next_of(const struct tr *t, const struct dec *d)
     return t->page_off + d->off + d->i.len;
 }
 
+/* From the page's start, as all deltas. In 32-bit code they wrap at 4 GiB. */
+static i32 target_of(const struct tr *t, const struct dec *d)
+{
+    return (i32)((u32)next_of(t, d) + (u32)d->i.imm);
+}
+
 /* The target in HOST_T0 must be canonical; else the interpreter executes the branch and finds its fault.
  * HOST_T1 goes. */
 static void check_canonical(struct tr *t)
@@ -113,25 +119,36 @@ static void check_canonical(struct tr *t)
     l->site = site_new(t, SITE_STEP, t->index);
 }
 
+/* A word of the stack, DISP bytes from its top on. */
 static struct opnd stack(struct tr *t, i32 disp, unsigned acc, int *spare)
 {
-    struct ea ea = {.base = RSP, .index = GPR_ZERO, .disp = disp};
-    return mem_access(t, &ea, 8, acc, spare);
+    struct ea ea = ea_at(t, RSP, disp);
+    return mem_access(t, &ea, t->word, acc, spare);
 }
 
 static void move_rsp(struct tr *t, i32 by)
 {
-    e_lea(&t->e, HOST_GUEST_RSP, mem_opnd(HOST_GUEST_RSP, by));
+    e_op(&t->e, !t->code32, 0x8d, HOST_GUEST_RSP, mem_opnd(HOST_GUEST_RSP, by), 0);
+}
+
+static void load_word(struct tr *t, int r, struct opnd m)
+{
+    e_op(&t->e, !t->code32, 0x8b, r, m, 0);
+}
+
+static void store_word(struct tr *t, struct opnd m, int r)
+{
+    e_op(&t->e, !t->code32, 0x89, r, m, 0);
 }
 
 static void push_return(struct tr *t, const struct dec *d)
 {
     int spare;
-    struct opnd m = stack(t, -8, ACC_WRITE, &spare);
+    struct opnd m = stack(t, -t->word, ACC_WRITE, &spare);
     e_load(&t->e, spare, SCRATCH(rip_page));
     e_lea(&t->e, spare, mem_opnd(spare, next_of(t, d)));
-    e_store(&t->e, m, spare);
-    move_rsp(t, -8);
+    store_word(t, m, spare);
+    move_rsp(t, -t->word);
 }
 
 /* The operand of an indirect branch, or of PUSH r/m, into HOST_T0. */
@@ -143,13 +160,13 @@ static void load_operand(struct tr *t, const struct dec *d)
         if (h == NO_REG)
             e_load(e, HOST_T0, home(d->i.rd));
         else
-            e_mov(e, HOST_T0, h);
+            load_word(t, HOST_T0, reg_opnd(h));
         return;
     }
     struct ea ea = ea_of(d, t->page_off);
     int spare;
-    struct opnd m = mem_access(t, &ea, 8, ACC_READ, &spare);
-    e_load(e, HOST_T0, m);
+    struct opnd m = mem_access(t, &ea, t->word, ACC_READ, &spare);
+    load_word(t, HOST_T0, m);
 }
 
 /* To the target in HOST_T0 by the jump table. Who finds it there pops POP bytes; else it is the dispatcher's. */
@@ -183,7 +200,8 @@ static void jmp_indirect(struct tr *t, const struct dec *d)
     flags_clobber(t);
     load_operand(t, d);
     if (d->i.op == OP_CALL) { /* whose fault comes before the push */
-        check_canonical(t);
+        if (!t->code32)
+            check_canonical(t);
         e_store(&t->e, SCRATCH(target), HOST_T0);
         push_return(t, d);
         e_load(&t->e, HOST_T0, SCRATCH(target));
@@ -196,8 +214,8 @@ static void ret(struct tr *t, const struct dec *d)
     int spare;
     flags_clobber(t);
     struct opnd m = stack(t, 0, ACC_READ, &spare);
-    e_load(&t->e, HOST_T0, m);
-    lookup(t, 8u + (d->i.form == FORM_I ? (u16)d->i.imm : 0));
+    load_word(t, HOST_T0, m);
+    lookup(t, t->word + (d->i.form == FORM_I ? (u16)d->i.imm : 0u));
 }
 
 static void jrcxz(struct tr *t, const struct dec *d)
@@ -215,20 +233,21 @@ static void jrcxz(struct tr *t, const struct dec *d)
     } else {
         flow_near(t, 0, next);
     }
-    flow_exit(t, next + d->i.imm);
+    flow_exit(t, target_of(t, d));
 }
 
 /* LOOP: RCX - 1, jump when it is not zero. */
 static void loop(struct tr *t, const struct dec *d)
 {
     struct emit *e = &t->e;
-    e_lea(e, RCX, mem_opnd(RCX, -1));
+    e_op(e, !t->code32, 0x8d, RCX, mem_opnd(RCX, -1), 0);
+    if (t->code32)
+        e8(e, 0x67);
     e8(e, 0xe3), e8(e, 5);
-    i32 to = next_of(t, d) + d->i.imm;
     e8(e, 0xe9);
     u32 at = e_off(e);
     e32(e, 0);
-    taken(t, at, to);
+    taken(t, at, target_of(t, d));
     flow_exit(t, next_of(t, d));
 }
 
@@ -238,7 +257,7 @@ void flow_side(struct tr *t, struct dec *d)
     flags_to_host(t, true);
     t->index++;
     struct late *l = late_new(t, LATE_SIDE, e_jcc(&t->e, d->i.rv & 15));
-    l->delta = next_of(t, d) + d->i.imm;
+    l->delta = target_of(t, d);
 }
 
 void flow_emit(struct tr *t, struct dec *d)
@@ -248,7 +267,7 @@ void flow_emit(struct tr *t, struct dec *d)
     case K_JCC:
         flags_to_host(t, true);
         t->index++; /* its exits are behind it */
-        taken(t, e_jcc(&t->e, d->i.rv & 15), next + d->i.imm);
+        taken(t, e_jcc(&t->e, d->i.rv & 15), target_of(t, d));
         flow_exit(t, next);
         return;
     case K_JRCXZ:
@@ -272,7 +291,7 @@ void flow_emit(struct tr *t, struct dec *d)
         if (d->kind == K_CALL)
             push_return(t, d);
         t->index++;
-        flow_exit(t, next + d->i.imm);
+        flow_exit(t, target_of(t, d));
     }
 }
 
@@ -281,23 +300,23 @@ void flow_push(struct tr *t, struct dec *d)
     struct emit *e = &t->e;
     int spare;
     if (d->i.form == FORM_I) {
-        struct opnd m = stack(t, -8, ACC_WRITE, &spare);
-        e_op(e, true, 0xc7, 0, m, 4);
+        struct opnd m = stack(t, -t->word, ACC_WRITE, &spare);
+        e_op(e, !t->code32, 0xc7, 0, m, 4);
         e32(e, (u32)d->i.imm);
     } else if (d->i.form == FORM_R) {
-        struct opnd m = stack(t, -8, ACC_WRITE, &spare);
+        struct opnd m = stack(t, -t->word, ACC_WRITE, &spare);
         int h = host_reg(d->i.rd);
         if (h == NO_REG)
             e_load(e, h = spare, home(d->i.rd));
-        e_store(e, m, h);
+        store_word(t, m, h);
     } else {
         load_operand(t, d);
         e_store(e, SCRATCH(spill[2]), HOST_T0);
-        struct opnd m = stack(t, -8, ACC_WRITE, &spare);
+        struct opnd m = stack(t, -t->word, ACC_WRITE, &spare);
         e_load(e, spare, SCRATCH(spill[2]));
-        e_store(e, m, spare);
+        store_word(t, m, spare);
     }
-    move_rsp(t, -8);
+    move_rsp(t, -t->word);
 }
 
 void flow_pop(struct tr *t, struct dec *d)
@@ -305,20 +324,20 @@ void flow_pop(struct tr *t, struct dec *d)
     struct emit *e = &t->e;
     int spare, h = host_reg(d->i.rd);
     struct opnd m = stack(t, 0, ACC_READ, &spare);
-    e_load(e, h == NO_REG ? spare : h, m);
+    load_word(t, h == NO_REG ? spare : h, m);
     if (h == NO_REG)
         e_store(e, home(d->i.rd), spare);
     if (d->i.rd != RSP)
-        move_rsp(t, 8);
+        move_rsp(t, t->word);
 }
 
 void flow_leave(struct tr *t, struct dec *d)
 {
-    struct ea ea = {.base = RBP, .index = GPR_ZERO};
+    struct ea ea = ea_at(t, RBP, 0);
     int spare;
     (void)d;
-    struct opnd m = mem_access(t, &ea, 8, ACC_READ, &spare);
-    e_load(&t->e, spare, m);
-    e_lea(&t->e, HOST_GUEST_RSP, mem_opnd(RBP, 8));
+    struct opnd m = mem_access(t, &ea, t->word, ACC_READ, &spare);
+    load_word(t, spare, m);
+    e_op(&t->e, !t->code32, 0x8d, HOST_GUEST_RSP, mem_opnd(RBP, t->word), 0);
     e_mov(&t->e, RBP, spare);
 }

@@ -15,7 +15,14 @@ struct ea ea_of(const struct dec *d, u16 page_off)
         a.seg = d->i.seg;
     if (a.base == GPR_RIP)
         a.disp += page_off + d->off + d->i.len;
+    a.lin32 = d->code32;
+    a.a32 &= !d->code32;
     return a;
+}
+
+struct ea ea_at(const struct tr *t, unsigned reg, i32 disp)
+{
+    return (struct ea){.base = (u8)reg, .index = GPR_ZERO, .disp = disp, .lin32 = t->code32};
 }
 
 static void add_segment(struct tr *t, const struct ea *ea, struct opnd *o, bool used)
@@ -24,8 +31,8 @@ static void add_segment(struct tr *t, const struct ea *ea, struct opnd *o, bool 
     struct opnd seg = in_scratch(offsetof(struct bt_scratch, seg_base) + 8u * ea->seg);
     if (ea->a32 || used || (o->base != NO_REG && o->index != NO_REG) ||
         (o->base == NO_REG && o->index != NO_REG)) {
-        e_op(e, !ea->a32, 0x8d, HOST_T0, *o, 0);
-        e_op(e, true, 0x03, HOST_T0, seg, 0);
+        e_op(e, !ea->a32 && !ea->lin32, 0x8d, HOST_T0, *o, 0);
+        e_op(e, !ea->lin32, 0x03, HOST_T0, seg, 0);
         *o = mem_opnd(HOST_T0, 0);
         return;
     }
@@ -36,7 +43,8 @@ static void add_segment(struct tr *t, const struct ea *ea, struct opnd *o, bool 
 }
 
 /* The address as an operand of host registers; HOST_T0 may be among them. COLLAPSED: HOST_T1 was needed too,
- * so that this cannot be repeated while it is in use. Without a segment no flags are touched. */
+ * so that this cannot be repeated while it is in use. Without a segment no flags are touched. Of a LIN32 address the
+ * operand's lower 32 bits count. */
 struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed)
 {
     struct emit *e = &t->e;
@@ -80,19 +88,22 @@ struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed)
 
 /* The soft-TLB entry for the page of O's byte LO into HOST_T1, that of byte HI - 1 compared with its tag;
  * HOST_T0 goes. */
-static u32 hit_test(struct tr *t, struct opnd o, int lo, int hi, unsigned acc)
+static u32 hit_test(struct tr *t, const struct ea *ea, struct opnd o, int lo, int hi, unsigned acc)
 {
     struct emit *e = &t->e;
     _Static_assert(sizeof(struct tlb_entry) == 32 && offsetof(struct tlb_table, entry) == 0,
                    "entry by shift");
     o.disp += lo;
     e_lea32(e, HOST_T1, o);
+    if (ea->lin32) /* beyond 4 GiB lies no page with a tag: what wraps there misses */
+        e_lea(e, HOST_T0, mem_opnd(HOST_T1, hi - lo - 1));
     e_op(e, false, 0xc1, 5, reg_opnd(HOST_T1), 1); /* SHR */
     e8(e, PAGE_SHIFT - 5);
     e_alu_imm(e, false, ALU_AND, HOST_T1, (TLB_ENTRIES - 1) << 5);
     e_op(e, true, 0x03, HOST_T1, SCRATCH(tlb), 0);
     o.disp += hi - lo - 1;
-    e_lea(e, HOST_T0, o);
+    if (!ea->lin32)
+        e_lea(e, HOST_T0, o);
     e_alu_imm(e, true, ALU_AND, HOST_T0, -4096);
     e_op(e, true, 0x3b, HOST_T0,
          mem_opnd(HOST_T1,
@@ -107,10 +118,16 @@ static struct opnd slot_opnd(const struct touch *x)
 }
 
 /* The host address, with the entry in HOST_T1; from O, or (USED) from HOST_T0 where O was collapsed into. */
-static struct opnd address(struct tr *t, struct opnd o, bool used, bool keep, int *spare)
+static struct opnd address(struct tr *t, const struct ea *ea, struct opnd o, bool used, bool keep, int *spare)
 {
     struct emit *e = &t->e;
     struct opnd addend = mem_opnd(HOST_T1, offsetof(struct tlb_entry, addend));
+    if (ea->lin32) {
+        e_lea32(e, HOST_T0, o);
+        e_op(e, true, 0x03, HOST_T0, addend, 0);
+        *spare = HOST_T1;
+        return mem_opnd(HOST_T0, 0);
+    }
     *spare = HOST_T0;
     if (!used && o.index == NO_REG) { /* [base + addend + disp] */
         e_load(e, HOST_T1, addend);
@@ -136,6 +153,16 @@ static struct opnd address(struct tr *t, struct opnd o, bool used, bool keep, in
     return o;
 }
 
+/* 32-bit code: a segment with a base, but no limit. Any other is the interpreter's. */
+static void check_segment(struct tr *t, unsigned seg)
+{
+    struct emit *e = &t->e;
+    e_op(e, false, 0x83, ALU_CMP, in_scratch(offsetof(struct bt_scratch, seg_flat) + 4u * seg), 1);
+    e8(e, 0);
+    struct late *l = late_new(t, LATE_SITE, e_jcc(e, CC_E));
+    l->site = site_new(t, SITE_STEP, t->index);
+}
+
 struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, int *spare)
 {
     struct emit *e = &t->e;
@@ -148,12 +175,14 @@ struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigne
         return mem_opnd(HOST_T1, x->off);
     }
     flags_clobber(t);
+    if (ea->lin32 && ea->seg)
+        check_segment(t, ea->seg);
     bool collapsed, again;
     struct opnd o = ea_prepare(t, ea, &collapsed);
     bool used = o.base == HOST_T0 || o.index == HOST_T0;
     if (collapsed)
         e_store(e, SCRATCH(spill[1]), HOST_T0);
-    struct late *l = late_new(t, LATE_FILL, hit_test(t, o, x->lo, x->hi, acc));
+    struct late *l = late_new(t, LATE_FILL, hit_test(t, ea, o, x->lo, x->hi, acc));
     l->back = e_off(e);
     l->ea = *ea;
     l->size = (u8)size, l->lo = x->lo, l->hi = x->hi;
@@ -164,7 +193,7 @@ struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigne
         e_load(e, HOST_T0, SCRATCH(spill[1]));
     else if (used)
         o = ea_prepare(t, ea, &again);
-    o = address(t, o, used, x->leads, spare);
+    o = address(t, ea, o, used, x->leads, spare);
     if (x->leads)
         e_store(e, slot_opnd(x), HOST_T0);
     return o;
@@ -182,7 +211,7 @@ static void to_careful(struct tr *t, unsigned index)
 void mem_late(struct tr *t, const struct late *l)
 {
     struct emit *e = &t->e;
-    bool collapsed;
+    bool collapsed, wide = !l->ea.lin32;
     u32 crosses = 0;
     flags_to_mem(t);
     t->host = false;
@@ -190,15 +219,15 @@ void mem_late(struct tr *t, const struct late *l)
     if (l->lo < 0 || l->hi > l->size) {
         struct opnd first = o, last = o;
         first.disp += l->lo, last.disp += l->hi - 1;
-        e_lea(e, HOST_T1, last);
-        e_lea(e, HOST_T0, first);
+        e_op(e, wide, 0x8d, HOST_T1, last, 0);
+        e_op(e, wide, 0x8d, HOST_T0, first, 0);
         e_op(e, true, 0x33, HOST_T1, reg_opnd(HOST_T0), 0);
         e_op(e, true, 0xf7, 0, reg_opnd(HOST_T1), 4); /* TEST */
         e32(e, (u32)-4096);
         crosses = e_jcc(e, CC_NE);
         o = mem_opnd(HOST_T0, -l->lo);
     }
-    e_lea(e, HOST_T0, o);
+    e_op(e, wide, 0x8d, HOST_T0, o, 0);
     e_mov_imm32(e, HOST_T1, l->site | (u32)l->size << BT_SITE_BITS);
     e_call(e, t->b->stub_miss[t->b->sites[l->site].acc & ACC_WRITE ? 1 : 0]);
     e_jmp(e, l->back);

@@ -130,22 +130,22 @@ static void all_fresh(struct numbering *v)
 static void after(struct numbering *v, const struct dec *d)
 {
     const struct insn *i = &d->i;
-    unsigned g;
+    unsigned g, word = d->code32 ? 4 : 8;
     bool high;
     switch (d->kind) {
     case K_NOP:
     case K_JCC: return;
-    case K_PUSH: shift(v, RSP, RSP, -8); return;
+    case K_PUSH: shift(v, RSP, RSP, -(i64)word); return;
     case K_POP:
-        shift(v, RSP, RSP, 8);
+        shift(v, RSP, RSP, word);
         fresh(v, i->rd);
         return;
     case K_LEAVE:
-        shift(v, RSP, RBP, 8);
+        shift(v, RSP, RBP, word);
         fresh(v, RBP);
         return;
     case K_LEA:
-        if (i->size == 8 && i->asize == 8 && i->base < 16 && i->index == GPR_ZERO)
+        if (i->size == word && i->asize == word && i->base < 16 && i->index == GPR_ZERO)
             shift(v, i->rd, i->base, i->disp);
         else
             fresh(v, i->rd);
@@ -153,11 +153,11 @@ static void after(struct numbering *v, const struct dec *d)
     case K_GENERIC: break;
     default: all_fresh(v); return;
     }
-    if (i->size == 8 && i->form == FORM_RI && (i->op == OP_ADD || i->op == OP_SUB)) {
+    if (i->size == word && i->form == FORM_RI && (i->op == OP_ADD || i->op == OP_SUB)) {
         shift(v, i->rd, i->rd, i->op == OP_ADD ? i->imm : -(i64)i->imm);
         return;
     }
-    if (i->size == 8 && i->form == FORM_RR && i->op == OP_MOV && !(i->flags & INSN_HIGH8)) {
+    if (i->size == word && i->form == FORM_RR && i->op == OP_MOV && !(i->flags & INSN_HIGH8)) {
         shift(v, i->rd, i->rs, 0);
         return;
     }
@@ -174,28 +174,27 @@ struct touched {
 /* D's accesses in the order in which its emitter makes them. */
 static unsigned accesses_of(const struct tr *t, const struct dec *d, struct touched a[2])
 {
-    static const struct ea top = {.base = RSP, .index = GPR_ZERO}, below = {.base = RSP, .index = GPR_ZERO, .disp = -8},
-                           frame = {.base = RBP, .index = GPR_ZERO};
+    const struct ea top = ea_at(t, RSP, 0), below = ea_at(t, RSP, -t->word), frame = ea_at(t, RBP, 0);
     unsigned n = 0;
     bool memory = d->i.form == FORM_M;
     switch (d->kind) {
     case K_PUSH:
         if (d->i.form != FORM_I && d->i.form != FORM_R)
-            a[n++] = (struct touched){ea_of(d, t->page_off), 8, ACC_READ};
-        a[n++] = (struct touched){below, 8, ACC_WRITE};
+            a[n++] = (struct touched){ea_of(d, t->page_off), t->word, ACC_READ};
+        a[n++] = (struct touched){below, t->word, ACC_WRITE};
         return n;
     case K_CALL:
         if (memory)
-            a[n++] = (struct touched){ea_of(d, t->page_off), 8, ACC_READ};
-        a[n++] = (struct touched){below, 8, ACC_WRITE};
+            a[n++] = (struct touched){ea_of(d, t->page_off), t->word, ACC_READ};
+        a[n++] = (struct touched){below, t->word, ACC_WRITE};
         return n;
     case K_JMP:
         if (memory)
-            a[n++] = (struct touched){ea_of(d, t->page_off), 8, ACC_READ};
+            a[n++] = (struct touched){ea_of(d, t->page_off), t->word, ACC_READ};
         return n;
     case K_POP:
-    case K_RET: a[n++] = (struct touched){top, 8, ACC_READ}; return n;
-    case K_LEAVE: a[n++] = (struct touched){frame, 8, ACC_READ}; return n;
+    case K_RET: a[n++] = (struct touched){top, t->word, ACC_READ}; return n;
+    case K_LEAVE: a[n++] = (struct touched){frame, t->word, ACC_READ}; return n;
     case K_GENERIC: {
         const ZydisDecodedOperand *m = generic_memory(d);
         if (m)

@@ -1,5 +1,5 @@
 /* The dispatcher: enters translated code, serves what leaves it, and hands to the interpreter what is not
- * translated: other modes than 64-bit, single steps, and the last stretch before an instruction limit. */
+ * translated: 16-bit code and segments that are not flat, single steps, and the last stretch before an instruction limit. */
 #include <stdio.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static u32 mode_of(const struct cpu *c)
     bool sse = !ts && !(c->cr0 & CR0_EM) && c->cr4 & CR4_OSFXSR;
     bool avx = !ts && c->cr4 & CR4_OSXSAVE && (c->xcr0 & 6) == 6;
     return (sse ? BT_MODE_SSE : 0) | (avx ? BT_MODE_AVX : 0) | (c->cpl ? BT_MODE_USER : 0) |
-           (bt_x87_native(c) ? BT_MODE_X87 : 0);
+           (bt_x87_native(c) ? BT_MODE_X87 : 0) | (c->code_size == 4 ? BT_MODE_32 : 0);
 }
 
 /* A small number for (TLB generation, mode), so that it fits under a page's address. When they are used up,
@@ -48,6 +48,19 @@ static void set_page(struct bt *b, u64 rip)
     b->scratch->page_tag = (rip & PAGE_MASK) | b->scratch->key;
 }
 
+/* A data segment of 4 GiB that can be written, at any base. */
+static bool unlimited(const struct seg *s)
+{
+    return s->limit == UINT32_MAX &&
+           (s->attr & (SEG_UNUSABLE | SEG_P | SEG_S | SEG_CODE | SEG_DC | SEG_RW)) == (SEG_P | SEG_S | SEG_RW);
+}
+
+/* Is this code translated? 64-bit code, and 32-bit code whose segments, but FS and GS, are flat. */
+static bool translatable(const struct cpu *c)
+{
+    return c->flat && c->stack_size == c->code_size;
+}
+
 /* struct cpu to the scratch page, and back. */
 static void load_state(struct bt *b, u64 budget)
 {
@@ -66,6 +79,7 @@ static void load_state(struct bt *b, u64 budget)
         s->by_ac[k].table = &x->view[s->by_ac[k].view];
     for (unsigned k = 0; k < 6; k++)
         s->seg_base[k] = c->seg[k].base;
+    s->seg_flat[SEG_FS] = unlimited(&c->seg[SEG_FS]), s->seg_flat[SEG_GS] = unlimited(&c->seg[SEG_GS]);
     u32 f = flags_value(&c->fl);
     s->flags = (u64)(f & 0xff) << 8 | (f >> 11 & 1);
     s->mxcsr = c->fpu.mxcsr;
@@ -94,7 +108,7 @@ static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
     struct cpu *c = b->cpu;
     struct place p;
     *foreign = false;
-    if (!cpu_canonical(rip)) {
+    if (!bt_is_code(c, rip)) {
         cpu_raise_gp(c, 0);
         return 0;
     }
@@ -143,6 +157,11 @@ static void enter(struct bt *b, void *code)
     bt_signal_enter(NULL);
 }
 
+static u64 cut_rip(const struct bt *b, u64 rip)
+{
+    return b->mode & BT_MODE_32 ? (u32)rip : rip;
+}
+
 /* After a direct branch that is not linked: the target's RIP; links it if it can be. */
 static u64 follow_link(struct bt *b, const struct bt_site *s)
 {
@@ -150,7 +169,7 @@ static u64 follow_link(struct bt *b, const struct bt_site *s)
     u32 number = s->link, flushed_at = (u32)b->flushed;
     const struct bt_link l = b->links[number];
     bool foreign, dead = b->blocks[l.from].dead;
-    u64 from = x->rip_page, rip = from + (u64)(i64)l.delta;
+    u64 from = x->rip_page, rip = cut_rip(b, from + (u64)(i64)l.delta);
     if (dead)
         return rip;
     u32 variant = (!l.cross && s->flags_host ? BT_MODE_FLAGS : 0) | (l.careful ? BT_MODE_CAREFUL : 0);
@@ -169,7 +188,7 @@ static void settle(struct bt *b, const struct bt_site *s)
     const struct bt_block *t = &b->blocks[s->block];
     u16 off = b->maps[t->map + s->index].guest;
     b->scratch->budget += s->charged ? (i64)t->count - s->index : -(i64)s->index;
-    b->cpu->rip = b->scratch->rip_page + (t->gpa & ~PAGE_MASK) + off;
+    b->cpu->rip = cut_rip(b, b->scratch->rip_page + (t->gpa & ~PAGE_MASK) + off);
 }
 
 /* Executes the instruction at c->rip by the interpreter; REP as far as the budget goes. */
@@ -192,7 +211,7 @@ static bool next_page_agrees(struct bt *b, const struct bt_site *s)
     struct cpu *c = b->cpu;
     struct place p;
     u64 next = (c->rip & PAGE_MASK) + PAGE_SIZE;
-    if (b->blocks[s->block].dead || !cpu_canonical(next) || !lin_translate(c, next, ACC_FETCH, &p) || !p.hva)
+    if (b->blocks[s->block].dead || !bt_is_code(c, next) || !lin_translate(c, next, ACC_FETCH, &p) || !p.hva)
         return false;
     if (p.gpa == b->blocks[s->block].gpa2) {
         b->tags[s->link] = b->scratch->page_tag;
@@ -231,8 +250,8 @@ static void run_code(struct bt *b, u64 budget)
             rip = follow_link(b, &s);
             continue;
         }
-        if (s.kind == SITE_LOOKUP && cpu_canonical(x->target)) {
-            c->gpr[RSP].q += s.pop;
+        if (s.kind == SITE_LOOKUP && bt_is_code(c, x->target)) {
+            c->gpr[RSP].q = cut_rip(b, c->gpr[RSP].q + s.pop);
             rip = x->target;
             continue;
         }
@@ -287,8 +306,8 @@ static enum run_result bt_run(void *state, u64 limit, struct error *e)
         if (UNLIKELY(c->points)) /* a debugger's points are the interpreter's */
             return engine_interp.run(b->inner, limit, e);
         u64 left = limit - c->icount;
-        if (c->code_size != 8 || left <= BT_SLACK) {
-            u64 slice = c->code_size != 8 && left > FOREIGN_SLICE ? FOREIGN_SLICE : left;
+        if (!translatable(c) || left <= BT_SLACK) {
+            u64 slice = !translatable(c) && left > FOREIGN_SLICE ? FOREIGN_SLICE : left;
             u64 before = c->icount;
             r = engine_interp.run(b->inner, c->icount + slice, e);
             b->foreign += c->icount - before;

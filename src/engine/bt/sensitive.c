@@ -71,20 +71,20 @@ static void pushf(struct tr *t)
     e_op(e, true, 0x0b, HOST_T0, mem_opnd(HOST_T1, CPU(rflags_sys)), 0);
     e_alu_imm(e, true, ALU_AND, HOST_T0, ~(i32)(RFLAGS_RF | RFLAGS_VM));
     e_store(e, SCRATCH(spill[2]), HOST_T0);
-    struct ea ea = {.base = RSP, .index = GPR_ZERO, .disp = -8};
-    struct opnd m = mem_access(t, &ea, 8, ACC_WRITE, &spare);
+    struct ea ea = ea_at(t, RSP, -t->word);
+    struct opnd m = mem_access(t, &ea, t->word, ACC_WRITE, &spare);
     e_load(e, spare, SCRATCH(spill[2]));
-    e_store(e, m, spare);
-    e_lea(e, HOST_GUEST_RSP, mem_opnd(HOST_GUEST_RSP, -8));
+    e_op(e, !t->code32, 0x89, spare, m, 0);
+    e_op(e, !t->code32, 0x8d, HOST_GUEST_RSP, mem_opnd(HOST_GUEST_RSP, -t->word), 0);
 }
 
 static void popf(struct tr *t, bool user)
 {
     struct emit *e = &t->e;
     int spare;
-    struct ea ea = {.base = RSP, .index = GPR_ZERO};
-    struct opnd m = mem_access(t, &ea, 8, ACC_READ, &spare);
-    e_load(e, HOST_T0, m);
+    struct ea ea = ea_at(t, RSP, 0);
+    struct opnd m = mem_access(t, &ea, t->word, ACC_READ, &spare);
+    e_op(e, !t->code32, 0x8b, HOST_T0, m, 0);
     e_store(e, SCRATCH(spill[2]), HOST_T0);
     load_cpu(t, HOST_T1);
     e_op(e, true, 0x33, HOST_T0, mem_opnd(HOST_T1, CPU(rflags_sys)), 0);
@@ -99,7 +99,7 @@ static void popf(struct tr *t, bool user)
     e_op(e, false, 0xc1, 5, reg_opnd(HOST_T0), 1);
     e8(e, 11);
     e_op(e, false, 0x88, HOST_T0, SCRATCH(flags), 0);
-    e_lea(e, HOST_GUEST_RSP, mem_opnd(HOST_GUEST_RSP, 8));
+    e_op(e, !t->code32, 0x8d, HOST_GUEST_RSP, mem_opnd(HOST_GUEST_RSP, t->word), 0);
     t->host = false, t->mem = true;
     look(t, HOST_T1);
 }
@@ -160,7 +160,7 @@ static void bit_string(struct tr *t, struct dec *d)
     e8(e, wide ? 6 : 5);
     e_lea(e, HOST_T0, (struct opnd){.base = HOST_T0, .index = HOST_T1, .scale = wide ? 3 : 2});
     e_store(e, SCRATCH(lin), HOST_T0);
-    struct ea at = {.base = GPR_LIN, .index = GPR_ZERO};
+    struct ea at = ea_at(t, GPR_LIN, 0);
     struct opnd m = mem_access(t, &at, d->i.size, write ? ACC_WRITE : ACC_READ, &spare);
     load_gpr(t, spare, d->i.rs);
     e_alu_imm(e, false, ALU_AND, spare, wide ? 63 : 31);
@@ -216,15 +216,17 @@ bool sensitive_can(const struct dec *d, u32 mode)
     switch (d->i.op) {
     case OP_CLI:
     case OP_STI:
-    case OP_SWAPGS:
     case OP_STAC:
     case OP_CLAC: return kernel;
+    case OP_SWAPGS: return kernel && !d->code32;
+    case OP_PUSHFD:
+    case OP_POPFD: return d->code32 && d->i.size == 4;
     case OP_PUSHFQ:
     case OP_POPFQ: return d->i.size == 8;
     case OP_BT:
     case OP_BTS:
     case OP_BTR:
-    case OP_BTC: return d->i.form == FORM_MR && d->i.size >= 4 && d->i.asize == 8;
+    case OP_BTC: return d->i.form == FORM_MR && d->i.size >= 4 && d->i.asize == (d->code32 ? 4 : 8);
     case OP_FNSTCW: return vector && d->i.form == FORM_M;
     case OP_LDMXCSR: return vector;
     case OP_VLDMXCSR: return mode & BT_MODE_AVX;
@@ -238,7 +240,9 @@ void sensitive_emit(struct tr *t, struct dec *d)
     switch (d->i.op) {
     case OP_CLI: cli(t); break;
     case OP_STI: sti(t); break;
+    case OP_PUSHFD:
     case OP_PUSHFQ: pushf(t); break;
+    case OP_POPFD:
     case OP_POPFQ: popf(t, t->t->mode & BT_MODE_USER); break;
     case OP_SWAPGS: swapgs(t); break;
     case OP_STAC:

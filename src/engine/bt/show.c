@@ -164,14 +164,15 @@ static void name_site(const struct view *v, const ZydisDecodedInstruction *z, co
 }
 
 /* The instruction at BYTES, which is at AT, as text; its length. V: the host's; null: the guest's. */
-static unsigned text_of(const u8 *bytes, unsigned n, u64 at, struct view *v, char *out, size_t size)
+static unsigned text_of(const u8 *bytes, unsigned n, u64 at, bool code32, struct view *v, char *out, size_t size)
 {
     ZydisDecoder d;
     ZydisFormatter f;
     ZydisDecodedInstruction z;
     ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
     snprintf(out, size, "(none)");
-    if (!ZYAN_SUCCESS(ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)) ||
+    ZydisMachineMode mode = code32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 : ZYDIS_MACHINE_MODE_LONG_64;
+    if (!ZYAN_SUCCESS(ZydisDecoderInit(&d, mode, code32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_64)) ||
         !ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, bytes, n < 15 ? n : 15, &z, ops)) ||
         !ZYAN_SUCCESS(ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL)))
         return 1;
@@ -212,7 +213,7 @@ static void rows(struct bt *b, struct view *v, const char *guest, u32 from, u32 
         line(b, "%s", guest);
     for (u32 at = 0; at < n; guest = "") {
         const u8 *p = b->code + from + at;
-        at += text_of(p, n - at, (u64)(uintptr_t)p, v, text, sizeof text);
+        at += text_of(p, n - at, (u64)(uintptr_t)p, false, v, text, sizeof text);
         line(b, "%-*s| %s", COLUMN, guest, text);
     }
 }
@@ -239,7 +240,7 @@ static void list(struct bt *b, const struct bt_block *t, u64 rip)
             to = t->code_len;
         bool one = k < n || (d->kind == K_STEP && tr->stepped);
         if (one && d->bytes)
-            text_of(d->bytes, 15, rip + d->off, NULL, text, sizeof text);
+            text_of(d->bytes, 15, rip + d->off, t->mode & BT_MODE_32, NULL, text, sizeof text);
         snprintf(guest, sizeof guest, "%06" PRIx64 "  %s", (rip + d->off) & 0xffffff, text);
         rows(b, &v, one ? guest : "", t->code + from, to - from);
     }

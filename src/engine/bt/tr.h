@@ -22,6 +22,7 @@ struct dec {
     bool decoded;
     u8 x87;    /* x87.h */
     bool side; /* K_JCC: the block goes on behind it */
+    bool code32;
     u16 off;   /* in the block */
 };
 
@@ -48,7 +49,8 @@ struct ea {
     u8 base, index; /* enum gpr */
     u8 scale;
     u8 seg; /* SEG_FS, SEG_GS, or 0: base 0 */
-    bool a32;
+    bool a32;   /* cut to 32 bits before the segment's base is added */
+    bool lin32; /* cut to 32 bits as a whole: 32-bit code */
     i64 disp; /* RIP-relative: from the page's start */
 };
 
@@ -109,6 +111,8 @@ struct tr {
     bool stepped; /* d[n_insns] is executed alone */
     u8 crossed[48]; /* the bytes of an instruction that crosses a page */
     u16 page_off; /* of the block */
+    bool code32;
+    u8 word;      /* bytes of an address, and of what PUSH pushes */
     struct dec d[BT_BLOCK_MAX + 1];
     struct plan plan[BT_BLOCK_MAX + 1];
     struct late late[LATE_MAX];
@@ -131,6 +135,9 @@ bool dec_is_integer(const struct dec *d);
 /* false: the block ends before this instruction */
 bool bt_decode(struct bt *b, struct dec *d, const u8 *bytes, unsigned left, u32 mode);
 
+/* code32.c: D, decoded as 32-bit code, as 64-bit code has it; false: there is none. */
+bool code32_encode(struct dec *d);
+
 /* plan.c */
 void plan_block(struct tr *t, u32 mode);
 bool plan_may_lose(const struct tr *t, int writer);
@@ -148,6 +155,8 @@ void flags_written(struct tr *t);               /* by a guest instruction, in th
 struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, int *spare);
 void mem_late(struct tr *t, const struct late *l);
 struct ea ea_of(const struct dec *d, u16 page_off);
+/* An operand of REG + DISP, for implicit accesses. */
+struct ea ea_at(const struct tr *t, unsigned reg, i32 disp);
 struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed);
 
 /* generic.c */

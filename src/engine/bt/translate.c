@@ -175,7 +175,7 @@ static bool crossing(struct tr *t, const u8 *bytes, unsigned left, u32 mode, u64
     d->kind = K_STEP, d->i.op = OP_INVALID, d->i.len = (u8)left;
     t->t->bytes = (u16)left;
     memcpy(t->crossed, bytes, left);
-    if (!cpu_canonical(next) || !lin_translate(c, next, ACC_FETCH, &p) || !p.hva || mem_is_smram(c->wires.mem, p.gpa, 1))
+    if (!bt_is_code(c, next) || !lin_translate(c, next, ACC_FETCH, &p) || !p.hva || mem_is_smram(c->wires.mem, p.gpa, 1))
         return false;
     memcpy(t->crossed + left, p.hva, 16);
     d->decoded = bt_decode(t->b, d, t->crossed, left + 15, mode);
@@ -243,7 +243,7 @@ static void emit_step(struct tr *t, const struct dec *d)
         t->b->sites[site].op = d->i.op;
         t->b->sites[site].len = d->i.len;
         t->b->sites[site].size = d->i.size;
-        t->b->sites[site].rep = (d->i.op == OP_MOVS || d->i.op == OP_STOS) && d->i.asize == 8 &&
+        t->b->sites[site].rep = (d->i.op == OP_MOVS || d->i.op == OP_STOS) && d->i.asize == t->word &&
                                 d->i.flags & (INSN_REP | INSN_REPNE) && d->i.flags & INSN_SEG_PLAIN;
     }
     if (sensitive_traps(t->b, d))
@@ -306,6 +306,7 @@ static void begin(struct tr *t, struct bt *b, u64 gpa, u32 mode)
     t->lost = t->writer = -1;
     t->charged = t->cold = t->x87_there = t->fip_paged = false, t->index = 0, t->late_n = 0;
     t->page_off = (u16)(gpa & (PAGE_SIZE - 1));
+    t->code32 = mode & BT_MODE_32, t->word = t->code32 ? 4 : 8;
 }
 
 u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip)

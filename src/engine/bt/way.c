@@ -14,11 +14,11 @@ enum engine_way bt_way(void *state, const u8 *bytes, unsigned n, unsigned code_s
 {
     struct bt *b = state;
     struct dec d;
-    if (code_size != 8)
+    if (code_size == 2)
         return WAY_EMULATED;
     u8 now = b->cpu->code_size;
-    b->cpu->code_size = 8;
-    bool decoded = bt_decode(b, &d, bytes, n, BT_MODE_SSE | BT_MODE_AVX | BT_MODE_X87 | (cpl ? BT_MODE_USER : 0));
+    b->cpu->code_size = (u8)code_size;
+    bool decoded = bt_decode(b, &d, bytes, n, BT_MODE_SSE | BT_MODE_AVX | BT_MODE_X87 | (cpl ? BT_MODE_USER : 0) | (code_size == 4 ? BT_MODE_32 : 0));
     b->cpu->code_size = now;
     if (!decoded)
         return WAY_EMULATED;
