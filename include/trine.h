@@ -49,6 +49,18 @@ struct trine_save {
     uint64_t count;
 };
 
+/* When a guest moves to another engine: when PIO, MMIO and hypercalls are COUNT in all; when COUNT instructions are retired (virtual
+ * time: as an input log counts them; real time: by the first vCPU); when the guest has written TEXT to its first serial port since it
+ * started or moved last. A count that has passed already: at once. */
+enum trine_switch_at { TRINE_SWITCH_EXITS, TRINE_SWITCH_INSTRUCTIONS, TRINE_SWITCH_SERIAL };
+
+struct trine_switch {
+    const char *from, *to;
+    enum trine_switch_at at;
+    uint64_t count;
+    const char *text;
+};
+
 /* FORMAT null: told by the contents; "raw" for what a guest may have filled with another format's header. PATH may be an nbd:// address. */
 struct trine_disk {
     const char *path, *format;
@@ -124,6 +136,9 @@ struct trine_config {
     const char *restore;            /* virtual time: start from this snapshot; then `kernel` may be null */
     const struct trine_save *saves; /* virtual time: counts never fall; borrowed until trine_destroy */
     unsigned saves_n;
+    /* The guest moves between engines, in this order; the first one's `from` is `engine`. Borrowed until trine_destroy. */
+    const struct trine_switch *switches;
+    unsigned switches_n;
     bool end_after_saves; /* the VM ends when the last one is written */
     const char *trace;      /* channels: exec, int, exception, mmu, io, mmio, irq, exit, block; and json */
     const char *trace_file; /* null: standard error */
@@ -177,6 +192,7 @@ struct trine_stats {
     struct trine_count steps[16]; /* instructions that a translator handed to the interpreter, the most frequent operations */
     unsigned steps_n;
     uint64_t guest_bytes, resident_bytes, shared_bytes, ballooned_bytes, monitor_bytes;
+    unsigned switches;   /* of trine_config.switches that came about */
     uint64_t unbuilt;    /* instructions used by the guest that Trine has not built */
     uint64_t state_hash; /* of the whole architectural state and RAM, at the end */
 };

@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/device_options.h"
+#include "cli/switch_option.h"
 #include "cli/values.h"
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
@@ -289,6 +290,11 @@ static const struct option options[] = {
     {"max-time", "SECONDS", "end the VM after so long on the host's clock (exit status 124)",
      .set = set_max_time},
     {"stats", "FILE", "a JSON report at the end", AT(stats)},
+    {"switch", "A:B@EVENT",
+     "move the running guest from engine A to engine B at exits=N (PIO, MMIO and\n"
+     "hypercalls in all), instructions=N, or serial=TEXT (when the guest writes it);\n"
+     "may be repeated, the next one with B first",
+     .set = option_switch},
     {"perf-map", NULL, "/tmp/perf-PID.map: names for perf, a line per translation", AT(config.perf_map)},
     {"bt-sensitive", "trap|call|inline",
      "how the translator does sensitive instructions: privileged ones trap, the\n"
@@ -297,7 +303,6 @@ static const struct option options[] = {
     {"bt-scan", NULL, "decode every translation and count what must not stand in one: `forbidden` in\n--stats", AT(config.bt_scan)},
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
     NEVER_BUILT("irqchip", "KIND", "user"),
-    NEVER_BUILT("switch", "A:B", NULL),
     NEVER_BUILT("share", "GROUP", NULL),
 };
 
@@ -400,7 +405,7 @@ static bool options_check(struct run_options *o)
         complain("--input-log %s: needs --time virtual", c->input_log);
         return false;
     }
-    return true;
+    return switches_check(o);
 }
 
 bool options_parse(struct run_options *o, int argc, char **argv)

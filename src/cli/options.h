@@ -6,6 +6,7 @@
 
 #define OPTIONS_SAVES 64
 #define OPTIONS_DISKS 24
+#define OPTIONS_SWITCHES 16
 
 struct run_options {
     struct trine_config config;
@@ -13,6 +14,7 @@ struct run_options {
     bool serial_named; /* --serial was given */
     struct trine_save saves[OPTIONS_SAVES];
     struct trine_disk disks[OPTIONS_DISKS];
+    struct trine_switch switches[OPTIONS_SWITCHES];
     char why[160]; /* for reasons that name a part of the value */
 };
 

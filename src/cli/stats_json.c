@@ -119,6 +119,7 @@ bool stats_write(FILE *f, const struct trine_stats *s, const char *end)
     json_close(&j);
     stats_memory(&j, s);
     json_u64(&j, "unbuilt", s->unbuilt, true);
+    json_u64(&j, "switches", s->switches, true);
     json_string(&j, "state_hash", hash);
     json_string(&j, "end", end);
     json_close(&j);

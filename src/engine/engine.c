@@ -57,6 +57,11 @@ const struct engine_ops *engine_get(const char *name, bool virtual_time, u32 cpu
     return NULL;
 }
 
+enum status engine_open(const struct engine_ops *ops, const struct engine_machine *m, void **shared, struct error *e)
+{
+    return ops->open ? ops->open(m, shared, e) : STATUS_OK;
+}
+
 u64 engines_features(const struct engine_ops *chosen)
 {
     u64 all = ~0ull;

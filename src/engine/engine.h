@@ -128,6 +128,9 @@ const struct engine_ops *engine_choose(const char *name, bool virtual_time, u32 
 const struct engine_ops *engine_get(const char *name, bool virtual_time, u32 cpus, char *why, size_t size,
                                     struct error *e);
 
+/* ops->open, where there is one. */
+enum status engine_open(const struct engine_ops *ops, const struct engine_machine *m, void **shared, struct error *e);
+
 /* What CHOSEN and all engines that are usable and genuine here can offer: a guest may move between them. */
 u64 engines_features(const struct engine_ops *chosen);
 

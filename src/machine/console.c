@@ -90,6 +90,8 @@ static size_t console_write(void *opaque, const u8 *data, size_t n)
     }
     if (taken < n)
         c->blocked = true;
+    if (c->seen)
+        c->seen(c->seen_opaque, data, taken);
     return taken;
 }
 

@@ -40,6 +40,8 @@ struct console {
     struct char_dev host;
     void (*output)(void *opaque, const u8 *data, size_t n); /* TRINE_SERIAL_CALLBACK; else null */
     void *output_opaque;
+    void (*seen)(void *opaque, const u8 *data, size_t n); /* what the guest writes, at once; null: nobody wants to know */
+    void *seen_opaque;
 
     u8 ring[CONSOLE_RING];
     size_t head, used;

@@ -30,21 +30,39 @@ static void vcpu_halt(struct vcpu *v)
     lock_release(&vm->lock);
 }
 
-/* Lock held. The last vCPU to arrive resets the machine for all. */
+/* Lock held, given up while the engine may ask its wires. */
+static void vcpu_attach_again(struct vcpu *v)
+{
+    struct vm *vm = v->vm;
+    struct error e;
+    lock_release(&vm->lock);
+    enum status s = vcpu_attach(v, &e);
+    if (s == STATUS_OK)
+        switch_arrived(v);
+    lock_take(&vm->lock);
+    if (s != STATUS_OK)
+        vm_fail(vm, &e);
+}
+
+/* Lock held. The last vCPU to arrive resets the machine for all, or moves it to another engine. */
 static void vcpu_park(struct vcpu *v)
 {
     struct vm *vm = v->vm;
-    u64 seen = vm->resets;
+    u64 seen = vm->gatherings;
     if (++vm->parked == vm->config.cpus) {
         struct error e;
-        if (vm_reset(vm, &e) != STATUS_OK)
+        if (vm->reset_wanted && vm_reset(vm, &e) != STATUS_OK)
             vm_fail(vm, &e);
+        if (vm->switches.wanted && !vm->ended)
+            switch_engines(vm);
         vm->parked = 0;
+        vm->gatherings++;
         cond_wake_all(&vm->unparked);
-        return;
     }
-    while (vm->resets == seen && !vm->ended)
+    while (vm->gatherings == seen && !vm->ended)
         cond_sleep(&vm->unparked, &vm->lock);
+    if (!vm->ended && !atomic_load(&v->attached))
+        vcpu_attach_again(v);
 }
 
 /* One return of the engine. False: the VM has ended. */
@@ -53,7 +71,7 @@ static bool vcpu_turn(struct vcpu *v)
     struct vm *vm = v->vm;
     struct error e;
     vcpu_enter(v);
-    enum run_result r = vcpu_execute(v, UINT64_MAX, &e);
+    enum run_result r = vcpu_execute(v, v->cpu.index ? UINT64_MAX : switch_limit(vm), &e);
     vcpu_leave(v);
     if (r == RUN_HALT)
         vcpu_halt(v);
@@ -61,7 +79,9 @@ static bool vcpu_turn(struct vcpu *v)
     vm_engine_returned(vm, v, r, &e);
     vcpu_kick_taken(v);
     vcpu_drop_stale(v);
-    if (vm->reset_wanted && !vm->ended)
+    if (r == RUN_LIMIT)
+        switch_look(vm, v->cpu.icount);
+    if ((vm->reset_wanted || vm->switches.wanted) && !vm->ended)
         vcpu_park(v);
     vcpu_rest(v);
     bool going = !vm->ended;

@@ -80,6 +80,8 @@ static void run_current(struct vm *vm, const struct turns *t)
         until = vm->config.saves[vm->saves_done].count;
     if (vm->pause_at < until)
         until = vm->pause_at;
+    if (switch_limit(vm) < until)
+        until = switch_limit(vm);
     if (until <= now)
         until = now + 1;
     vm->run_until = until;
@@ -141,6 +143,31 @@ static void save_due(struct vm *vm)
         vm_end(vm, TRINE_END_SAVED, "saved");
 }
 
+void vm_attach_all(struct vm *vm)
+{
+    struct error e;
+    lock_take(&vm->lock);
+    if (!vm->turns.until)
+        vm->turns.until = QUANTUM;
+    for (u32 i = 0; i < vm->config.cpus && !vm->ended; i++)
+        if (vcpu_attach(&vm->vcpus[i], &e) != STATUS_OK)
+            vm_fail(vm, &e);
+    lock_release(&vm->lock);
+}
+
+/* Moves the guest to another engine when that is due. */
+static void switch_due(struct vm *vm)
+{
+    switch_look(vm, clock_now(&vm->clock));
+    if (vm->ended || !vm->switches.wanted || !switch_engines(vm))
+        return;
+    lock_release(&vm->lock);
+    vm_attach_all(vm);
+    for (u32 i = 0; i < vm->config.cpus; i++)
+        switch_arrived(&vm->vcpus[i]);
+    lock_take(&vm->lock);
+}
+
 static void turn(struct vm *vm, struct turns *t)
 {
     struct error e;
@@ -157,18 +184,6 @@ static void turn(struct vm *vm, struct turns *t)
     }
 }
 
-void vm_attach_all(struct vm *vm)
-{
-    struct error e;
-    lock_take(&vm->lock);
-    if (!vm->turns.until)
-        vm->turns.until = QUANTUM;
-    for (u32 i = 0; i < vm->config.cpus && !vm->ended; i++)
-        if (vcpu_attach(&vm->vcpus[i], &e) != STATUS_OK)
-            vm_fail(vm, &e);
-    lock_release(&vm->lock);
-}
-
 void vm_run_to(struct vm *vm, u64 time)
 {
     struct turns *t = &vm->turns;
@@ -179,6 +194,7 @@ void vm_run_to(struct vm *vm, u64 time)
         if (vm->exit_log.stop && vm->exit_log.count != exits)
             break;
         save_due(vm);
+        switch_due(vm);
         if (!vm->ended && !vm->paused)
             turn(vm, t);
     }

@@ -79,6 +79,8 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
         s->blocks_flushed += es.blocks_flushed;
         engine_counters(s, &es, steps);
     }
+    s->counted &= !vm->switches.uncounted;
+    s->switches = vm->switches.done;
     steps_sorted(s, steps);
     s->has_blocks = s->blocks_translated > 0;
     for (unsigned k = 0; k < EXIT_KINDS; k++)

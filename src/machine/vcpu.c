@@ -31,6 +31,13 @@ static void log_exit(struct exit_log *l, struct cpu *c, const struct exit *x)
         cpu_attend(c, ATTN_KICK);
 }
 
+static void look_at_switch(struct vcpu *v)
+{
+    vcpu_lock(v);
+    switch_look(v->vm, 0);
+    vcpu_unlock(v);
+}
+
 static void wire_exit(void *opaque, struct cpu *c, struct exit *x)
 {
     struct vcpu *v = opaque;
@@ -39,6 +46,8 @@ static void wire_exit(void *opaque, struct cpu *c, struct exit *x)
         trace_exit(v, x);
     if (v->vm->exit_log.on)
         log_exit(&v->vm->exit_log, c, x);
+    if (v->vm->switches.n)
+        look_at_switch(v);
 }
 
 static int wire_intr_ack(void *opaque, struct cpu *c)

@@ -243,11 +243,16 @@ static bool vm_is_microvm(const struct vm *vm)
 static const char *const level_names[] = {
     [CPU_LEVEL_V1] = "v1", [CPU_LEVEL_V2] = "v2", [CPU_LEVEL_V3] = "v3", [CPU_LEVEL_HOST] = "host"};
 
-/* The level called NAME; null: the highest that all engines usable here can keep. */
-static enum status choose_level(const char *name, const struct engine_ops *engine, enum cpu_level *level,
-                                struct error *e)
+/* What all engines can offer that may run this guest. */
+static u64 vm_features(const struct vm *vm)
 {
-    u64 lacking = ~engines_features(engine);
+    return switches_features(vm, engines_features(vm->engine));
+}
+
+/* The level called NAME; null: the highest that all engines usable here can keep. */
+static enum status choose_level(const char *name, u64 features, enum cpu_level *level, struct error *e)
+{
+    u64 lacking = ~features;
     for (*level = CPU_LEVEL_V1; *level <= CPU_LEVEL_HOST; (*level)++)
         if (name && !strcmp(name, level_names[*level]))
             return cpu_level_needs(*level) & lacking
@@ -260,9 +265,9 @@ static enum status choose_level(const char *name, const struct engine_ops *engin
     return STATUS_OK;
 }
 
-static enum status check_config(const struct trine_config *cfg, const struct engine_ops *engine,
-                                enum cpu_level *level, struct error *e)
+static enum status check_config(struct vm *vm, const struct engine_ops *engine, enum cpu_level *level, struct error *e)
 {
+    const struct trine_config *cfg = &vm->config;
     if (cfg->machine && strcmp(cfg->machine, "pc") && strcmp(cfg->machine, "microvm"))
         return error_set(e, STATUS_USAGE, "machine %s: not built in", cfg->machine);
     if (cfg->firmware && cfg->machine && !strcmp(cfg->machine, "microvm"))
@@ -305,7 +310,9 @@ static enum status check_config(const struct trine_config *cfg, const struct eng
         if (cfg->saves[i].count < cfg->saves[i - 1].count)
             return error_set(e, STATUS_USAGE, "%s: snapshots must be named in the order of their counts",
                              cfg->saves[i].path);
-    return choose_level(cfg->cpu, engine, level, e);
+    if (switches_init(vm, engine, e) != STATUS_OK)
+        return e->status;
+    return choose_level(cfg->cpu, vm_features(vm), level, e);
 }
 
 static void *alloc_zeroed(size_t size)
@@ -319,7 +326,7 @@ static enum status make_vcpus(struct vm *vm, enum cpu_level level, struct error 
 {
     u32 n = vm->config.cpus;
     vm->config.cpu = level_names[level];
-    vm->model = cpu_model_create_within(level, n, PHYS_BITS, engines_features(vm->engine));
+    vm->model = cpu_model_create_within(level, n, PHYS_BITS, vm_features(vm));
     if (vm->model && vm->config.pv_kvm)
         cpu_model_offer_kvm(vm->model, pv_kvm_features());
     vm->vcpus = alloc_zeroed(n * sizeof *vm->vcpus);
@@ -398,6 +405,10 @@ static enum status make_chips(struct vm *vm, struct error *e)
     if (s != STATUS_OK)
         return s;
     vm->console.chip = pc_console(&vm->pc);
+    if (vm->config.switches_n) {
+        vm->console.seen = switch_console;
+        vm->console.seen_opaque = vm;
+    }
     const struct virtio_wires virtio = {.mem = &vm->mem,
                                         .clock = &vm->clock,
                                         .log = &vm->log,
@@ -459,7 +470,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     log_init(&vm->log);
     vm->log.sink = tty_log_sink;
     vm->log.mask = cfg->quiet ? 0 : 1u << LOG_OPERATOR | 1u << LOG_GUEST;
-    if ((s = check_config(cfg, engine, &level, e)) != STATUS_OK ||
+    if ((s = check_config(vm, engine, &level, e)) != STATUS_OK ||
         (s = wake_init(&vm->wake, e)) != STATUS_OK || (s = lock_init(&vm->lock, e)) != STATUS_OK ||
         (s = cond_init(&vm->unparked, e)) != STATUS_OK || (s = cond_init(&vm->resumed, e)) != STATUS_OK ||
         (s = exclusive_init(&vm->exclusive, e)) != STATUS_OK ||
@@ -471,11 +482,9 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         (cfg->display == TRINE_DISPLAY_TEXT && (s = text_display_create(vm, e)) != STATUS_OK) ||
         (s = make_chips(vm, e)) != STATUS_OK || (s = make_pv(vm, e)) != STATUS_OK || (vm->firmware.present && (s = load_firmware(vm, e)) != STATUS_OK))
         return s;
-    if (engine->open) {
-        const struct engine_machine shared = {.mem = &vm->mem, .model = vm->model, .cpus = cfg->cpus};
-        if ((s = engine->open(&shared, &vm->engine_shared, e)) != STATUS_OK)
-            return s;
-    }
+    const struct engine_machine shared = {.mem = &vm->mem, .model = vm->model, .cpus = cfg->cpus};
+    if ((s = engine_open(engine, &shared, &vm->engine_shared, e)) != STATUS_OK)
+        return s;
     vm->mem.code_write = vm_code_write;
     vm->mem.code_opaque = vm;
     lock_take(&vm->lock);

@@ -22,6 +22,7 @@
 #include "machine/firmware.h"
 #include "machine/pc.h"
 #include "machine/random.h"
+#include "machine/switch.h"
 #include "machine/trace.h"
 #include "pv/kvm.h"
 #include "mem/mem.h"
@@ -51,6 +52,7 @@ struct vcpu {
     u32 pauses;            /* PAUSE instructions, its own thread */
     struct thread thread;
     struct cond wake; /* an event, or the machine wants the thread */
+    u32 tsc_khz;      /* cpu.tsc_khz on the engine before this one */
     u64 halted_ns;    /* real time: waiting for an event */
     bool at_rest;     /* stopped by a pause */
     enum gdb_go go;   /* what a debugger lets it do; GDB_GO without one */
@@ -119,8 +121,10 @@ struct vm {
     u64 balloon_told_ns;        /* of the clock, when the last change was told */
     bool registers_wanted, registers_paused; /* by the prompt (monitor.c); it has stopped the guest for them */
 
-    u32 parked; /* vCPU threads that wait for a reset */
+    u32 parked;     /* vCPU threads that wait for a reset or another engine */
+    u64 gatherings; /* how often all of them were */
     u64 resets;
+    struct switches switches;
     struct cond unparked;
 
     bool ended;

@@ -63,7 +63,7 @@ for option in 'engine bochs:no such engine' 'engine jit:not built in' \
 	'rtc yesterday:not a date*' 'rtc 2001-02-30:not a date*' 'rtc 1969-12-31:not a date*' 'rtc 2001-01-01T25\:00\:00:not a date*' 'rtc @-1:not a date*' \
 	'rtc 2255-01-01:not a date*' \
 	'net x:none of none*' 'net tap=:none of none*' 'display gtk:neither none nor text' 'firmware f:a kernel *' \
-	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'irqchip kernel:not built in' 'switch a\:b@c:not built in' \
+	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'irqchip kernel:not built in' 'switch interp\:bt:not A?B@EVENT' 'switch interp@exits=1:not A?B@EVENT' 'switch interp\:bt@c:behind the @*' 'switch interp\:bt@exits=:behind the @*' 'switch interp\:bt@exits=x:behind the @*' 'switch interp\:bt@serial=:behind the @*' \
 	'bt-sensitive never:neither trap, call nor inline' 'pv xen:neither kvm nor none' 'balloon 1x:neither auto nor a size' 'balloon 0:neither auto nor a size' 'share x:not built in'; do
 	# OPTION VALUE:WHY, where a colon of the value has a backslash
 	why=$(printf %s "$option" | sed 's/\\:/;/g; s/^[^:]*://')
@@ -71,6 +71,10 @@ for option in 'engine bochs:no such engine' 'engine jit:not built in' \
 	run 2 "--$text: $why" "--${text%% *}" "${text#* }"
 done
 run 4 'engine bt: *runs at most 1 vCPU*' --engine bt --cpus 2
+run 2 'engine bochs: no such engine' --switch interp:bochs@exits=1
+run 2 '--switch interp:bt: the guest runs on bt then' --engine bt --switch interp:bt@exits=1
+run 2 '--switch interp:bt: the guest runs on bt then' --switch interp:bt@exits=1 --switch interp:bt@exits=2
+run 4 'engine kvm: cannot count*' --time virtual --switch interp:kvm@exits=1
 run 2 '--input-log f: needs --time virtual' --input-log f
 run 2 '--restore*: needs --time virtual' --restore f
 run 2 '--engine a?b: no such engine' --engine "$(printf 'a\nb')"
