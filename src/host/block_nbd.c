@@ -144,6 +144,8 @@ enum status image_open_nbd(struct image **out, const char *path, const char *for
     }
     n->image = (struct image){.ops = &nbd_ops, .fd = -1};
     n->server = (struct nbd_server){.log = -1, .socket = -1};
+    /* qemu-nbd 7.2 answers a read that fails inside a structured reply by hanging up; a simple reply tells it. */
+    n->lib.set_request_structured_replies(n->nbd, false);
     s = connect_server(n, path, format, readonly, e);
     if (s == STATUS_OK)
         s = describe(n, path, readonly, e);

@@ -27,6 +27,7 @@
     X(poll)                                                                                                  \
     X(pread)                                                                                                 \
     X(pwrite)                                                                                                \
+    X(set_request_structured_replies)                                                                        \
     X(shutdown)                                                                                              \
     X(trim)                                                                                                  \
     X(zero)

@@ -4,6 +4,7 @@
 trine=$1 hello=$2
 . "$(dirname -- "$0")/lib.sh"
 cases=0
+untried= # what this host lacks the means for
 
 # STATUS LINE ARGUMENT...: LINE is a shell pattern.
 refused() {
@@ -96,6 +97,8 @@ if command -v python3 >/dev/null; then
 	until [ -s "$work/port" ]; do sleep 0.2; done
 	run 3 "hostfwd tcp:127.0.0.1:$(cat "$work/port"): Address already in use" --net "user,hostfwd=tcp:127.0.0.1:$(cat "$work/port")-:22"
 	kill $holder
+else
+	untried="$untried; a port in use: python3 is not installed"
 fi
 
 # Disks: missing, a folder, empty, of odd size, without permission, locked, of another kind, a server that is not there.
@@ -115,11 +118,11 @@ disk "$work/d/fifo" 'is neither a file nor a block device'
 disk /dev/null 'is neither a file nor a block device'
 if command -v qemu-nbd >/dev/null; then
 	disk "$work/d/corrupt.qcow2" '*: Unsupported cluster size: 2^0'
+	qemu-img create -q -f qcow2 "$work/d/held.qcow2" 1M || fail "qemu-img"
+	run 3 "$work/d/held.qcow2: Is another process using the image*" --disk "$work/d/held.qcow2" --disk "$work/d/held.qcow2"
 else
 	disk "$work/d/corrupt.qcow2" '*is not installed*'
-fi
-if command -v qemu-nbd >/dev/null && qemu-img create -q -f qcow2 "$work/d/held.qcow2" 1M; then
-	run 3 "$work/d/held.qcow2: Is another process using the image*" --disk "$work/d/held.qcow2" --disk "$work/d/held.qcow2"
+	untried="$untried; a qcow2 in use: qemu-nbd is not installed (package qemu-utils)"
 fi
 run 3 'nbd://127.0.0.1:9/: *' --disk nbd://127.0.0.1:9/
 mkdir "$work/lib" && : >"$work/lib/libnbd.so.0"
@@ -196,10 +199,13 @@ if [ -f "$cache/vmlinuz" ]; then
 	refused 3 "$cache/vmlinuz: the kernel needs *, the guest's memory below 4G ends at 0x1000000" run --kernel "$cache/vmlinuz" --memory 16M
 	head -c 1000000 "$cache/vmlinuz" >"$work/short"
 	refused 3 "$work/short: truncated bzImage*" run --kernel "$work/short"
+else
+	untried="$untried; Debian's kernel: tools/guest/prepare fetches it"
 fi
 
 # What is neutral is accepted.
 "$trine" run --kernel "$hello" --debug-exit --quiet --net none --display none --cpus 1 --irqchip user --pv none --machine pc --engine auto --memory=1G \
 	</dev/null >"$work/out" 2>&1
 [ $? = 33 ] || fail "neutral values: $(cat "$work/out")"
+[ -z "$untried" ] || { echo "$cases cases passed, not tried:${untried#;}" && exit 77; }
 echo "$cases cases"
