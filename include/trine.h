@@ -178,6 +178,15 @@ struct trine_result {
     char detail[160];          /* in words */
 };
 
+/* Where the translation of guest addresses costs, all vCPUs together; ns of looks and walks are sampled. */
+struct trine_paging {
+    uint64_t looks, look_ns;         /* past both ways of the soft TLB */
+    uint64_t second_hits;            /* found in its second way */
+    uint64_t walks, walk_ns;         /* of the guest's page tables, within the looks */
+    uint64_t flushes;                /* of a context of the soft TLB, or of a page of it */
+    uint64_t protected_n, protected_ns; /* writes to frames that hold code */
+};
+
 struct trine_stats {
     const char *engine;
     double wall_s, busy_s; /* busy: not halted */
@@ -191,6 +200,8 @@ struct trine_stats {
     unsigned counters_n;
     struct trine_count steps[16]; /* instructions that a translator handed to the interpreter, the most frequent operations */
     unsigned steps_n;
+    bool has_paging; /* the engine translates addresses by a soft TLB */
+    struct trine_paging paging;
     uint64_t guest_bytes, resident_bytes, shared_bytes, ballooned_bytes, monitor_bytes;
     unsigned switches;   /* of trine_config.switches that came about */
     uint64_t unbuilt;    /* instructions used by the guest that Trine has not built */

@@ -21,6 +21,7 @@ struct row {
     row_run *run;
     bool needs_root;
     bool whole; /* too long to repeat inside one sample: n is 1 */
+    bool asked; /* only when named */
 };
 
 extern const struct row rows_cpu[], rows_os[], rows_program[]; /* each ends with a nameless row */

@@ -106,6 +106,28 @@ static bool chase_run(uint64_t n)
     return true;
 }
 
+/* Random updates all over 64 MiB: 16,384 pages, where a processor's TLB has some 2,000 entries. */
+#define UPDATES (1 << 23)
+static uint64_t *table;
+static bool gups_prepare(const struct setting *s)
+{
+    (void)s;
+    if (!table)
+        table = malloc(UPDATES * sizeof *table);
+    for (uint32_t k = 0; table && k < UPDATES; k++)
+        table[k] = k;
+    return table;
+}
+
+static bool gups_run(uint64_t n)
+{
+    for (uint64_t r = 1; n; n--) {
+        r = r << 1 ^ ((int64_t)r < 0 ? 7 : 0);
+        table[r * 0x9e3779b97f4a7c15ull >> 41] ^= r;
+    }
+    return true;
+}
+
 #define BLOCK (1 << 20)
 static uint8_t from[BLOCK], to[BLOCK];
 static bool memcpy_run(uint64_t n)
@@ -162,6 +184,7 @@ const struct row rows_cpu[] = {
     {.name = "fib", .unit = "fib(25), recursive", .run = fib_run},
     {.name = "sieve", .unit = "sieve of 2 million", .run = sieve_run},
     {.name = "chase", .unit = "step through a list of 1 MiB", .prepare = chase_prepare, .run = chase_run},
+    {.name = "gups", .unit = "random update in 64 MiB", .prepare = gups_prepare, .run = gups_run, .asked = true},
     {.name = "memcpy", .unit = "memcpy of 1 MiB", .run = memcpy_run},
     {.name = "matrix", .unit = "200x200 double matrix product", .prepare = matrix_prepare, .run = matrix_run},
     {.name = "sin", .unit = "sin()", .run = sin_run},

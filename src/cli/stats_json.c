@@ -88,6 +88,28 @@ static void stats_counts(struct json *j, const char *key, const struct trine_cou
     json_close(j);
 }
 
+static void stats_cost(struct json *j, const char *key, uint64_t count, uint64_t ns, bool known)
+{
+    json_open(j, key);
+    json_u64(j, "count", count, known);
+    json_u64(j, "ns", ns, known);
+    json_close(j);
+}
+
+static void stats_paging(struct json *j, const struct trine_stats *s)
+{
+    const struct trine_paging *p = &s->paging;
+    bool known = s->has_paging;
+    json_open(j, "paging");
+    stats_cost(j, "tlb_misses", p->looks, p->look_ns, known);
+    json_u64(j, "tlb_second_way", p->second_hits, known);
+    json_u64(j, "tlb_flushes", p->flushes, known);
+    stats_cost(j, "page_walks", p->walks, p->walk_ns, known);
+    stats_cost(j, "write_protection", p->protected_n, p->protected_ns, known);
+    stats_cost(j, "shadow_fills", 0, 0, false); /* no engine has shadow page tables of its own yet */
+    json_close(j);
+}
+
 static void stats_memory(struct json *j, const struct trine_stats *s)
 {
     json_open(j, "memory");
@@ -117,6 +139,7 @@ bool stats_write(FILE *f, const struct trine_stats *s, const char *end)
     stats_counts(&j, "engine", s->counters, s->counters_n);
     stats_counts(&j, "interpreted", s->steps, s->steps_n);
     json_close(&j);
+    stats_paging(&j, s);
     stats_memory(&j, s);
     json_u64(&j, "unbuilt", s->unbuilt, true);
     json_u64(&j, "switches", s->switches, true);

@@ -12,6 +12,33 @@
 #include "cpu/tlb.h"
 #include "cpu/walk.h"
 
+static u64 host_ns(const struct cpu *c)
+{
+    return c->wires.host_ns ? c->wires.host_ns() : 0;
+}
+
+/* What a sample stands for. One that long was no look but a vCPU's thread that waited for a core, and stands for itself. */
+static u64 scaled(u64 ns)
+{
+    return ns < 50000 ? ns * CPU_COST_SAMPLE : ns;
+}
+
+/* Walks for LIN and enters what was found. */
+static bool look_up(struct cpu *c, u64 lin, unsigned acc, struct walk *w)
+{
+    bool sampled = c->stats.looks++ % CPU_COST_SAMPLE == 0;
+    u64 begun = sampled ? host_ns(c) : 0;
+    bool found = page_walk(c, lin, acc, w);
+    u64 walked = sampled ? host_ns(c) : 0;
+    if (found)
+        tlb_fill(c, lin, acc, w);
+    if (sampled) {
+        c->stats.walk_ns += scaled(walked - begun);
+        c->stats.look_ns += scaled(host_ns(c) - begun);
+    }
+    return found;
+}
+
 bool lin_translate(struct cpu *c, u64 lin, unsigned acc, struct place *p)
 {
     struct tlb_table *table = tlb_table_for(c, acc);
@@ -25,9 +52,8 @@ bool lin_translate(struct cpu *c, u64 lin, unsigned acc, struct place *p)
         return true;
     }
     struct walk w;
-    if (!page_walk(c, lin, acc, &w))
+    if (!look_up(c, lin, acc, &w))
         return false;
-    tlb_fill(c, lin, acc, &w);
     if (acc & ACC_FETCH)
         tlb_mark_code(c, lin, tlb_kind(&w));
     p->gpa = w.gpa;
@@ -74,8 +100,12 @@ static void place_write(struct cpu *c, const struct place *p, const u8 *buf, uns
     if (!mem_is_writable(m, p->gpa, len) && !mem_is_smram(m, p->gpa, len))
         return; /* ROM ignores writes */
     ram_put(p->hva, buf, len);
-    if (mem_frame_flags(m, p->gpa) & FRAME_CODE && m->code_write)
+    if (mem_frame_flags(m, p->gpa) & FRAME_CODE && m->code_write) {
+        u64 begun = host_ns(c);
         m->code_write(m->code_opaque, p->gpa, len);
+        c->stats.protected_writes++;
+        c->stats.protected_ns += host_ns(c) - begun;
+    }
 }
 
 /* #AC: CPL 3, CR0.AM, RFLAGS.AC (SDM vol. 3, 6.15, vector 17). Operands of other than 2, 4 and 8 bytes: 16

@@ -224,8 +224,11 @@ struct cpu_wires {
     /* PAUSE. CPU_TURNS: the turn ends at the next boundary, where the engine returns. CPU_CONCURRENT: another thread has
      * the core now and then. */
     void (*relax)(void *opaque);
+    u64 (*host_ns)(void); /* for the statistics; null: nothing is timed */
     void *opaque;
 };
+
+#define CPU_COST_SAMPLE 64u
 
 /* A debugger's data point that was hit; kind 0: none (cpu/points.h). */
 struct point_hit {
@@ -301,6 +304,10 @@ struct cpu {
         u64 exceptions[32];
         u64 interrupts;
         u64 unbuilt; /* instructions that the guest used and Trine has not built */
+        /* Where the translation of addresses costs, beside the soft TLB's own counters: looks past both its ways, and how long they and the walk
+         * in them took (one in CPU_COST_SAMPLE is timed, and scaled); writes to frames that hold code, all timed. */
+        u64 looks, look_ns, walk_ns;
+        u64 protected_writes, protected_ns;
     } stats;
 };
 

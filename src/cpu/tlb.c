@@ -12,6 +12,7 @@ static void table_make(struct tlb_table *t)
         t->entry[k] = (struct tlb_entry){TLB_INVALID, TLB_INVALID, TLB_INVALID, 0};
     memset(t->kind, 0, sizeof t->kind);
     memset(t->filled, 0, sizeof t->filled);
+    t->second_hits = 0;
 }
 
 void tlb_context_make(struct tlb_context *x)
@@ -152,6 +153,15 @@ void tlb_destroy(struct tlb *t)
     free(t);
 }
 
+u64 tlb_second_hits(const struct tlb *t)
+{
+    u64 n = 0;
+    for (unsigned k = 0; k < TLB_CONTEXTS; k++)
+        for (unsigned v = 0; v < TLB_VIEWS && t->context[k].made; v++)
+            n += t->context[k].view[v].second_hits;
+    return n;
+}
+
 void tlb_select_view(struct cpu *c)
 {
     struct tlb *t = c->tlb;
@@ -239,6 +249,7 @@ struct tlb_entry *tlb_find(struct tlb_table *t, u64 lin, unsigned size, unsigned
         if (!answers(&t->entry[second], page, acc))
             return NULL;
         slot_take(t, page, t->entry[second].addend);
+        t->second_hits++;
     }
     return tlb_slot(t, lin);
 }

@@ -46,6 +46,7 @@ struct tlb_table {
     struct tlb_entry entry[TLB_SLOTS]; /* the first way, then the second */
     u8 kind[TLB_SLOTS];
     u64 filled[TLB_SLOTS / 64]; /* a bit for every entry that may hold something: flushes take as long as was filled */
+    u64 second_hits;            /* pages that came back from the second way */
 };
 
 /* Which pages code was fetched from since the last flush that could concern one of them: a small filter, so that a flush of
@@ -95,6 +96,8 @@ INLINE void tlb_mark_filled(struct tlb_table *t, unsigned k)
 struct walk;
 struct tlb *tlb_create(void); /* null when out of memory */
 void tlb_destroy(struct tlb *t);
+/* Of all its tables. */
+u64 tlb_second_hits(const struct tlb *t);
 
 INLINE unsigned tlb_first(u64 lin)
 {

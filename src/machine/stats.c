@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/tlb.h"
 #include "host/clock.h"
 #include "host/rss.h"
 #include "isa/insn.h"
@@ -59,6 +60,18 @@ static void steps_sorted(struct trine_stats *s, const u64 steps[OP_COUNT])
     memcpy(s->steps, all, s->steps_n * sizeof *all);
 }
 
+static void paging_add(struct trine_paging *p, const struct cpu *c)
+{
+    p->looks += c->stats.looks;
+    p->look_ns += c->stats.look_ns;
+    p->second_hits += tlb_second_hits(c->tlb);
+    p->walks += c->tlb->walks;
+    p->walk_ns += c->stats.walk_ns;
+    p->flushes += c->tlb->flushes;
+    p->protected_n += c->stats.protected_writes;
+    p->protected_ns += c->stats.protected_ns;
+}
+
 void vm_stats(struct vm *vm, struct trine_stats *s)
 {
     _Static_assert(EXIT_KINDS <= ARRAY_LEN(s->exits), "the report has room for every kind");
@@ -71,6 +84,7 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
         struct vcpu *v = &vm->vcpus[i];
         s->unbuilt += v->cpu.stats.unbuilt;
         s->guest_instructions += v->cpu.icount;
+        paging_add(&s->paging, &v->cpu);
         if (!atomic_load(&v->attached))
             continue;
         struct engine_stats es = vm->engine->stats(v->engine);
@@ -82,6 +96,7 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
     s->counted &= !vm->switches.uncounted;
     s->switches = vm->switches.done;
     steps_sorted(s, steps);
+    s->has_paging = vm->engine->virtual_time; /* the software engines */
     s->has_blocks = s->blocks_translated > 0;
     for (unsigned k = 0; k < EXIT_KINDS; k++)
         s->exits[k] =

@@ -3,6 +3,7 @@
 #include "machine/vm.h"
 
 #include "cpu/tlb.h"
+#include "host/clock.h"
 #include "host/entropy.h"
 
 void vcpu_lock(struct vcpu *v)
@@ -182,6 +183,7 @@ void vcpu_wire(struct vcpu *v)
         .code_mark = wire_code_mark,
         .stop_others = wire_stop_others,
         .relax = wire_relax,
+        .host_ns = host_ns,
         .opaque = v,
     };
 }
