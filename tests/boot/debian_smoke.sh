@@ -12,6 +12,11 @@ cat "$work/err" "$work/stats"
 tr -d '\r' <"$work/out" | grep -qx trine-smoke-ok || fail "no marker"
 [ "$(stat_of "$work/stats" end)" = poweroff ] || fail "it did not power off"
 expect "instructions not built" == 0 "$(stat_of "$work/stats" unbuilt)"
+for cost in tlb_misses page_walks write_protection; do
+	for figure in count ns; do
+		expect "$cost: $figure" '>' 1000 "$(sed -n "/\"$cost\"/,/}/s/.*\"$figure\": \([0-9]*\).*/\1/p" "$work/stats")"
+	done
+done
 # A sanitizer's own memory counts too; the budget holds for the plain build.
 [ -n "${TRINE_SANITIZED-}" ] || expect "monitor bytes" '<' 33554432 "$(stat_of "$work/stats" monitor_bytes)"
 tr -d '\r' <"$work/out" | grep '^vulnerability' | grep -vE 'Not affected|Enhanced|usercopy' >"$work/bad"
