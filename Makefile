@@ -62,7 +62,7 @@ bench-memory: build
 
 # Random and hostile code on the translator and on the interpreter, until BLOCKS translations in all; bench/results/bt-fuzz.state keeps how far it came.
 fuzz-bt: build
-	@build/tests/unit/test-bt_fuzz --state bench/results/bt-fuzz.state --blocks $(or $(BLOCKS),10000000) --minutes $(or $(MINUTES),0)
+	@build/tests/unit/test-bt_fuzz $(CODE:%=--code %) --state bench/results/bt-fuzz$(CODE:%=-%).state --blocks $(or $(BLOCKS),10000000) --minutes $(or $(MINUTES),0)
 
 bench: build
 	@tools/guest/prepare
@@ -88,7 +88,7 @@ help:
 #: make asan         builds build-asan, with AddressSanitizer and UBSan; make check-asan also runs the tests on it
 #: make oracle       compares the interpreter with this CPU: N=100000000 SEED=1, resumable (docs/oracle.md)
 #: make torture      stress-ng and compilations in Debian for MINUTES=60, checked; resumable (TORTURE="OPTION...": tools/torture --help)
-#: make fuzz-bt      the translator against the interpreter, random and hostile code, to BLOCKS=10000000 translations; resumable (MINUTES=N: so long)
+#: make fuzz-bt      the translator against the interpreter, random and hostile code, to BLOCKS=10000000 translations; resumable (MINUTES=N: so long; CODE=32 or 64: that alone)
 #: make fuzz         fuzzes each target for FUZZ_SECONDS (60) with libFuzzer (needs clang)
 #: make tsan         runs guests with several vCPUs under ThreadSanitizer
 #: make bench-memory what a guest's memory costs the host: docs/memory.md (BENCH="PART...")

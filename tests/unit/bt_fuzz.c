@@ -1,10 +1,10 @@
-/* Random 64-bit code on the translator and on the interpreter: the same registers, flags and memory after as
+/* Random 64-bit and 32-bit code on the translator and on the interpreter: the same registers, flags and memory after as
  * many instructions, whatever it does: faults included, whose frames lie in memory. Half of the guests are
  * hostile (bt_scene.c). The translator runs behind walls (bt_wall.c): translated code that makes a system
  * call ends the process, a byte written round the monitor's regions is seen.
  *
- * usage: test-bt_fuzz [PAGES [SEED [LIMIT]]]     LIMIT: instructions, to narrow a difference down
- *        test-bt_fuzz --state FILE --blocks N [--minutes M]: until N blocks in all were translated; FILE
+ * usage: test-bt_fuzz [--code 64|32] [PAGES [SEED [LIMIT]]]     LIMIT: instructions, to narrow a difference down
+ *        test-bt_fuzz [--code 64|32] --state FILE --blocks N [--minutes M]: until N blocks in all were translated; FILE
  * keeps how far it came */
 #include <errno.h>
 #include <signal.h>
@@ -88,7 +88,7 @@ static bool same(const struct side *a, const struct side *b)
     const struct cpu *x = a->k.rig.c, *y = b->k.rig.c;
     return x->rip == y->rip && x->icount == y->icount && cpu_rflags(x) == cpu_rflags(y) &&
            !memcmp(x->gpr, y->gpr, 16 * sizeof x->gpr[0]) && same_system(x, y) &&
-           same_fpu(&x->fpu, &y->fpu) && !memcmp(a->k.rig.m.base, b->k.rig.m.base, MIB(2));
+           same_fpu(&x->fpu, &y->fpu) && !memcmp(a->k.rig.m.base, b->k.rig.m.base, MIB(4));
 }
 
 static void tell_u64(const char *what, u64 a, u64 b)
@@ -118,7 +118,7 @@ static void tell(const struct side *a, const struct side *b)
         if (memcmp(f->st[k & 7], g->st[k & 7], 16))
             fprintf(stderr, "x87 register %u\n", k & 7);
     }
-    for (u64 k = 0; k < MIB(2); k++)
+    for (u64 k = 0; k < MIB(4); k++)
         if (a->k.rig.m.base[k] != b->k.rig.m.base[k]) {
             fprintf(stderr, "memory %" PRIx64 ": %x %x\n", k, a->k.rig.m.base[k], b->k.rig.m.base[k]);
             break;
@@ -192,7 +192,7 @@ static void watch_start(const struct report *t, struct cpu *a, struct cpu *b)
     setitimer(ITIMER_REAL, &every, NULL);
 }
 
-static void run_pages(struct report *t, u64 pages, u64 seed, u64 limit)
+static void run_pages(struct report *t, unsigned code, u64 pages, u64 seed, u64 limit)
 {
     static struct side interp, bt;
     static struct scene s;
@@ -221,7 +221,7 @@ static void run_pages(struct report *t, u64 pages, u64 seed, u64 limit)
     t->canaries = wall.n;
     for (u64 n = 0; n < pages && t->differences < 5; n++) {
         t->seed_of_page = r.state;
-        scene_make(&s, &r, host, ARRAY_LEN(host));
+        scene_make(&s, &r, code, host, ARRAY_LEN(host));
         s.limit = limit ? limit : s.limit;
         scene_set(&s, &interp.k), scene_set(&s, &bt.k);
         code_changed(&interp, 0, MIB(4)), code_changed(&bt, 0, MIB(4));
@@ -236,8 +236,8 @@ static void run_pages(struct report *t, u64 pages, u64 seed, u64 limit)
         if (endless || (x == y && same(&interp, &bt)))
             continue;
         t->differences++;
-        fprintf(stderr, "seed %#" PRIx64 ", %s, CPL %u, limit %" PRIu64 ": they differ; runs ended %d %d\n",
-                t->seed_of_page, s.hostile ? "hostile" : "plain", s.cpl, s.limit, x, y);
+        fprintf(stderr, "seed %#" PRIx64 ", world %d%s, %s, CPL %u, limit %" PRIu64 ": they differ; runs ended %d %d\n",
+                t->seed_of_page, s.world, s.top ? " (top)" : "", s.hostile ? "hostile" : "plain", s.cpl, s.limit, x, y);
         tell(&interp, &bt);
         if (limit)
             trace(&interp, &s);
@@ -319,20 +319,21 @@ static bool walls_hold(void)
 
 struct job {
     struct report *report;
+    unsigned code;
     u64 pages, seed, limit;
 };
 
 static void run_job(void *opaque)
 {
     struct job *j = opaque;
-    run_pages(j->report, j->pages, j->seed, j->limit);
+    run_pages(j->report, j->code, j->pages, j->seed, j->limit);
 }
 
 /* PAGES from SEED on, a process for each chunk; adds to TOTAL. */
-static bool run_chunk(struct report *shared, struct report *total, u64 pages, u64 seed, u64 limit)
+static bool run_chunk(struct report *shared, struct report *total, unsigned code, u64 pages, u64 seed, u64 limit)
 {
     memset(shared, 0, sizeof *shared);
-    struct job j = {shared, pages, seed, limit};
+    struct job j = {shared, code, pages, seed, limit};
     int status = child(run_job, &j);
     total->pages += shared->pages, total->instructions += shared->instructions,
         total->blocks += shared->blocks;
@@ -384,7 +385,7 @@ static bool state_write(const char *file, const struct report *t)
     return fclose(f) == 0 && rename(new, file) == 0;
 }
 
-static int until(struct report *shared, const char *file, u64 blocks, u64 minutes)
+static int until(struct report *shared, unsigned code, const char *file, u64 blocks, u64 minutes)
 {
     struct report t = {.next = 0x9e3779b97f4a7c15};
     time_t end = time(NULL) + (time_t)minutes * 60;
@@ -392,7 +393,7 @@ static int until(struct report *shared, const char *file, u64 blocks, u64 minute
     if (!ok)
         fprintf(stderr, "%s: no state of this program\n", file);
     while (ok && t.blocks < blocks && (!minutes || time(NULL) < end)) {
-        ok = run_chunk(shared, &t, CHUNK, t.next, 0);
+        ok = run_chunk(shared, &t, code, CHUNK, t.next, 0);
         if (ok && !state_write(file, &t)) {
             perror(file);
             ok = false;
@@ -407,13 +408,15 @@ int main(int argc, char **argv)
     const char *file = NULL;
     u64 blocks = 0, minutes = 0, words[3] = {400, 0x1234567};
     char why[256];
-    unsigned n = 0;
+    unsigned n = 0, code = CODE_64 | CODE_32;
     for (int k = 1; k < argc; k++) {
         bool more = k + 1 < argc;
         if (!strcmp(argv[k], "--state") && more)
             file = argv[++k];
         else if (!strcmp(argv[k], "--blocks") && more)
             blocks = strtoull(argv[++k], NULL, 0);
+        else if (!strcmp(argv[k], "--code") && more)
+            code = !strcmp(argv[++k], "32") ? CODE_32 : CODE_64;
         else if (!strcmp(argv[k], "--minutes") && more)
             minutes = strtoull(argv[++k], NULL, 0);
         else if (n < 3)
@@ -428,11 +431,11 @@ int main(int argc, char **argv)
     if (shared == MAP_FAILED || !walls_hold())
         return 1;
     if (file)
-        return until(shared, file, blocks, minutes);
+        return until(shared, code, file, blocks, minutes);
     struct report t = {.next = words[1]};
     bool ok = true;
     while (ok && t.pages < words[0])
-        ok = run_chunk(shared, &t, words[0] - t.pages < CHUNK ? words[0] - t.pages : CHUNK, t.next, words[2]);
+        ok = run_chunk(shared, &t, code, words[0] - t.pages < CHUNK ? words[0] - t.pages : CHUNK, t.next, words[2]);
     print_total(&t);
     return ok ? 0 : 1;
 }

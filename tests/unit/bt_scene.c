@@ -13,10 +13,23 @@ u64 random_next(struct random *r)
     return r->state;
 }
 
+/* Virtual page at the end of 4 GiB, and where its tables are. */
+#define TOP_PAGE   0xfffff000u
+#define TOP_FRAME  (SCENE_DATA + 0x9000)
+#define TOP_TABLES 0x34000u
+#define LARGE      0x87u /* a large page of everybody's */
+
+static bool code32(const struct scene *s)
+{
+    return s->world != WORLD_64;
+}
+
 /* In scenes without hostility: what does not end or leave them at once. */
-static bool wanted(const struct insn *i)
+static bool wanted(const struct insn *i, bool narrow)
 {
     switch (i->op) {
+    case OP_POP_SEG:
+    case OP_MOV_TO_SEG: return !narrow;
     case OP_RDRAND:
     case OP_RDSEED:
     case OP_HLT:
@@ -94,6 +107,14 @@ static const char *const hostile[] = {
     "\x2e\x2e\x2e\x2e\x2e\x2e\x2e\x2e\x2e\x2e\x2e\x2e",
     "\xea", /* none in 64-bit code */
     "\x62",
+    "\xce", /* INTO PUSHA POPA; LES LDS; far CALL; POP SS, DS */
+    "\x60",
+    "\x61",
+    "\xc4",
+    "\xc5",
+    "\x9a",
+    "\x17",
+    "\x1f",
     "\xe4", /* IN, OUT */
     "\xee",
 };
@@ -113,7 +134,7 @@ static unsigned hostile_instruction(struct random *r, u8 *to)
 }
 
 /* One instruction: random bytes until they decode, with opcodes and ModRM drawn towards the common ones. */
-static unsigned one_instruction(struct random *r, u8 *to)
+static unsigned one_instruction(struct random *r, bool narrow, u8 *to)
 {
     for (;;) {
         u8 b[16];
@@ -123,7 +144,7 @@ static unsigned one_instruction(struct random *r, u8 *to)
             b[j] = (u8)random_next(r);
         if (k < 2)
             b[n++] = (u8[]){0x66, 0xf0, 0xf2, 0xf3, 0x64, 0x65, 0x67, 0x2e}[random_next(r) & 7];
-        if (k & 4)
+        if (k & 4 && (!narrow || random_next(r) % 4 == 0)) /* REX, or INC and DEC */
             b[n++] = (u8)(0x40 | (random_next(r) & 15));
         if (k == 3 || k > 12)
             b[n++] = 0x0f;
@@ -131,7 +152,7 @@ static unsigned one_instruction(struct random *r, u8 *to)
             b[n++] = (u8)(0xd8 | (random_next(r) & 7)); /* x87 */
         if (random_next(r) & 1)                         /* a small displacement */
             b[n + 1] = (u8)((b[n + 1] & 0x3f) | 0x40);
-        if (insn_decode(b, 15, 8, &i) != DECODE_OK || !wanted(&i) || i.form == FORM_REL)
+        if (insn_decode(b, 15, narrow ? 4 : 8, &i) != DECODE_OK || !wanted(&i, narrow) || i.form == FORM_REL)
             continue;
         memcpy(to, b, i.len);
         return i.len;
@@ -162,18 +183,34 @@ static void make_code(struct scene *s, struct random *r)
         } else if (s->hostile && random_next(r) % 6 == 0) {
             at += hostile_instruction(r, page + at);
         } else {
-            at += one_instruction(r, page + at);
+            at += one_instruction(r, code32(s), page + at);
         }
     }
     memset(page + at, 0x90, PAGE_SIZE - at);
 }
 
-void scene_make(struct scene *s, struct random *r, const u64 *host, unsigned host_n)
+/* Registers of 32-bit code: some with an upper half, some within reach of 4 GiB's end. */
+static u64 narrow_value(const struct scene *s, struct random *r, u64 v)
 {
+    u64 n = random_next(r);
+    if (s->world != WORLD_PLAIN && n % 8 == 0)
+        v = (u32)(n >> 8 & 31) - 16u;
+    return n & 64 ? v | n << 32 : v;
+}
+
+void scene_make(struct scene *s, struct random *r, unsigned code, const u64 *host, unsigned host_n)
+{
+    bool narrow = code == CODE_32 || (code & CODE_32 && random_next(r) & 1);
+    s->world = narrow ? WORLD_COMPAT + random_next(r) % 4 : WORLD_64;
+    s->top = narrow && s->world != WORLD_PLAIN && random_next(r) % 8 == 0;
+    s->dense = narrow && s->world != WORLD_PLAIN && random_next(r) & 1;
     s->hostile = random_next(r) & 1;
     make_code(s, r);
-    for (unsigned k = 0; k < 16; k++)
+    for (unsigned k = 0; k < 16; k++) {
         s->values[k] = random_next(r) & 3 ? SCENE_DATA + (random_next(r) & 0x7fff) : random_next(r);
+        if (narrow)
+            s->values[k] = narrow_value(s, r, s->values[k]);
+    }
     for (unsigned k = 0; s->hostile && k < 16; k++)
         if (random_next(r) % 6 == 0)
             s->values[k] = host[random_next(r) % host_n] + (random_next(r) & 1 ? 0 : random_next(r) % 64);
@@ -203,18 +240,21 @@ static void set_fpu(struct fpu *f, struct random *r)
     }
 }
 
-/* ADD qword [rsp], 1 and IRETQ: on at the next byte. An error code is popped before. */
+/* ADD qword [rsp], 1 and IRETQ: on at the next byte. An error code is popped before. Likewise in 32-bit code. */
 static void handlers_that_return(struct control_rig *k)
 {
-    static const u8 plain[] = {0x48, 0x83, 0x04, 0x24, 1, 0x48, 0xcf}, pop[] = {0x48, 0x83, 0xc4, 8};
+    static const u8 plain64[] = {0x48, 0x83, 0x04, 0x24, 1, 0x48, 0xcf}, pop64[] = {0x48, 0x83, 0xc4, 8},
+                    plain32[] = {0x83, 0x04, 0x24, 1, 0xcf, 0x90, 0x90}, pop32[] = {0x83, 0xc4, 4, 0x90};
+    bool wide = cpu_long_mode(k->rig.c);
+    const u8 *plain = wide ? plain64 : plain32, *pop = wide ? pop64 : pop32;
     static const u32 with_error =
         1u << 8 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13 | 1u << 14 | 1u << 17 | 1u << 21;
     for (unsigned v = 0; v < 256; v++) {
         u8 *at = k->rig.m.base + rig_handler((u8)v);
         bool error = v < 32 && with_error >> v & 1;
-        memcpy(at, pop, sizeof pop);
-        memcpy(at + (error ? sizeof pop : 0), plain, sizeof plain);
-        rig_gate(&k->rig, (u8)v, v & 1 ? 0xee : 0x8e, GDT_CODE0_64, rig_handler((u8)v), 1);
+        memcpy(at, pop, sizeof pop64);
+        memcpy(at + (error ? sizeof pop64 : 0), plain, sizeof plain64);
+        rig_gate(&k->rig, (u8)v, v & 1 ? 0xee : 0x8e, wide ? GDT_CODE0_64 : GDT_CODE0, rig_handler((u8)v), wide);
     }
 }
 
@@ -222,7 +262,6 @@ static void set_hostile(const struct scene *s, struct control_rig *k, struct ran
 {
     struct cpu *c = k->rig.c;
     u8 *base = k->rig.m.base;
-    handlers_that_return(k);
     c->cr4 |= CR4_FSGSBASE | (random_next(r) & 1 ? CR4_PKE : 0) | (random_next(r) & 3 ? 0 : CR4_UMIP);
     c->star = (u64)GDT_CODE0_64 << 32 | (u64)(GDT_DATA3 | 3) << 48;
     c->lstar = RIG_CODE + random_next(r) % PAGE_SIZE;
@@ -247,13 +286,94 @@ static void set_hostile(const struct scene *s, struct control_rig *k, struct ran
     }
 }
 
+/* A second mapping at the end of 4 GiB: of data, or of the code. */
+static void map_top(const struct scene *s, struct rig *r)
+{
+    u64 frame = (s->top ? RIG_CODE : TOP_FRAME) | 7;
+    unsigned width = s->world == WORLD_PAGED ? 4 : 8;
+    memset(r->m.base + TOP_TABLES, 0, 0x2000);
+    rig_put(r, TOP_TABLES + PAGE_SIZE - width, s->world == WORLD_PAGED ? frame : (TOP_TABLES + 0x1000) | 7, width);
+    if (s->world == WORLD_PAGED)
+        rig_put(r, RIG_PT + PAGE_SIZE - 4, TOP_TABLES | 7, 4);
+    else
+        rig_put(r, TOP_TABLES + 0x1000 + PAGE_SIZE - 8, frame, 8);
+    if (s->world == WORLD_COMPAT)
+        rig_put(r, RIG_PT + 0x1000 + 3 * 8, TOP_TABLES | 7, 8);
+    if (s->world == WORLD_PAE)
+        r->c->pdpte[3] = TOP_TABLES | 1;
+}
+
+/* The lowest 2 MiB by PAE's tables. */
+static void map_pae(struct rig *r)
+{
+    struct cpu *c = r->c;
+    memset(r->m.base + RIG_PT, 0, 0x4000);
+    c->cr4 |= CR4_PAE;
+    for (unsigned n = 0; n < 4; n++)
+        c->pdpte[n] = 0;
+    c->pdpte[0] = (RIG_PT + 0x2000) | 1;
+    rig_put(r, RIG_PT, c->pdpte[0], 8);
+    rig_put(r, RIG_PT + 0x18, TOP_TABLES | 1, 8);
+    rig_put(r, RIG_PT + 0x2000, (RIG_PT + 0x3000) | 7, 8);
+    for (u64 p = 0; p < MIB(2); p += PAGE_SIZE)
+        rig_put(r, RIG_PT + 0x3000 + (p >> PAGE_SHIFT) * 8, p | (p == RIG_ABSENT ? 0 : 7), 8);
+}
+
+/* Every 4 MiB are the same RAM: wherever random code reaches, something is there. */
+static void map_dense(const struct scene *s, struct rig *r)
+{
+    struct cpu *c = r->c;
+    memcpy(r->m.base + (TOP_PAGE & (MIB(4) - 1)), s->code, PAGE_SIZE);
+    if (s->world == WORLD_PAGED) {
+        c->cr4 |= CR4_PSE;
+        for (u64 n = 0; n < 1024; n++)
+            rig_put(r, RIG_PT + 4 * n, LARGE, 4);
+        return;
+    }
+    for (u64 n = 0; n < 512; n++)
+        rig_put(r, TOP_TABLES + 8 * n, (n & 1 ? MIB(2) : 0) | LARGE, 8);
+    for (u64 n = 0; n < 4; n++)
+        if (s->world == WORLD_COMPAT)
+            rig_put(r, RIG_PT + 0x1000 + 8 * n, TOP_TABLES | 7, 8);
+        else
+            rig_put(r, RIG_PT + 8 * n, c->pdpte[n] = TOP_TABLES | 1, 8);
+}
+
+/* From the rig's mode, which is 64-bit or protected with paging, to the scene's. */
+static void set_narrow(const struct scene *s, struct control_rig *k, struct random *r)
+{
+    struct cpu *c = k->rig.c;
+    if (s->world == WORLD_COMPAT)
+        c->seg[SEG_CS] = rig_seg(&k->rig, s->cpl ? GDT_CODE3 : GDT_CODE0);
+    c->seg[SEG_CS].sel |= (u16)s->cpl;
+    if (s->world == WORLD_PLAIN)
+        c->cr0 &= ~(u64)CR0_PG;
+    if (s->world == WORLD_PAE)
+        map_pae(&k->rig);
+    if (s->dense)
+        map_dense(s, &k->rig);
+    else if (s->world != WORLD_PLAIN)
+        map_top(s, &k->rig);
+    for (unsigned g = SEG_FS; g <= SEG_GS; g++) {
+        u64 n = random_next(r);
+        c->seg[g].base = n & 3 ? (u32)s->values[n >> 8 & 15] : 0;
+        if (n % 16 == 5)
+            c->seg[g].limit = 0x1fffff;
+        if (n % 16 == 6)
+            c->seg[g].attr &= (u16)~SEG_RW;
+    }
+    if (s->top)
+        c->rip = TOP_PAGE;
+    tlb_flush_all(c);
+}
+
 void scene_set(const struct scene *s, struct control_rig *k)
 {
     struct cpu *c = k->rig.c;
     struct random r = s->noise;
     u8 *base = k->rig.m.base;
     memset(base, 0, MIB(4));
-    rig_reset(&k->rig, true, s->cpl);
+    rig_reset(&k->rig, s->world == WORLD_64 || s->world == WORLD_COMPAT, s->cpl);
     c->cr4 |= CR4_OSFXSR | CR4_OSXSAVE | CR4_OSXMMEXCPT;
     c->cr0 |= CR0_NE;
     c->xcr0 = 7;
@@ -265,6 +385,8 @@ void scene_set(const struct scene *s, struct control_rig *k)
     for (unsigned v = 0; v < 256; v++)
         base[RIG_HANDLER + 16 * v] = 0xf4; /* HLT ends it */
     memcpy(base + RIG_CODE + s->shift, s->code, PAGE_SIZE);
+    if (code32(s))
+        set_narrow(s, k, &r);
     c->rip += s->shift;
     for (unsigned g = 0; g < 16; g++)
         if (g != RSP)
@@ -274,6 +396,8 @@ void scene_set(const struct scene *s, struct control_rig *k)
         st64(base + SCENE_DATA + n, s->values[n >> 3 & 15] * 0x9e3779b97f4a7c15ull + n);
     memcpy(c->fpu.ymm, base + SCENE_DATA, sizeof c->fpu.ymm);
     set_fpu(&c->fpu, &r);
+    if (s->hostile || s->dense)
+        handlers_that_return(k);
     if (s->hostile)
         set_hostile(s, k, &r);
     cpu_update_mode(c);

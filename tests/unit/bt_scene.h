@@ -11,18 +11,25 @@ struct random {
 };
 u64 random_next(struct random *r);
 
+/* 64-bit code; 32-bit code of compatibility mode; of protected mode, without paging, with two levels, with PAE's three. */
+enum world { WORLD_64, WORLD_COMPAT, WORLD_PLAIN, WORLD_PAGED, WORLD_PAE };
+enum { CODE_64 = 1, CODE_32 = 2 };
+
 struct scene {
     u8 code[PAGE_SIZE];
     struct random noise; /* what else is drawn while the scene is set */
     u64 values[16];
     unsigned cpl, shift; /* where in its page the code begins */
+    enum world world;
+    bool top;     /* 32-bit code: in the last page below 4 GiB */
+    bool dense;   /* 32-bit code: all of 4 GiB is mapped, by large pages; faults return to the next byte */
     bool hostile; /* instructions that nobody should execute; branches anywhere; faults return to the next
                      byte */
     u64 limit;    /* instructions */
 };
 
-/* HOST: addresses of the monitor's own, for registers and bases. */
-void scene_make(struct scene *s, struct random *r, const u64 *host, unsigned host_n);
+/* CODE: which there may be. HOST: addresses of the monitor's own, for registers and bases. */
+void scene_make(struct scene *s, struct random *r, unsigned code, const u64 *host, unsigned host_n);
 /* The same for every rig that gets the same scene. */
 void scene_set(const struct scene *s, struct control_rig *k);
 
