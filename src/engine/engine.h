@@ -90,6 +90,7 @@ struct engine_ops {
 enum { ENGINE_COUNTERS = 16 };
 struct engine_stats {
     u64 blocks_translated, blocks_flushed;
+    u64 shared_bytes; /* resident memory of its own that the host counts as shared, as it does guest RAM */
     bool counts_instructions;
     /* An engine's own counters, by name. */
     struct {

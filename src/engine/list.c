@@ -3,7 +3,7 @@
 
 const struct engine_ops *const engine_list[] = {
     &engine_kvm,
-    &engine_interp,
     &engine_bt,
+    &engine_interp,
     NULL,
 };

@@ -91,6 +91,7 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
         s->counted |= es.counts_instructions;
         s->blocks_translated += es.blocks_translated;
         s->blocks_flushed += es.blocks_flushed;
+        s->monitor_bytes += es.shared_bytes;
         engine_counters(s, &es, steps);
     }
     s->counted &= !vm->switches.uncounted;
@@ -105,7 +106,7 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
     s->guest_bytes = vm->mem.size;
     s->ballooned_bytes = vm->devices.balloon ? vm->devices.balloon->ballooned << PAGE_SHIFT : 0;
     s->resident_bytes = mem_resident(&vm->mem);
-    s->monitor_bytes = rss_private();
+    s->monitor_bytes += rss_private();
     s->state_hash = vm_state_hash(vm);
     lock_release(&vm->lock);
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Kernels of other people that are no 64-bit bzImage (tools/guest/foreign): each by its own boot protocol, as far as its devices and its
 # protocol's modules let it go.
-# usage: foreign.sh TRINE NAME
-trine=$1 name=$2
+# usage: foreign.sh TRINE NAME ENGINE
+trine=$1 name=$2 engine=$3
 . "$(dirname -- "$0")/lib.sh"
 need_debian
 kernels=${cache%/guest}/foreign
@@ -20,7 +20,7 @@ need() {
 run_to_end() {
 	want=$1
 	shift
-	"$trine" run --quiet --stats "$work/stats" --max-time $((400 * slower)) "$@" </dev/null >"$work/out" 2>"$work/err"
+	"$trine" run --engine "$engine" --quiet --stats "$work/stats" --max-time $((400 * slower)) "$@" </dev/null >"$work/out" 2>"$work/err"
 	status=$?
 	tail -n 15 "$work/out"
 	cat "$work/err"
@@ -31,7 +31,7 @@ run_to_end() {
 run_until() {
 	text=$1
 	shift
-	"$trine" run --quiet --max-time $((400 * slower)) "$@" </dev/null >"$work/out" 2>"$work/err" &
+	"$trine" run --engine "$engine" --quiet --max-time $((400 * slower)) "$@" </dev/null >"$work/out" 2>"$work/err" &
 	pid=$!
 	while kill -0 $pid 2>/dev/null && ! grep -qa -- "$text" "$work/out"; do sleep 0.2; done
 	kill $pid 2>/dev/null

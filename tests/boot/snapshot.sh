@@ -1,6 +1,6 @@
 #!/bin/sh
 # Debian boots under --time virtual with snapshots at random points; each, restored in a new process, ends with the instruction count and the final state
-# of the run that was never saved. What is no snapshot of this machine is refused with one line.
+# of the run that was never saved, on the engine that saved it and on the interpreter in turn. What is no snapshot of this machine is refused with one line.
 # usage: snapshot.sh TRINE [POINTS [SEED]]
 trine=$1 points=${2:-5} seed=${3:-1}
 . "$(dirname -- "$0")/lib.sh"
@@ -45,7 +45,8 @@ for first in $(seq 1 10 "$points"); do
 	same saving
 	for file in "$work"/at*; do
 		[ -s "$file" ] || fail "$file: not written"
-		boot restored --restore "$file"
+		[ $((left % 2)) = 0 ] && engine=auto || engine=interp
+		boot restored --engine $engine --restore "$file"
 		same restored
 		left=$((left - 1))
 		[ "$left" = 0 ] && last=$file || rm "$file"

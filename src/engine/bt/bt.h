@@ -121,18 +121,21 @@ enum bt_site_kind {
 /* A place where translated code leaves the cache. */
 struct bt_site {
     u32 block;
-    u32 link;
-    u32 pop; /* SITE_LOOKUP */
-    u16 index; /* instructions of the block retired before this boundary */
-    u8 kind;
-    u8 charged;   /* the block's count has been taken off the budget */
-    bool rep;     /* SITE_STEP: REP MOVS or STOS with plain operands */
+    union {
+        u32 link;
+        u32 pop; /* SITE_LOOKUP */
+    };
+    u16 op;        /* SITE_STEP, SITE_MEM: the instruction's */
+    u8 index;      /* instructions of the block retired before this boundary */
+    u8 kind : 4;
+    u8 charged : 1;    /* the block's count has been taken off the budget */
+    u8 decoded : 1;    /* SITE_STEP: the instruction is nothing but this operation, SIZE and LEN */
+    u8 rep : 1;        /* SITE_STEP: REP MOVS or STOS with plain operands */
+    u8 flags_host : 1; /* SITE_LINK: the target's variant */
     u8 size, acc; /* SITE_MEM; SITE_STEP: operand size */
-    u8 len;       /* SITE_STEP, where it is known beforehand: the instruction's */
-    u16 op;        /* SITE_STEP, where it is known beforehand */
-    u16 named;     /* the instruction's operation, for statistics */
-    u8 flags_host; /* SITE_LINK: the target's variant */
+    u8 len;
 };
+_Static_assert(sizeof(struct bt_site) == 16, "there are four for every five instructions");
 
 /* A direct branch out of a block. */
 struct bt_link {
@@ -165,14 +168,14 @@ struct bt_block {
 
 /* Host offset (from the block's code) at which each guest instruction's translation begins. */
 struct bt_map {
-    u32 host; /* BT_NO_HOST: behind a branch, nothing */
-    u16 guest;    /* offset in the block */
-    u8 flags_mem; /* scratch.flags is valid there */
-    u8 charged;
-    u32 lost; /* neither they nor the host's are: offset in the cache of code that makes them and leaves; 0 */
+    u16 host; /* BT_NO_HOST: behind a branch, nothing */
+    u16 guest;         /* offset in the block */
+    u32 flags_mem : 1; /* scratch.flags is valid there */
+    u32 charged : 1;
+    u32 lost : 30; /* neither they nor the host's are: offset in the cache of code that makes them and leaves; 0 */
 };
 #define BT_MAPS    (1u << 22)
-#define BT_NO_HOST UINT32_MAX
+#define BT_NO_HOST UINT16_MAX
 
 struct bt {
     struct cpu *cpu;

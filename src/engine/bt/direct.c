@@ -60,7 +60,7 @@ bool bt_direct(struct cpu *c, const struct bt_site *s, u64 *left)
 {
     if (s->rep)
         return direct_rep(c, s, left);
-    if (!direct[s->op])
+    if (!s->decoded || !direct[s->op])
         return false;
     if (direct[s->op](c, s, c->rip + s->len))
         c->icount++;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "engine/bt/bt.h"
 #include "engine/bt/tr.h"
 #include "engine/bt/show.h"
@@ -201,7 +202,7 @@ static void one(struct bt *b, const struct bt_site *s)
         return;
     }
     b->steps++;
-    b->steps_of[s ? s->named : OP_INVALID]++;
+    b->steps_of[s ? s->op : OP_INVALID]++;
     interp_one(b->inner, left);
 }
 
@@ -292,6 +293,8 @@ static enum run_result bt_run(void *state, u64 limit, struct error *e)
 {
     struct bt *b = state;
     struct cpu *c = b->cpu;
+    if (UNLIKELY(c->points && (c->points->fetch_n || c->points->data_n))) /* a debugger's points are the interpreter's */
+        return engine_interp.run(b->inner, limit, e);
     for (;;) {
         u32 attention;
         enum run_result r;
@@ -303,8 +306,6 @@ static enum run_result bt_run(void *state, u64 limit, struct error *e)
             engine_interp.step(b->inner, e);
             continue;
         }
-        if (UNLIKELY(c->points)) /* a debugger's points are the interpreter's */
-            return engine_interp.run(b->inner, limit, e);
         u64 left = limit - c->icount;
         if (!translatable(c) || left <= BT_SLACK) {
             u64 slice = !translatable(c) && left > FOREIGN_SLICE ? FOREIGN_SLICE : left;
@@ -429,6 +430,7 @@ static struct engine_stats bt_stats(void *state)
     return (struct engine_stats){
         .blocks_translated = b->translated,
         .blocks_flushed = b->flushed,
+        .shared_bytes = align_up(b->used, PAGE_SIZE) + align_up(b->cold_used - BT_COLD_AT, PAGE_SIZE),
         .counts_instructions = true,
         .counter = {{"steps", b->steps},
                     {"direct", b->direct},

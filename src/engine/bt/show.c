@@ -160,7 +160,7 @@ static void name_site(const struct view *v, const ZydisDecodedInstruction *z, co
         return;
     const struct bt_site *s = &v->b->sites[n];
     snprintf(out, size, "mov %sd, site   ; %s%s%s", r == HOST_T0 ? "r10" : "r11", kinds[s->kind],
-             s->kind == SITE_STEP ? " " : "", s->kind == SITE_STEP ? op_name((enum op)s->named) : "");
+             s->kind == SITE_STEP ? " " : "", s->kind == SITE_STEP ? op_name((enum op)s->op) : "");
 }
 
 /* The instruction at BYTES, which is at AT, as text; its length. V: the host's; null: the guest's. */

@@ -37,7 +37,7 @@ static bool take(struct bt *b, ucontext_t *u)
         return true;
     }
     b->sites[SITE_FAULT] =
-        (struct bt_site){.block = n, .index = (u16)index, .kind = SITE_STEP, .charged = m->charged};
+        (struct bt_site){.block = n, .index = (u8)index, .kind = SITE_STEP, .charged = m->charged};
     r[REG_R10] = SITE_FAULT;
     r[REG_RIP] = (greg_t)(uintptr_t)(b->code + b->stub_exit);
     return true;

@@ -12,9 +12,9 @@ u32 site_new(struct tr *t, enum bt_site_kind kind, unsigned index)
 {
     u32 n = t->b->sites_n++;
     t->b->sites[n] =
-        (struct bt_site){.block = t->n, .index = (u16)index, .kind = (u8)kind, .charged = t->charged};
+        (struct bt_site){.block = t->n, .index = (u8)index, .kind = kind & 15, .charged = t->charged};
     if (index < BT_BLOCK_MAX && (kind == SITE_STEP || kind == SITE_MEM))
-        t->b->sites[n].named = t->d[index].i.op;
+        t->b->sites[n].op = t->d[index].i.op;
     return n;
 }
 
@@ -121,7 +121,7 @@ static void emit_late(struct tr *t, const struct late *l)
     if (l->at)
         e_patch(t->b, l->at, here);
     if (l->fault)
-        t->b->maps[t->t->map + l->index].lost = here;
+        t->b->maps[t->t->map + l->index].lost = here & (BT_CODE_BYTES - 1);
     switch (l->kind) {
     case LATE_FILL: mem_late(t, l); return;
     case LATE_X87: x87_late(t, l); return;
@@ -240,7 +240,7 @@ static void emit_step(struct tr *t, const struct dec *d)
     flags_to_mem(t);
     u32 site = site_new(t, SITE_STEP, t->index);
     if (d->decoded) {
-        t->b->sites[site].op = d->i.op;
+        t->b->sites[site].decoded = true;
         t->b->sites[site].len = d->i.len;
         t->b->sites[site].size = d->i.size;
         t->b->sites[site].rep = (d->i.op == OP_MOVS || d->i.op == OP_STOS) && d->i.asize == t->word &&
@@ -254,7 +254,7 @@ static void emit_step(struct tr *t, const struct dec *d)
 static void map_here(struct tr *t)
 {
     t->b->maps[t->t->map + t->index] = (struct bt_map){
-        .host = e_off(&t->e) - t->t->code, .guest = t->d[t->index].off, .flags_mem = t->mem, .charged = t->charged};
+        .host = (u16)(e_off(&t->e) - t->t->code), .guest = t->d[t->index].off, .flags_mem = t->mem, .charged = t->charged};
 }
 
 /* Goes through the instructions; false: the block ended by itself. */
