@@ -9,6 +9,11 @@
 #include "cpu/model.h"
 #include "engine/kvm/kvm.h"
 
+/* XSAVE, and what is nothing without it. */
+#define XSAVE_FEATURES                                                                                       \
+    (BIT(FEAT_XSAVE) | BIT(FEAT_XSAVEOPT) | BIT(FEAT_XSAVEC) | BIT(FEAT_PKU) | BIT(FEAT_AVX) | BIT(FEAT_AVX2) | \
+     BIT(FEAT_FMA) | BIT(FEAT_F16C))
+
 struct cpuid_table {
     struct kvm_cpuid2 head;
     struct kvm_cpuid_entry2 entry[KVM_CPUID_MAX];
@@ -43,11 +48,25 @@ u64 kvm_features(void)
             have = cpu_features_found(table_find, t, xcr0) | BIT(FEAT_X2APIC) | BIT(FEAT_TSC_DEADLINE);
             if (!table_find(t, 0xd, 9, reg) || reg[1] != XSAVE_PKRU_OFFSET)
                 have &= ~BIT(FEAT_PKU);
+            if (have & BIT(FEAT_XSAVE) && !kvm_sees_xsetbv())
+                have &= ~XSAVE_FEATURES;
         }
         close(fd);
     }
     free(t);
     return have;
+}
+
+bool kvm_give_cpuid(int device, int cpu)
+{
+    struct cpuid_table *t = calloc(1, sizeof *t);
+    bool ok = false;
+    if (t) {
+        t->head.nent = KVM_CPUID_MAX;
+        ok = ioctl(device, KVM_GET_SUPPORTED_CPUID, &t->head) == 0 && ioctl(cpu, KVM_SET_CPUID2, &t->head) == 0;
+    }
+    free(t);
+    return ok;
 }
 
 static void per_cpu(const struct kvm_cpu *k, struct kvm_cpuid_entry2 *e)

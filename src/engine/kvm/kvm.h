@@ -97,12 +97,17 @@ bool kvm_slots_update(struct kvm_vm *vm);
 /* probe.c */
 bool kvm_probe(char *why, size_t size);
 bool kvm_genuine(bool measure, char *why, size_t size);
+/* Does KVM learn of the guest's XSETBV? Where the processor does not intercept it (QEMU 7.2's TCG with AMD-V), XCR0 changes
+ * behind its back, and is another one after the next exit. */
+bool kvm_sees_xsetbv(void);
 
 /* way.c */
 enum engine_way kvm_way(void *state, const u8 *bytes, unsigned n, unsigned code_size, unsigned cpl);
 
 /* cpuid.c */
 u64 kvm_features(void);
+/* All that the device offers, for a vCPU of the probe's. */
+bool kvm_give_cpuid(int device, int cpu);
 bool kvm_set_cpuid(struct kvm_cpu *k);
 
 /* state.c */

@@ -11,6 +11,7 @@
 
 #include "base/bits.h"
 #include "cpu/feature_bits.h"
+#include "cpu/model.h"
 #include "engine/kvm/kvm.h"
 
 #define SHORT_LOOPS   16u
@@ -75,45 +76,82 @@ static u64 guest_time(int cpu, const struct kvm_run *run, u32 loops)
 }
 
 /* Of LOOP_INSNS instructions: what a long loop takes more than a short one. */
-static u64 loop_time(int cpu, const struct kvm_run *run)
+static u64 loop_time(int device, int cpu, struct kvm_run *run)
 {
+    (void)device;
     u64 less = guest_time(cpu, run, SHORT_LOOPS), more = guest_time(cpu, run, LONG_LOOPS);
     return !less || !more ? 0 : more > less ? more - less : 1;
 }
 
-static u64 vm_time(int vm, int run_bytes, void *page)
+/* What USE finds out on a new vCPU of a VM with one page of memory, which begins with CODE; 0: there is no such VM. */
+typedef u64 tiny_use(int device, int cpu, struct kvm_run *run);
+
+static u64 tiny_cpu(int device, int vm, void *page, tiny_use *use)
 {
-    static const u8 loop[] = {0x49, 0x75, 0xfd, 0xf4}; /* 1: dec %ecx; jnz 1b; hlt */ /* hlt */
     struct kvm_userspace_memory_region r = {
         .guest_phys_addr = GUEST_GPA, .memory_size = PAGE_SIZE, .userspace_addr = (u64)(uintptr_t)page};
-    memcpy(page, loop, sizeof loop);
+    int run_bytes = ioctl(device, KVM_GET_VCPU_MMAP_SIZE, 0);
     int cpu = ioctl(vm, KVM_SET_USER_MEMORY_REGION, &r) == 0 ? ioctl(vm, KVM_CREATE_VCPU, 0) : -1;
     if (cpu < 0)
         return 0;
-    void *run = mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, cpu, 0);
-    u64 ns = run == MAP_FAILED ? 0 : loop_time(cpu, run);
+    void *run = run_bytes > 0 ? mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, cpu, 0) : MAP_FAILED;
+    u64 found = run == MAP_FAILED ? 0 : use(device, cpu, run);
     if (run != MAP_FAILED)
         munmap(run, (size_t)run_bytes);
     close(cpu);
-    return ns;
+    return found;
 }
 
-static u64 measure_ns(void)
+static u64 tiny_vm(const u8 *code, size_t n, tiny_use *use)
 {
     char why[200];
-    u64 ns = 0;
+    u64 found = 0;
     int fd = kvm_device(why, sizeof why), vm = fd >= 0 ? ioctl(fd, KVM_CREATE_VM, 0) : -1;
     void *page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    int run_bytes = fd >= 0 ? ioctl(fd, KVM_GET_VCPU_MMAP_SIZE, 0) : 0;
-    if (vm >= 0 && page != MAP_FAILED && run_bytes > 0)
-        ns = vm_time(vm, run_bytes, page);
+    if (vm >= 0 && page != MAP_FAILED) {
+        memcpy(page, code, n);
+        found = tiny_cpu(fd, vm, page, use);
+    }
     if (page != MAP_FAILED)
         munmap(page, PAGE_SIZE);
     if (vm >= 0)
         close(vm);
     if (fd >= 0)
         close(fd);
-    return ns;
+    return found;
+}
+
+static u64 measure_ns(void)
+{
+    static const u8 loop[] = {0x49, 0x75, 0xfd, 0xf4}; /* 1: dec %ecx; jnz 1b; hlt */
+    return tiny_vm(loop, sizeof loop, loop_time);
+}
+
+/* --- XSETBV */
+
+enum { XSETBV_UNKNOWN, XSETBV_SEEN, XSETBV_UNSEEN };
+
+static u64 xsetbv_use(int device, int cpu, struct kvm_run *run)
+{
+    struct kvm_sregs s;
+    struct kvm_xcrs x;
+    if (!kvm_give_cpuid(device, cpu) || !guest_enter(cpu, 0) || ioctl(cpu, KVM_GET_SREGS, &s) < 0)
+        return XSETBV_UNKNOWN;
+    s.cr4 |= CR4_OSFXSR | CR4_OSXSAVE;
+    if (ioctl(cpu, KVM_SET_SREGS, &s) < 0 || ioctl(cpu, KVM_RUN, 0) < 0 || run->exit_reason != KVM_EXIT_HLT ||
+        ioctl(cpu, KVM_GET_XCRS, &x) < 0)
+        return XSETBV_UNKNOWN;
+    return x.nr_xcrs && x.xcrs[0].value == (XFEATURE_X87 | XFEATURE_SSE) ? XSETBV_SEEN : XSETBV_UNSEEN;
+}
+
+bool kvm_sees_xsetbv(void)
+{
+    static const u8 code[] = {0xb8, 3, 0, 0, 0,  /* mov $3, %eax */
+                              0x31, 0xc9,        /* xor %ecx, %ecx */
+                              0x31, 0xd2,        /* xor %edx, %edx */
+                              0x0f, 0x01, 0xd1,  /* xsetbv */
+                              0xf4};             /* hlt */
+    return tiny_vm(code, sizeof code, xsetbv_use) != XSETBV_UNSEEN;
 }
 
 bool kvm_genuine(bool measure, char *why, size_t size)

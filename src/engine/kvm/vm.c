@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "cpu/model.h"
 #include "engine/kvm/kvm.h"
 
 /* What the engine cannot do without. */
@@ -110,6 +111,16 @@ static bool slots_make(struct kvm_vm *vm)
            kvm_slots_update(vm);
 }
 
+/* A guest without hypercalls (--pv none): the instruction of the other vendor's processors is #UD again, which KVM else
+ * rewrites in the guest's code. The processor's own one is KVM's to answer, whatever CPUID says. */
+static void vmcall_hide(struct kvm_vm *vm)
+{
+    struct kvm_enable_cap quirk = {.cap = KVM_CAP_DISABLE_QUIRKS2, .args = {KVM_X86_QUIRK_FIX_HYPERCALL_INSN}};
+    int known = ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_DISABLE_QUIRKS2);
+    if (known > 0 && known & KVM_X86_QUIRK_FIX_HYPERCALL_INSN)
+        (void)ioctl(vm->fd, KVM_ENABLE_CAP, &quirk);
+}
+
 static enum status vm_make(struct kvm_vm *vm, struct error *e)
 {
     char why[200];
@@ -125,6 +136,8 @@ static enum status vm_make(struct kvm_vm *vm, struct error *e)
     vm->run_size = (size_t)size;
     if (!kvm_filter_msrs(vm))
         return error_errno(e, "engine kvm: KVM_X86_SET_MSR_FILTER");
+    if (!(vm->model->features >> FEAT_VMCALL & 1))
+        vmcall_hide(vm);
     if (!slots_make(vm))
         return error_errno(e, "engine kvm: guest memory: KVM_SET_USER_MEMORY_REGION");
     return STATUS_OK;
