@@ -105,6 +105,9 @@ struct trine_config {
     unsigned cpus;
     uint64_t memory; /* bytes */
     bool prealloc;   /* the host's memory for it is taken before the guest starts */
+    const char *share; /* real time: pages are shared with the VMs of this group, all of this user; null: with nobody. Leaks by timing: docs/memory.md */
+    const char *share_exec; /* the `trine` that is started as the group's broker; null: this program */
+    uint64_t share_limit;   /* bytes of the host's memory for all of the group; 0: what others said */
     bool balloon;    /* a virtio-balloon; the guest is asked to get along with balloon_bytes, or with what balloon_auto finds */
     bool balloon_auto;      /* real time: by what the host and the guest have left */
     uint64_t balloon_bytes; /* at most `memory` */
@@ -204,6 +207,8 @@ struct trine_stats {
     struct trine_paging paging;
     uint64_t guest_bytes, resident_bytes, shared_bytes, ballooned_bytes, monitor_bytes;
     unsigned switches;   /* of trine_config.switches that came about */
+    struct trine_count sharing[12]; /* the scanner's work, where pages are shared */
+    unsigned sharing_n;
     uint64_t unbuilt;    /* instructions used by the guest that Trine has not built */
     uint64_t state_hash; /* of the whole architectural state and RAM, at the end */
 };
@@ -281,6 +286,18 @@ struct trine_audit_result {
 /* C: whose guest the shares are counted over; null, or without kernel: the audit's own. */
 enum trine_status trine_audit(const struct trine_config *c, const struct trine_audit *k, struct trine_audit_result *r,
                               struct trine_error *e);
+
+/* A VM of a group, as it told the group's broker at most some seconds ago. Bytes. */
+struct trine_member {
+    unsigned pid;
+    uint64_t guest, resident, shared, ballooned, paged, working;
+    uint64_t target; /* what the group wants the guest to get along with; 0: no wish */
+};
+
+/* All of them, at most ROOM. */
+enum trine_status trine_group(const char *group, struct trine_member *list, unsigned room, unsigned *n, struct trine_error *e);
+/* The broker of a group, which a VM starts as another process: serves it at LISTENER until all members have left, and takes the socket's file PATH away. */
+enum trine_status trine_memory_broker(int listener, const char *path);
 
 void trine_config_init(struct trine_config *c);
 enum trine_status trine_create(const struct trine_config *c, struct trine_vm **vm, struct trine_error *e);

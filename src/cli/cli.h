@@ -21,6 +21,6 @@ struct verb {
     void (*help)(void);                /* to standard output */
 };
 
-extern const struct verb verb_run, verb_engines, verb_check, verb_audit, verb_save, verb_show;
+extern const struct verb verb_run, verb_engines, verb_check, verb_audit, verb_save, verb_show, verb_memory, verb_memory_broker;
 
 #endif

@@ -12,7 +12,7 @@
 #include "trine.h"
 
 static const struct verb *const verbs[] = {&verb_run, &verb_engines, &verb_check, &verb_audit, &verb_save,
-                                          &verb_show};
+                                          &verb_show, &verb_memory, &verb_memory_broker};
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
 void complain(const char *fmt, ...)

@@ -111,6 +111,22 @@ static const char *set_balloon(struct run_options *o, const char *value)
     return NULL;
 }
 
+/* Cuts the argument at its comma, in place: the name is borrowed. */
+static const char *set_share(struct run_options *o, const char *value)
+{
+    char *comma = strchr(value, ',');
+    if (comma && (strncmp(comma, ",limit=", 7) || !value_size(comma + 7, &o->config.share_limit) || !o->config.share_limit))
+        return "behind the name there is only ,limit=SIZE";
+    size_t n = comma ? (size_t)(comma - value) : strlen(value);
+    if (!n || n > 32 || value[0] == '.' ||
+        strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != n)
+        return "a group's name has 1 to 32 letters, digits, - _ .";
+    if (comma)
+        *comma = 0;
+    o->config.share = value;
+    return NULL;
+}
+
 static const char *set_serial(struct run_options *o, const char *value)
 {
     static const struct {
@@ -227,6 +243,10 @@ static const struct option options[] = {
      "a memory balloon: the guest gives back what is above SIZE, and the pages that\n"
      "it frees; auto: as much as the host needs. Changed by QMP and at the prompt",
      .set = set_balloon},
+    {"share", "GROUP[,limit=SIZE]",
+     "share equal pages with the VMs of GROUP, all of this user (needs --time real);\n"
+     "limit: the host's memory for all of the group, which their balloons keep to",
+     .set = set_share},
     {"kernel", "FILE", "a Linux bzImage, a Multiboot kernel or an ELF with a PVH note", AT(config.kernel)},
     {"initrd", "FILE",
      "initial RAM disk; Multiboot: modules, `FILE ARGUMENTS,FILE ARGUMENTS,...`\n"
@@ -303,7 +323,6 @@ static const struct option options[] = {
     {"bt-scan", NULL, "decode every translation and count what must not stand in one: `forbidden` in\n--stats", AT(config.bt_scan)},
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
     NEVER_BUILT("irqchip", "KIND", "user"),
-    NEVER_BUILT("share", "GROUP", NULL),
 };
 
 /* The option that TEXT, without its dashes, names up to its end or a `=`. */
@@ -386,6 +405,10 @@ static bool options_check(struct run_options *o)
         c->serial = TRINE_SERIAL_NONE;
     if (c->display == TRINE_DISPLAY_TEXT && c->kernel) {
         complain("--display text: a machine without firmware (--kernel) has no display");
+        return false;
+    }
+    if (c->share && (c->time != TRINE_TIME_REAL || c->prealloc)) {
+        complain("--share %s: %s", c->share, c->prealloc ? "would give back what prealloc takes" : "needs --time real");
         return false;
     }
     if (c->balloon_bytes > c->memory) {

@@ -264,6 +264,11 @@ void block_serve(struct host_block *b)
         b->queue->ops->serve(b->queue, false);
 }
 
+bool block_quiet(const struct host_block *b)
+{
+    return !b->in_flight;
+}
+
 const char *block_way(const struct host_block *b)
 {
     return b->queue ? b->queue->ops->name : "direct";

@@ -25,6 +25,8 @@ struct block *block_disk(struct host_block *b);
  * block_serve calls their `done`. */
 int block_fd(const struct host_block *b);
 void block_serve(struct host_block *b);
+/* No request is under way: nobody but the caller writes to guest memory for this disk. */
+bool block_quiet(const struct host_block *b);
 /* How requests reach the host: "io_uring", "threads", "direct". */
 const char *block_way(const struct host_block *b);
 

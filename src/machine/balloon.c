@@ -4,6 +4,7 @@
 #include "machine/balloon.h"
 
 #include "host/rss.h"
+#include "machine/sharing.h"
 #include "machine/vm.h"
 
 #define STEP_NS (2 * NS_PER_S)
@@ -49,13 +50,36 @@ enum status balloon_query(struct vm *vm, u64 *bytes, struct error *e)
     return STATUS_OK;
 }
 
+bool balloon_available(const struct vm *vm, u64 *bytes)
+{
+    const struct virtio_balloon *b = vm->devices.balloon;
+    bool known = has_driver(vm) && vm->config.balloon_auto && b->stats_ns && b->stats[BALLOON_AVAILABLE_MEMORY] != ~0ull;
+    *bytes = known ? b->stats[BALLOON_AVAILABLE_MEMORY] : 0;
+    return known;
+}
+
+/* What is wanted of the guest now: by its group's limit, or else by what the host has left. */
+static u64 wanted(const struct vm *vm, u64 available, u64 total, u64 left)
+{
+    u64 size = vm->mem.size, actual = virtio_balloon_actual(vm->devices.balloon), target = sharing_target(vm);
+    u64 own = balloon_policy(size, actual, available, total, left);
+    u64 reserve = size / 16 > RESERVE_MIN ? size / 16 : RESERVE_MIN;
+    if (!target || available < reserve / 2)
+        return own;
+    if (target >= actual)
+        return least(target, own > actual ? own : target);
+    u64 down = available > reserve ? (available - reserve) / 2 : 0; /* at a time */
+    return actual - least(down, actual - target);
+}
+
 static void step(void *opaque)
 {
     struct vm *vm = opaque;
     struct virtio_balloon *b = vm->devices.balloon;
     u64 total, left, now = clock_now(&vm->clock);
-    if (has_driver(vm) && b->stats_ns && b->stats[BALLOON_AVAILABLE_MEMORY] != ~0ull && host_memory(&total, &left))
-        virtio_balloon_set_target(b, balloon_policy(vm->mem.size, virtio_balloon_actual(b), b->stats[BALLOON_AVAILABLE_MEMORY], total, left));
+    u64 available;
+    if (balloon_available(vm, &available) && host_memory(&total, &left))
+        virtio_balloon_set_target(b, wanted(vm, available, total, left));
     (void)virtio_balloon_ask_stats(b);
     timer_arm(&vm->clock, &vm->balloon_timer, now + STEP_NS);
 }

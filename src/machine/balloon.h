@@ -10,6 +10,8 @@ struct vm;
 /* The guest shall get along with BYTES; what it has. They fail where there is no balloon. */
 enum status balloon_set(struct vm *vm, u64 bytes, struct error *e);
 enum status balloon_query(struct vm *vm, u64 *bytes, struct error *e);
+/* There is a balloon that --balloon auto moves, and its guest has told what it could use without swapping. */
+bool balloon_available(const struct vm *vm, u64 *bytes);
 /* The driver has told another size. OPAQUE is the VM. */
 void balloon_changed(void *opaque);
 /* The VM begins to run. */

@@ -338,3 +338,12 @@ void devices_serve(struct devices *d, const struct loop_fd *fds, unsigned n)
     if (d->net && d->net_fds <= n)
         d->net->ops->serve(d->net, fds + n - d->net_fds, d->net_fds);
 }
+
+/* Networks and entropy bring what they have in devices_serve; disks' requests end on other threads, and in the kernel. */
+bool devices_quiet(const struct devices *d)
+{
+    for (unsigned i = 0; i < d->disks_n; i++)
+        if (d->disks[i].host && !block_quiet(d->disks[i].host))
+            return false;
+    return true;
+}

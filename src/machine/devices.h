@@ -74,4 +74,7 @@ enum status devices_change_medium(struct devices *d, const char *name, const cha
 unsigned devices_prepare(struct devices *d, struct loop_fd *fds, unsigned max);
 void devices_serve(struct devices *d, const struct loop_fd *fds, unsigned n);
 
+/* No back end writes to guest memory by itself now; under the big lock none begins to. */
+bool devices_quiet(const struct devices *d);
+
 #endif

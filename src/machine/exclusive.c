@@ -25,7 +25,7 @@ static void signal_outside(struct exclusive *x)
 void vcpu_enter(struct vcpu *v)
 {
     struct exclusive *x = &v->vm->exclusive;
-    if (v->cpu.company != CPU_CONCURRENT)
+    if (!v->vm->stoppable)
         return;
     for (;;) {
         atomic_store(&v->inside, true);
@@ -43,7 +43,7 @@ void vcpu_enter(struct vcpu *v)
 void vcpu_leave(struct vcpu *v)
 {
     struct exclusive *x = &v->vm->exclusive;
-    if (v->cpu.company != CPU_CONCURRENT)
+    if (!v->vm->stoppable)
         return;
     atomic_store(&v->inside, false);
     if (atomic_load(&x->wanted))
@@ -52,7 +52,7 @@ void vcpu_leave(struct vcpu *v)
 
 bool vcpu_step_out(struct vcpu *v)
 {
-    bool was = v->cpu.company == CPU_CONCURRENT && atomic_load_explicit(&v->inside, memory_order_relaxed);
+    bool was = v->vm->stoppable && atomic_load_explicit(&v->inside, memory_order_relaxed);
     if (was)
         vcpu_leave(v);
     return was;
@@ -92,7 +92,7 @@ void exclusive_begin(struct vm *vm)
 {
     struct exclusive *x = &vm->exclusive;
     u64 self = thread_self();
-    if (!vm->concurrent)
+    if (!vm->stoppable)
         return;
     if (atomic_load(&x->owner) == self) {
         x->depth++;
@@ -120,7 +120,7 @@ void exclusive_begin(struct vm *vm)
 void exclusive_end(struct vm *vm)
 {
     struct exclusive *x = &vm->exclusive;
-    if (!vm->concurrent || --x->depth)
+    if (!vm->stoppable || --x->depth)
         return;
     lock_take(&x->lock);
     if (x->owner_was_inside)

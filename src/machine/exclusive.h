@@ -1,5 +1,5 @@
-/* Stopping all vCPUs but one, for what they must not see half done. Under --time real with several vCPUs
- * alone; in every other case nobody runs beside the caller, and these do nothing.
+/* Stopping all vCPUs but the caller's, if it has one, for what they must not see half done. Under --time real with several vCPUs,
+ * and with --share; in every other case nobody runs beside the caller, and these do nothing.
  *
  * A vCPU's thread is `inside` while it may use what it looked up (soft TLB, blocks). It is outside when its
  * engine does not run, and while it waits for the big lock or serves an exit. begin waits until all others

@@ -12,6 +12,7 @@
 #include "host/clock.h"
 #include "host/loop.h"
 #include "machine/monitor.h"
+#include "machine/sharing.h"
 #include "machine/text_display.h"
 #include "machine/vm.h"
 
@@ -178,9 +179,12 @@ void vm_run_real(struct vm *vm)
         if (thread_start(&vm->vcpus[i].thread, name, vcpu_main, &vm->vcpus[i], &e) != STATUS_OK)
             vm_fail(vm, &e);
     }
+    if (!vm->ended && sharing_start(vm, &e) != STATUS_OK)
+        vm_fail(vm, &e);
     while (!vm->ended)
         loop_turn(vm, &refilled_ns);
     lock_release(&vm->lock);
+    sharing_stop(vm);
     for (u32 i = 0; i < vm->config.cpus; i++)
         thread_join(&vm->vcpus[i].thread);
     thread_timer_slack(slack);

@@ -6,7 +6,9 @@
 #include "host/clock.h"
 #include "host/rss.h"
 #include "isa/insn.h"
+#include "machine/sharing.h"
 #include "machine/vm.h"
+#include "mem/foreign.h"
 
 static double seconds(u64 ns)
 {
@@ -72,6 +74,20 @@ static void paging_add(struct trine_paging *p, const struct cpu *c)
     p->protected_ns += c->stats.protected_ns;
 }
 
+static void sharing_costs(const struct vm *vm, struct trine_stats *s)
+{
+    struct sharing_stats h;
+    sharing_stats(vm, &h);
+    const struct trine_count all[] = {
+        {"passes", h.passes},   {"looked_at", h.looked}, {"shared", h.shared},           {"zeros", h.zeros},           {"homes", h.homes},
+        {"stops", h.stops},     {"stop_ns", h.stop_ns},  {"stop_max_ns", h.stop_max_ns}, {"scanner_ns", h.cpu_ns},     {"left", h.left},
+        {"metadata_bytes", h.metadata_bytes}, {"broker", h.broker},
+    };
+    _Static_assert(ARRAY_LEN(all) <= ARRAY_LEN(s->sharing), "the report has room");
+    s->sharing_n = vm->sharing ? ARRAY_LEN(all) : 0;
+    memcpy(s->sharing, all, s->sharing_n * sizeof *all);
+}
+
 void vm_stats(struct vm *vm, struct trine_stats *s)
 {
     _Static_assert(EXIT_KINDS <= ARRAY_LEN(s->exits), "the report has room for every kind");
@@ -106,7 +122,10 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
     s->guest_bytes = vm->mem.size;
     s->ballooned_bytes = vm->devices.balloon ? vm->devices.balloon->ballooned << PAGE_SHIFT : 0;
     s->resident_bytes = mem_resident(&vm->mem);
-    s->monitor_bytes += rss_private();
+    u64 copies = mem_foreign_copies(&vm->mem);
+    s->shared_bytes = (atomic_load(&vm->mem.foreign.pages) - copies) << PAGE_SHIFT;
+    s->monitor_bytes += rss_private() - (copies << PAGE_SHIFT);
+    sharing_costs(vm, s);
     s->state_hash = vm_state_hash(vm);
     lock_release(&vm->lock);
 }

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "machine/vm.h"
+#include "share/broker.h"
+#include "share/member.h"
 
 struct trine_vm; /* is struct vm */
 
@@ -72,6 +74,31 @@ void trine_get_stats(struct trine_vm *vm, struct trine_stats *s)
 void trine_destroy(struct trine_vm *vm)
 {
     vm_destroy((struct vm *)vm);
+}
+
+enum trine_status trine_group(const char *group, struct trine_member *list, unsigned room, unsigned *n, struct trine_error *e)
+{
+    struct share_report all[SHARE_MEMBERS];
+    struct error err;
+    u32 found = 0;
+    if (share_list(group, all, SHARE_MEMBERS, &found, &err) != STATUS_OK)
+        return give_error(&err, e);
+    *n = found < room ? found : room;
+    for (unsigned i = 0; i < *n; i++)
+        list[i] = (struct trine_member){.pid = all[i].pid,
+                                        .guest = all[i].guest_bytes,
+                                        .resident = all[i].resident_bytes,
+                                        .shared = all[i].shared_bytes,
+                                        .ballooned = all[i].ballooned_bytes,
+                                        .paged = all[i].paged_bytes,
+                                        .working = all[i].working_bytes,
+                                        .target = all[i].target_bytes};
+    return TRINE_OK;
+}
+
+enum trine_status trine_memory_broker(int listener, const char *path)
+{
+    return broker_run(listener, path, 0) == STATUS_OK ? TRINE_OK : TRINE_HOST;
 }
 
 bool trine_engine(unsigned n, const char **name, bool *usable, char *why, size_t size)

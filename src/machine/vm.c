@@ -16,6 +16,7 @@
 #include "machine/display.h"
 #include "machine/text_display.h"
 #include "machine/pc_map.h"
+#include "machine/sharing.h"
 #include "machine/snapshot.h"
 
 #define MIN_PERIOD_NS 20000      /* real time: how often one periodic timer may wake the host */
@@ -302,6 +303,10 @@ static enum status check_config(struct vm *vm, const struct engine_ops *engine, 
         return error_set(e, STATUS_USAGE, "max-time: not a time");
     if (cfg->show_line && (!cfg->show_len || cfg->show_len > TRINE_SHOW_MAX || cfg->show_at > UINT64_MAX - cfg->show_len))
         return error_set(e, STATUS_USAGE, "translations: 1 to %d bytes of addresses can be shown", TRINE_SHOW_MAX);
+    if (cfg->share && cfg->time != TRINE_TIME_REAL)
+        return error_set(e, STATUS_USAGE, "share %s: needs --time real", cfg->share);
+    if (cfg->share && cfg->prealloc)
+        return error_set(e, STATUS_USAGE, "share %s: would give back what prealloc takes", cfg->share);
     if (cfg->rtc < 0 || cfg->rtc > RTC_MAX_S)
         return error_set(e, STATUS_USAGE, "rtc: must be from 1970 to 2255");
     if (cfg->saves_n && cfg->time != TRINE_TIME_VIRTUAL)
@@ -446,6 +451,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     vm->pause_at = UINT64_MAX;
     vm->is_virtual = cfg->time == TRINE_TIME_VIRTUAL;
     vm->concurrent = !vm->is_virtual && cfg->cpus > 1;
+    vm->stoppable = vm->concurrent || cfg->share;
     vm->mem.fd = vm->wake.fd = -1;
     vm->clock = (struct clock){.now = vm_now,
                                .earlier = clock_earlier,
@@ -477,7 +483,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         (cfg->screenshot && (s = display_check(cfg->screenshot, e)) != STATUS_OK) ||
         (cfg->firmware && (s = firmware_open(&vm->firmware, cfg->firmware, e)) != STATUS_OK) ||
         (s = mem_init_flash(&vm->mem, cfg->memory, vm->firmware.file.size, vm->firmware.present ? VGA_MEMORY : 0, e)) != STATUS_OK ||
-        (cfg->prealloc && (s = prealloc(vm, e)) != STATUS_OK) || (s = make_vcpus(vm, level, e)) != STATUS_OK ||
+        (cfg->prealloc && (s = prealloc(vm, e)) != STATUS_OK) || (cfg->share && (s = sharing_create(vm, e)) != STATUS_OK) || (s = make_vcpus(vm, level, e)) != STATUS_OK ||
         (s = console_init(&vm->console, cfg, &vm->clock, &vm->wake, &vm->stop_wanted, e)) != STATUS_OK ||
         (cfg->display == TRINE_DISPLAY_TEXT && (s = text_display_create(vm, e)) != STATUS_OK) ||
         (s = make_chips(vm, e)) != STATUS_OK || (s = make_pv(vm, e)) != STATUS_OK || (vm->firmware.present && (s = load_firmware(vm, e)) != STATUS_OK))
@@ -541,6 +547,7 @@ void vm_destroy(struct vm *vm)
         cpu_model_destroy(vm->model);
     firmware_close(&vm->firmware);
     mem_destroy(&vm->mem);
+    sharing_destroy(vm);
     wake_destroy(&vm->wake);
     free(vm->vcpus);
     free(vm);

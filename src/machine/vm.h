@@ -88,6 +88,7 @@ struct vm {
     struct lock lock;
     struct exclusive exclusive;
     bool concurrent; /* vCPUs run at the same time */
+    bool stoppable;  /* exclusive_begin stops them: several at the same time, or one beside the scanner of shared pages */
     struct vcpu *serving; /* whose exit is being served */
     bool devices_at_work; /* real: the loop's thread serves timers and back ends while vCPUs run */
     struct random random;
@@ -119,6 +120,7 @@ struct vm {
     struct text_display *text_display; /* null: none */
     struct timer balloon_timer; /* config.balloon_auto: when to look again */
     u64 balloon_told_ns;        /* of the clock, when the last change was told */
+    struct sharing *sharing;    /* config.share; null: none */
     bool registers_wanted, registers_paused; /* by the prompt (monitor.c); it has stopped the guest for them */
 
     u32 parked;     /* vCPU threads that wait for a reset or another engine */

@@ -6,12 +6,13 @@
 
 #include "base/bits.h"
 #include "base/le.h"
+#include "mem/foreign.h"
 #include "mem/mem.h"
 
 u64 mem_resident(const struct mem *m)
 {
     struct stat st;
-    return fstat(m->fd, &st) == 0 ? (u64)st.st_blocks * 512 : 0;
+    return fstat(m->fd, &st) == 0 ? (u64)st.st_blocks * 512 + (mem_foreign_copies(m) << PAGE_SHIFT) : 0;
 }
 
 static u64 mix(u64 h, u64 v)
@@ -39,25 +40,48 @@ static u64 digest_page(u64 h, u64 gpa, const u8 *page)
     return h;
 }
 
+/* The first page at or behind AT that shows the pool, or the end. */
+static u64 next_foreign(const struct mem *m, u64 at)
+{
+    if (!atomic_load_explicit(&m->foreign.pages, memory_order_relaxed))
+        return m->span;
+    for (at &= PAGE_MASK; at < m->span && !mem_foreign_at(m, at); at += PAGE_SIZE)
+        ;
+    return at;
+}
+
+bool mem_data(const struct mem *m, u64 *at, u64 *end, bool *foreign)
+{
+    off_t own = *at < m->span ? lseek(m->fd, (off_t)*at, SEEK_DATA) : -1;
+    u64 from = own < 0 || (u64)own > m->span ? m->span : (u64)own, pool = next_foreign(m, *at);
+    *foreign = pool <= from && pool < m->span;
+    if (*foreign) {
+        for (*at = *end = pool; *end < m->span && mem_foreign_at(m, *end); *end += PAGE_SIZE)
+            ;
+        return true;
+    }
+    off_t hole = from < m->span ? lseek(m->fd, (off_t)from, SEEK_HOLE) : -1;
+    if (hole <= (off_t)from)
+        return false;
+    *at = from;
+    *end = (u64)hole < pool ? (u64)hole : pool;
+    return true;
+}
+
 u64 mem_digest(const struct mem *m, u64 seed)
 {
     enum { CHUNK = 64 * 4096 };
     u8 *buf = malloc(CHUNK);
-    u64 h = mix(seed, m->size);
-    off_t at = 0;
-    while (buf && (at = lseek(m->fd, at, SEEK_DATA)) >= 0) {
-        off_t end = lseek(m->fd, at, SEEK_HOLE);
-        for (off_t o = at; o < end;) {
-            size_t want = end - o < CHUNK ? (size_t)(end - o) : CHUNK;
-            ssize_t got = pread(m->fd, buf, want, o);
-            if (got < (ssize_t)PAGE_SIZE)
+    u64 h = mix(seed, m->size), at = 0, end;
+    bool foreign;
+    for (; buf && mem_data(m, &at, &end, &foreign); at = end)
+        for (u64 o = at, n; o < end; o += n) {
+            n = end - o < CHUNK ? end - o : CHUNK;
+            if (!foreign && pread(m->fd, buf, n, (off_t)o) != (ssize_t)n)
                 break;
-            for (ssize_t k = 0; k + (ssize_t)PAGE_SIZE <= got; k += (ssize_t)PAGE_SIZE)
-                h = digest_page(h, (u64)(o + k), buf + k);
-            o += got & ~(ssize_t)(PAGE_SIZE - 1);
+            for (u64 k = 0; k + PAGE_SIZE <= n; k += PAGE_SIZE)
+                h = digest_page(h, o + k, foreign ? m->base + o + k : buf + k);
         }
-        at = end;
-    }
     free(buf);
     return h;
 }

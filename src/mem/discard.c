@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "mem/foreign.h"
 #include "mem/mem.h"
 
 /* Soft TLBs keep their entries: the address stays, and the next access through it takes a new frame. A device that writes here later (a
@@ -16,6 +17,7 @@ bool mem_discard(struct mem *m, u64 gpa, u64 len)
         return false;
     if (!len)
         return true;
+    mem_foreign_drop(m, gpa, len);
     if (fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)gpa, (off_t)len) < 0)
         memset(m->base + gpa, 0, len);
     mem_written(m, gpa, len);

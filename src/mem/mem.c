@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "mem/foreign.h"
 
 static enum status mem_map(struct mem *m, struct error *e)
 {
@@ -68,6 +69,7 @@ void mem_destroy(struct mem *m)
         munmap(m->base, m->span);
     if (m->frame_flags)
         munmap(m->frame_flags, m->span >> PAGE_SHIFT);
+    mem_foreign_destroy(m);
     if (m->fd >= 0)
         close(m->fd);
     m->base = m->frame_flags = NULL;

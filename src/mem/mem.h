@@ -40,6 +40,14 @@ enum {
     SMRAM_DATA = 1 << 2, /* data accesses in system management mode */
 };
 
+/* Pages that show a frame of another memfd, the pool of a group (mem/foreign.h). */
+struct mem_foreign {
+    int fd;
+    u32 *frame;        /* by gpa >> 12: FOREIGN_ bits and the frame's number + 1; 0: RAM's own. Null: there is no pool. Changed under the big lock */
+    _Atomic u64 pages; /* that show one */
+    u64 seams;         /* between mappings, and so about their number */
+};
+
 struct mem {
     u8 *base;              /* RAM at gpa is at base + gpa */
     int fd;                /* memfd */
@@ -59,6 +67,7 @@ struct mem {
      * that holds the big lock. When it returns, no vCPU executes what was there before. */
     void (*code_write)(void *opaque, u64 gpa, u64 len);
     void *code_opaque;
+    struct mem_foreign foreign;
 };
 
 enum status mem_init(struct mem *m, u64 size, struct error *e);
@@ -133,7 +142,10 @@ INLINE void ram_put(u8 *p, const void *buf, unsigned len)
     }
 }
 
-/* Host frames behind guest RAM, in bytes. Does not allocate. */
+/* The next bytes at or behind *at that may hold data, [*at, *end), in the memfd or (*foreign) in the pool: those are to be read at m->base. False: none.
+ * Does not allocate. */
+bool mem_data(const struct mem *m, u64 *at, u64 *end, bool *foreign) MUST_CHECK;
+/* Host frames behind guest RAM, in bytes, without those of the pool. Does not allocate. */
 u64 mem_resident(const struct mem *m);
 /* xxh64-like digest of RAM contents in which holes and zero pages are alike (so that laziness does not show).
  */

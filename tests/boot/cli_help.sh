@@ -4,7 +4,7 @@
 trine=$1 page=$2
 . "$(dirname -- "$0")/lib.sh"
 
-for words in --help 'run --help' 'engines --help' 'check --help' 'audit --help' 'save --help' 'show-translation --help' 'run --memory abc --help' --version engines; do
+for words in --help 'run --help' 'engines --help' 'check --help' 'audit --help' 'save --help' 'show-translation --help' 'memory --help' 'memory-broker --help' 'run --memory abc --help' --version engines; do
 	# shellcheck disable=SC2086
 	"$trine" $words </dev/null >"$work/out" 2>"$work/err" || fail "trine $words: exit status $?"
 	[ -s "$work/out" ] || fail "trine $words: no output"

@@ -15,8 +15,9 @@ irq: dev mem base
 dev: mem base
 host: dev base
 pv: irq dev cpu mem base
+share: host mem base
 snap: machine engine dev irq cpu mem base
-machine: pv mon host snap engine dev irq cpu isa mem base
+machine: pv mon share host snap engine dev irq cpu isa mem base
 mon: host engine cpu isa mem base
 audit: machine host snap engine cpu isa mem base
 lockstep: machine host snap engine cpu isa mem base

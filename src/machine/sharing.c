@@ -1,0 +1,360 @@
+/* The scanner: a thread of the VM that looks at its RAM page by page, at most a few hundredths of a core's time. A page whose contents were the same at two looks is a
+ * candidate: one of zeros becomes a hole again, the others are looked up at the group's broker by their hash (share/broker.c). What the
+ * broker has, or another has asked for too, is mapped from the group's pool (sharing_commit.c, after a comparison of all bytes). Pages that the guest has written
+ * since are copies of this process alone; the scanner brings them home, and tells the broker that their frames have a holder less.
+ *
+ * Nothing but RAM above 1 MiB is looked at: not the flash, display memory or SMRAM. Without a broker (it died) what is shared stays so; holes are still made. */
+#include "machine/sharing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "host/clock.h"
+#include "host/loop.h"
+#include "machine/balloon.h"
+#include "machine/sharing_impl.h"
+#include "machine/vm.h"
+#include "share/hash.h"
+
+#define BUDGET_YOUNG  100 /* 1/1000 of a core, while there is much to share */
+#define BUDGET_STEADY 15
+#define PERIOD_MIN_NS (2 * NS_PER_S)
+#define PERIOD_MAX_NS (30 * NS_PER_S)
+#define REPORT_NS     (2 * NS_PER_S)
+#define SEAMS_KEPT    8192 /* mappings left to everybody else in the process */
+
+static u64 thread_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (u64)t.tv_sec * NS_PER_S + (u64)t.tv_nsec;
+}
+
+/* Sleeps until the host's clock says UNTIL, or the VM ends. */
+static void sleep_until(struct sharing *s, u64 until)
+{
+    while (!atomic_load(&s->ending) && host_ns() < until) {
+        struct loop_fd fd = {.fd = s->wake.fd, .in = true};
+        loop_wait(&fd, 1, until);
+    }
+}
+
+/* After a piece of work: as long a rest as makes the work its share of the time. */
+static void rest(struct sharing *s)
+{
+    u64 now = thread_ns(), worked = now - s->worked;
+    s->stats.cpu_ns = now;
+    if (worked < 1000000 && s->budget)
+        return;
+    s->worked = now;
+    sleep_until(s, host_ns() + worked * (1000 - s->budget) / s->budget);
+}
+
+/* --- one block of RAM */
+
+/* What is held and not used is given back: C that are not done, and pages that have left their frames. */
+static void release(struct sharing *s, u32 n)
+{
+    if (n)
+        share_release(&s->member, s->release, n);
+}
+
+/* Carries out C[0..n) and lets go of the frames that were not taken. */
+static void carry_out(struct sharing *s, u32 n)
+{
+    u32 given = 0;
+    sharing_commit(s, s->change, n);
+    for (u32 i = 0; i < n; i++) {
+        const struct change *c = &s->change[i];
+        if (c->frame < CHANGE_ZERO && !c->done)
+            s->release[given++] = c->frame;
+        if (!c->done)
+            continue;
+        s->seen[c->gpa >> PAGE_SHIFT] = 0;
+        s->stats.shared += c->frame < CHANGE_ZERO;
+        s->stats.zeros += c->frame == CHANGE_ZERO;
+        s->stats.homes += c->frame == CHANGE_HOME;
+    }
+    release(s, given);
+}
+
+/* Asks the broker for S->query[0..n), and shares what it has. */
+static void look_up(struct sharing *s, u32 n)
+{
+    const u8 *pages[SHARE_OFFERS];
+    u32 at[SHARE_OFFERS], changes = 0, offers = 0, got[SHARE_OFFERS];
+    if (!n || !share_lookup(&s->member, s->query, n, s->frames))
+        return;
+    for (u32 i = 0; i <= n; i++) {
+        if (offers == SHARE_OFFERS || (i == n && offers)) {
+            if (!share_offer(&s->member, pages, offers, got))
+                return;
+            for (u32 k = 0; k < offers; k++)
+                s->frames[at[k]] = got[k];
+            offers = 0;
+        }
+        if (i < n && s->frames[i] == FRAME_WANTED) {
+            at[offers] = i;
+            pages[offers++] = s->vm->mem.base + (s->query[i].gfn << PAGE_SHIFT);
+        }
+    }
+    for (u32 i = 0; i < n; i++)
+        if (s->frames[i] < s->member.frames)
+            s->change[changes++] = (struct change){s->query[i].gfn << PAGE_SHIFT, s->frames[i], false};
+    carry_out(s, changes);
+}
+
+/* Pages that left their frames are told to the broker, copies are brought home. */
+static void block_foreign(struct sharing *s, u64 gpa, u32 n)
+{
+    struct mem *m = &s->vm->mem;
+    u32 given = 0, homes = 0;
+    bool any = false;
+    for (u32 i = 0; i < n; i++) {
+        u32 record = mem_foreign_record(m, gpa + i * PAGE_SIZE);
+        any |= record && !(record & FOREIGN_LEFT);
+        if (!(record & FOREIGN_LEFT))
+            continue;
+        s->release[given++] = mem_foreign_frame(record);
+        lock_take(&s->vm->lock);
+        mem_foreign_told(m, gpa + i * PAGE_SIZE);
+        lock_release(&s->vm->lock);
+    }
+    release(s, given);
+    if (!any)
+        return;
+    mem_foreign_written(m, gpa, n, s->written);
+    for (u32 i = 0; i < n; i++)
+        if (s->written[i])
+            s->change[homes++] = (struct change){gpa + i * PAGE_SIZE, CHANGE_HOME, false};
+    carry_out(s, homes);
+}
+
+/* Pages of RAM's own in [gpa, end), where there is data. */
+static u32 look_at(struct sharing *s, u64 gpa, u64 end, u64 zero, u32 queries, u32 *zeros)
+{
+    struct mem *m = &s->vm->mem;
+    for (; gpa < end; gpa += PAGE_SIZE) {
+        u32 *seen = &s->seen[gpa >> PAGE_SHIFT];
+        if (mem_foreign_record(m, gpa) || mem_frame_flags(m, gpa) & FRAME_BALLOONED)
+            continue;
+        u64 hash = page_hash(m->base + gpa);
+        u32 part = (u32)(hash >> 32) | 1;
+        s->stats.looked++;
+        if (*seen != part)
+            *seen = part;
+        else if (hash == zero)
+            s->change[(*zeros)++] = (struct change){gpa, CHANGE_ZERO, false};
+        else
+            s->query[queries++] = (struct share_query){hash, gpa >> PAGE_SHIFT};
+    }
+    return queries;
+}
+
+static void block(struct sharing *s, u64 gpa, u32 n, u64 zero)
+{
+    const struct mem *m = &s->vm->mem;
+    u64 end = gpa + ((u64)n << PAGE_SHIFT), at = gpa;
+    u32 queries = 0, zeros = 0;
+    block_foreign(s, gpa, n);
+    for (;;) {
+        off_t data = lseek(m->fd, (off_t)at, SEEK_DATA);
+        if (data < 0 || (u64)data >= end)
+            break;
+        off_t hole = lseek(m->fd, data, SEEK_HOLE);
+        at = hole < 0 || (u64)hole > end ? end : (u64)hole;
+        queries = look_at(s, (u64)data & PAGE_MASK, at, zero, queries, &zeros);
+        if (at <= (u64)data)
+            break;
+    }
+    carry_out(s, zeros);
+    if (!s->member.gone)
+        look_up(s, queries);
+}
+
+/* --- what the group hears of the VM */
+
+static void apply(struct sharing *s, const struct share_advice *a)
+{
+    atomic_store(&s->target, a->target_bytes);
+}
+
+static void report(struct sharing *s)
+{
+    struct vm *vm = s->vm;
+    struct share_advice advice;
+    u64 copies = mem_foreign_copies(&vm->mem), pages = atomic_load(&vm->mem.foreign.pages), available;
+    struct share_report r = {.pid = (u32)getpid(), .guest_bytes = vm->mem.size, .resident_bytes = mem_resident(&vm->mem)};
+    r.shared_bytes = (pages > copies ? pages - copies : 0) << PAGE_SHIFT;
+    lock_take(&vm->lock);
+    r.ballooned_bytes = vm->devices.balloon ? vm->devices.balloon->ballooned << PAGE_SHIFT : 0;
+    r.has_balloon = balloon_available(vm, &available);
+    lock_release(&vm->lock);
+    u64 has = r.guest_bytes - r.ballooned_bytes;
+    r.free_bytes = r.has_balloon ? available : 0;
+    /* What Linux could not give up without feeling it; without a balloon's word, what the guest has ever touched. */
+    r.working_bytes = r.has_balloon ? (has > available ? has - available : 0) : r.resident_bytes + r.shared_bytes;
+    if (share_tell(&s->member, &r, &advice))
+        apply(s, &advice);
+}
+
+static void broker_lost(struct sharing *s)
+{
+    if (s->told || atomic_load(&s->ending))
+        return;
+    s->told = true;
+    s->stats.broker = false;
+    atomic_store(&s->target, 0);
+    log_operator(&s->vm->log, "share %s: the broker is gone: what is shared stays so, nothing more will be", s->vm->config.share);
+}
+
+/* --- the thread */
+
+struct span {
+    u64 from, to;
+};
+
+static void pass(struct sharing *s, u64 zero)
+{
+    const struct mem *m = &s->vm->mem;
+    const struct span spans[] = {{MIB(1), m->low_size}, {MEM_HIGH_BASE, MEM_HIGH_BASE + m->high_size}};
+    u64 reported = 0, looked = s->stats.looked, won = s->stats.shared + s->stats.zeros;
+    s->stats.left = 0;
+    for (unsigned k = 0; k < ARRAY_LEN(spans); k++)
+        for (u64 at = spans[k].from, n; at < spans[k].to && !atomic_load(&s->ending); at += n << PAGE_SHIFT) {
+            n = (spans[k].to - at) >> PAGE_SHIFT;
+            n = n < FOREIGN_BLOCK ? n : FOREIGN_BLOCK;
+            block(s, at, (u32)n, zero);
+            rest(s);
+            if (host_ns() - reported >= REPORT_NS) {
+                reported = host_ns();
+                report(s);
+            }
+            if (s->member.gone)
+                broker_lost(s);
+        }
+    looked = s->stats.looked - looked;
+    won = s->stats.shared + s->stats.zeros - won;
+    bool young = s->stats.passes++ < 3 || won * 50 > looked;
+    s->budget = young ? BUDGET_YOUNG : BUDGET_STEADY;
+    s->period_ns = young ? PERIOD_MIN_NS : s->period_ns * 2 < PERIOD_MAX_NS ? s->period_ns * 2 : PERIOD_MAX_NS;
+}
+
+static void *scanner_main(void *arg)
+{
+    struct sharing *s = arg;
+    static const u8 zeros[PAGE_SIZE];
+    u64 zero = page_hash(zeros);
+    while (!atomic_load(&s->ending)) {
+        u64 next = host_ns() + s->period_ns;
+        pass(s, zero);
+        for (u64 now; (now = host_ns()) < next && !atomic_load(&s->ending);) {
+            if (!s->member.gone)
+                report(s);
+            else
+                broker_lost(s);
+            sleep_until(s, next - now < REPORT_NS ? next : now + REPORT_NS);
+        }
+    }
+    return NULL;
+}
+
+/* --- its life */
+
+static u64 mappings_limit(void)
+{
+    unsigned long long limit = 65530;
+    FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
+    if (f) {
+        if (fscanf(f, "%llu", &limit) != 1)
+            limit = 65530;
+        fclose(f);
+    }
+    return limit > 2 * SEAMS_KEPT ? limit - SEAMS_KEPT : limit / 2;
+}
+
+enum status sharing_create(struct vm *vm, struct error *e)
+{
+    const struct trine_config *c = &vm->config;
+    const struct share_hello who = {SHARE_MAGIC, SHARE_VERSION, SHARE_MEMBER, c->memory, c->share_limit};
+    struct sharing *s = calloc(1, sizeof *s);
+    if (!s)
+        return error_set(e, STATUS_HOST, "share %s: out of memory", c->share);
+    vm->sharing = s;
+    *s = (struct sharing){.vm = vm, .member = {.fd = -1, .pool_fd = -1, .gone = true}, .wake = {.fd = -1}, .budget = BUDGET_YOUNG, .period_ns = PERIOD_MIN_NS};
+    s->seams_max = mappings_limit();
+    void *seen = mmap(NULL, (vm->mem.span >> PAGE_SHIFT) * sizeof *s->seen, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (seen == MAP_FAILED)
+        return error_errno(e, "share %s", c->share);
+    s->seen = seen;
+    enum status st = wake_init(&s->wake, e);
+    if (st == STATUS_OK)
+        st = share_join(&s->member, c->share, c->share_exec ? c->share_exec : "/proc/self/exe", &who, e);
+    if (st == STATUS_OK)
+        st = mem_foreign_init(&vm->mem, s->member.pool_fd, e);
+    s->stats.broker = st == STATUS_OK;
+    return st;
+}
+
+enum status sharing_start(struct vm *vm, struct error *e)
+{
+    return vm->sharing ? thread_start(&vm->sharing->thread, "trine-share", scanner_main, vm->sharing, e) : STATUS_OK;
+}
+
+void sharing_stop(struct vm *vm)
+{
+    struct sharing *s = vm->sharing;
+    if (!s || !s->thread.started)
+        return;
+    atomic_store(&s->ending, true);
+    wake_post(&s->wake);
+    share_abandon(&s->member);
+    thread_join(&s->thread);
+}
+
+/* After mem_destroy: nothing is mapped from the pool any more. */
+void sharing_destroy(struct vm *vm)
+{
+    struct sharing *s = vm->sharing;
+    if (!s)
+        return;
+    share_leave(&s->member);
+    if (s->seen)
+        munmap(s->seen, (vm->mem.span >> PAGE_SHIFT) * sizeof *s->seen);
+    if (s->wake.fd >= 0)
+        wake_destroy(&s->wake);
+    free(s);
+    vm->sharing = NULL;
+}
+
+static u64 touched(const void *p, u64 bytes)
+{
+    u64 pages = (bytes + PAGE_SIZE - 1) >> PAGE_SHIFT, n = 0;
+    unsigned char in[4096];
+    for (u64 i = 0; p && i < pages; i += sizeof in) {
+        u64 some = pages - i < sizeof in ? pages - i : sizeof in;
+        if (mincore((u8 *)(uintptr_t)p + (i << PAGE_SHIFT), some << PAGE_SHIFT, in) == 0)
+            for (u64 k = 0; k < some; k++)
+                n += in[k] & 1;
+    }
+    return n << PAGE_SHIFT;
+}
+
+void sharing_stats(const struct vm *vm, struct sharing_stats *s)
+{
+    *s = (struct sharing_stats){0};
+    if (!vm->sharing)
+        return;
+    *s = vm->sharing->stats;
+    s->metadata_bytes = touched(vm->sharing->seen, (vm->mem.span >> PAGE_SHIFT) * sizeof *vm->sharing->seen) +
+                        touched(vm->mem.foreign.frame, (vm->mem.span >> PAGE_SHIFT) * sizeof *vm->mem.foreign.frame) + sizeof *vm->sharing;
+}
+
+u64 sharing_target(const struct vm *vm)
+{
+    return vm->sharing ? atomic_load(&vm->sharing->target) : 0;
+}

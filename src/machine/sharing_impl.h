@@ -1,0 +1,44 @@
+/* Between sharing.c, which looks for pages, and sharing_commit.c, which changes what they are mapped to. */
+#ifndef MACHINE_SHARING_IMPL_H
+#define MACHINE_SHARING_IMPL_H
+
+#include "host/thread.h"
+#include "host/wake.h"
+#include "machine/sharing.h"
+#include "mem/foreign.h"
+#include "share/member.h"
+
+/* What shall become of a page, and of the frame that is held for it. */
+struct change {
+    u64 gpa;
+    u32 frame; /* CHANGE_ZERO: a hole; CHANGE_HOME: memory of its own */
+    bool done;
+};
+#define CHANGE_ZERO 0xfffffff0u
+#define CHANGE_HOME 0xfffffff1u
+
+struct sharing {
+    struct vm *vm;
+    struct share_member member;
+    struct thread thread;
+    struct wake wake;
+    _Atomic bool ending;
+    u32 *seen; /* by gpa >> 12: a part of the hash at the last look, 0: none */
+    u64 seams_max;
+    u64 budget;        /* of the scanner's time on a core, in 1/1000 */
+    u64 period_ns;     /* between two passes */
+    u64 worked, rests; /* thread time at the last rest; how many rests */
+    _Atomic u64 target;
+    bool told; /* that the broker is gone */
+    struct sharing_stats stats;
+    /* Of the block that is looked at. */
+    struct share_query query[FOREIGN_BLOCK];
+    struct change change[FOREIGN_BLOCK];
+    u32 frames[FOREIGN_BLOCK], release[FOREIGN_BLOCK];
+    bool written[FOREIGN_BLOCK];
+};
+
+/* Does what C[0..n) say, as far as it still holds, in runs between which the vCPUs run; sets `done`. */
+void sharing_commit(struct sharing *s, struct change *c, u32 n);
+
+#endif

@@ -1,0 +1,161 @@
+#include "mem/foreign.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+
+/* A page's word in /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst). */
+#define PAGEMAP_FILE    BIT(61) /* of a file, or shared */
+#define PAGEMAP_SWAPPED BIT(62)
+#define PAGEMAP_PRESENT BIT(63)
+
+enum status mem_foreign_init(struct mem *m, int fd, struct error *e)
+{
+    void *p = mmap(NULL, (m->span >> PAGE_SHIFT) * sizeof *m->foreign.frame, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return error_errno(e, "guest memory: records of shared pages");
+    m->foreign = (struct mem_foreign){.fd = fd, .frame = p};
+    return STATUS_OK;
+}
+
+void mem_foreign_destroy(struct mem *m)
+{
+    if (m->foreign.frame)
+        munmap(m->foreign.frame, (m->span >> PAGE_SHIFT) * sizeof *m->foreign.frame);
+    m->foreign.frame = NULL;
+}
+
+/* The page before GPA and the one with GPA do not continue each other. */
+static bool seam(const struct mem *m, u64 gpa)
+{
+    if (!gpa || gpa >= m->span)
+        return false;
+    bool a = mem_foreign_at(m, gpa - PAGE_SIZE), b = mem_foreign_at(m, gpa);
+    return a != b || (a && mem_foreign_record(m, gpa) != mem_foreign_record(m, gpa - PAGE_SIZE) + 1);
+}
+
+static u64 seams(const struct mem *m, u64 gpa, u64 n)
+{
+    u64 count = 0;
+    for (u64 i = 0; i <= n; i++)
+        count += seam(m, gpa + i * PAGE_SIZE);
+    return count;
+}
+
+static void record(struct mem *m, u64 gpa, u32 value)
+{
+    __atomic_store_n(&m->foreign.frame[gpa >> PAGE_SHIFT], value, __ATOMIC_RELAXED);
+}
+
+static bool map(const struct mem *m, u64 gpa, u64 n, int flags, int fd, u64 off)
+{
+    u64 bytes = n << PAGE_SHIFT;
+    /* The host looks at its limit of mappings before it takes the old ones away: what fails leaves them as they were. */
+    return mmap(m->base + gpa, bytes, PROT_READ | PROT_WRITE, flags | MAP_FIXED | MAP_NORESERVE, fd, (off_t)off) != MAP_FAILED;
+}
+
+bool mem_foreign_map(struct mem *m, u64 gpa, u32 frame, u32 n)
+{
+    if (!map(m, gpa, n, MAP_PRIVATE, m->foreign.fd, (u64)frame << PAGE_SHIFT))
+        return false;
+    u64 before = seams(m, gpa, n);
+    for (u32 i = 0; i < n; i++)
+        record(m, gpa + i * PAGE_SIZE, frame + i + 1);
+    m->foreign.seams += seams(m, gpa, n) - before;
+    atomic_fetch_add(&m->foreign.pages, n);
+    return true;
+}
+
+void mem_foreign_settle(struct mem *m, u64 gpa, u32 n)
+{
+    (void)fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)gpa, (off_t)((u64)n << PAGE_SHIFT));
+    madvise(m->base + gpa, (u64)n << PAGE_SHIFT, MADV_DONTDUMP);
+}
+
+static bool leave(struct mem *m, u64 gpa, u64 n)
+{
+    if (!map(m, gpa, n, MAP_SHARED, m->fd, gpa))
+        return false;
+    u64 before = seams(m, gpa, n);
+    for (u64 i = 0; i < n; i++)
+        record(m, gpa + i * PAGE_SIZE, mem_foreign_record(m, gpa + i * PAGE_SIZE) | FOREIGN_LEFT);
+    m->foreign.seams += seams(m, gpa, n) - before;
+    atomic_fetch_sub(&m->foreign.pages, n);
+    madvise(m->base + gpa, n << PAGE_SHIFT, MADV_DONTDUMP);
+    return true;
+}
+
+bool mem_foreign_home(struct mem *m, u64 gpa, u32 n)
+{
+    u64 bytes = (u64)n << PAGE_SHIFT;
+    if (pwrite(m->fd, m->base + gpa, bytes, (off_t)gpa) != (ssize_t)bytes)
+        return false; /* no memory: they stay copies, and are right */
+    return leave(m, gpa, n);
+}
+
+/* Pages that cannot be mapped back keep their contents, which is as good to the guest: it gave them up. They are cleared, as contents may not depend on the host. */
+void mem_foreign_drop(struct mem *m, u64 gpa, u64 len)
+{
+    if (!atomic_load_explicit(&m->foreign.pages, memory_order_relaxed))
+        return;
+    for (u64 end = gpa + len, n; gpa < end; gpa += n) {
+        bool there = mem_foreign_at(m, gpa);
+        for (n = PAGE_SIZE; gpa + n < end && mem_foreign_at(m, gpa + n) == there; n += PAGE_SIZE)
+            ;
+        if (there && !leave(m, gpa, n >> PAGE_SHIFT))
+            memset(m->base + gpa, 0, n);
+    }
+}
+
+void mem_foreign_told(struct mem *m, u64 gpa)
+{
+    record(m, gpa, 0);
+}
+
+static bool is_copy(u64 word)
+{
+    return word & PAGEMAP_SWAPPED || (word & PAGEMAP_PRESENT && !(word & PAGEMAP_FILE));
+}
+
+static void look(const struct mem *m, int pagemap, u64 gpa, u32 n, bool *written)
+{
+    u64 word[FOREIGN_BLOCK], at = ((u64)(uintptr_t)(m->base + gpa) >> PAGE_SHIFT) * sizeof *word;
+    ssize_t got = pagemap >= 0 ? pread(pagemap, word, n * sizeof *word, (off_t)at) : -1;
+    for (u32 i = 0; i < n; i++)
+        written[i] = mem_foreign_at(m, gpa + i * PAGE_SIZE) && (size_t)(got < 0 ? 0 : got) >= (i + 1) * sizeof *word && is_copy(word[i]);
+}
+
+void mem_foreign_written(const struct mem *m, u64 gpa, u32 n, bool *written)
+{
+    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    look(m, pagemap, gpa, n, written);
+    if (pagemap >= 0)
+        close(pagemap);
+}
+
+u64 mem_foreign_copies(const struct mem *m)
+{
+    u64 count = 0;
+    bool written[FOREIGN_BLOCK];
+    if (!atomic_load_explicit(&m->foreign.pages, memory_order_relaxed))
+        return 0;
+    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    for (u64 gpa = 0, n; gpa < m->span; gpa += n << PAGE_SHIFT) {
+        n = (m->span - gpa) >> PAGE_SHIFT < FOREIGN_BLOCK ? (m->span - gpa) >> PAGE_SHIFT : FOREIGN_BLOCK;
+        bool any = false;
+        for (u64 i = 0; i < n && !any; i++)
+            any = mem_foreign_at(m, gpa + i * PAGE_SIZE);
+        if (!any)
+            continue;
+        look(m, pagemap, gpa, (u32)n, written);
+        for (u64 i = 0; i < n; i++)
+            count += written[i];
+    }
+    if (pagemap >= 0)
+        close(pagemap);
+    return count;
+}

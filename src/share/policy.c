@@ -1,0 +1,39 @@
+/* Shares by the idle memory tax of Waldspurger's ESX (OSDI 2002, section 5): a page that is used counts once, an idle one counts 1 / (1 - TAX) times, so
+ * that memory goes from who does not use it to who does, and not all of it. Every VM keeps a floor. */
+#include "share/policy.h"
+
+#define TAX_PERCENT 75u
+#define FLOOR MIB(48) /* less, and Linux is busy with nothing but getting along */
+
+static u64 least(u64 a, u64 b)
+{
+    return a < b ? a : b;
+}
+
+/* What a member is worth: its working set, and a quarter of what is idle beyond. */
+static u64 worth(const struct share_report *r)
+{
+    u64 used = least(r->working_bytes, r->guest_bytes), idle = r->guest_bytes - used;
+    return FLOOR + used + idle * (100 - TAX_PERCENT) / 100 / 4;
+}
+
+u64 policy_target(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 limit)
+{
+    u64 sum = 0, taken = pool;
+    const struct share_report *own = NULL;
+    for (u32 i = 0; i < n; i++) {
+        sum += worth(&all[i]);
+        taken += all[i].resident_bytes;
+        if (all[i].pid == pid)
+            own = &all[i];
+    }
+    if (!limit || !own || !own->has_balloon || !sum)
+        return 0;
+    if (taken < limit - limit / 8) /* nobody is short: all keep what they have, and get a piece back */
+        return least(own->guest_bytes - least(own->ballooned_bytes, own->guest_bytes) + own->guest_bytes / 16, own->guest_bytes);
+    u64 room = limit > pool ? limit - pool : 0;
+    u64 share = (u64)((u128)(room - room / 16) * worth(own) / sum);
+    u64 target = share + own->shared_bytes; /* what is shared costs the group once, in the pool */
+    target = target > FLOOR ? target : FLOOR;
+    return least(target, own->guest_bytes) & PAGE_MASK;
+}

@@ -1,0 +1,11 @@
+/* How much of the host's memory each VM of a group may have. See policy.c. */
+#ifndef SHARE_POLICY_H
+#define SHARE_POLICY_H
+
+#include "share/wire.h"
+
+/* What the guest of PID shall get along with, when the N members' guests and POOL bytes of shared pages must fit into LIMIT; 0: there is no limit, or the
+ * guest has no balloon. */
+u64 policy_target(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 limit);
+
+#endif

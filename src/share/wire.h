@@ -1,0 +1,72 @@
+/* What members of a group and its broker say to each other, over a Unix socket that keeps messages whole (SOCK_SEQPACKET). A message is a
+ * `struct share_head` and N elements of the type's kind; members ask, the broker answers each message with one. Both are processes of one
+ * user on one host, so the words are the host's own; both check lengths and numbers all the same.
+ *
+ *   HELLO   1 share_hello             WELCOME 1 share_welcome, and the pool's descriptor | REFUSED 1 share_welcome
+ *   LOOKUP  n share_query             ANSWER  n u32: FRAME_UNKNOWN, FRAME_WANTED, or a frame, now held for the member
+ *   OFFER   n pages                   ANSWER  n u32: FRAME_UNKNOWN (no room) or a frame, now held
+ *   RELEASE n u32                     ANSWER  0
+ *   REPORT  1 share_report            ANSWER  1 share_advice
+ *   LIST    0                         ANSWER  n share_report */
+#ifndef SHARE_WIRE_H
+#define SHARE_WIRE_H
+
+#include "base/types.h"
+
+#define SHARE_MAGIC   0x6572616873697274ull
+#define SHARE_VERSION 1u
+
+enum share_type {
+    SHARE_HELLO = 1,
+    SHARE_WELCOME,
+    SHARE_REFUSED,
+    SHARE_LOOKUP,
+    SHARE_OFFER,
+    SHARE_RELEASE,
+    SHARE_REPORT,
+    SHARE_LIST,
+    SHARE_ANSWER,
+};
+
+#define SHARE_LOOKUPS 512u /* elements of one message, at most */
+#define SHARE_OFFERS  16u
+#define SHARE_MEMBERS 128u
+#define SHARE_BYTES   (sizeof(struct share_head) + SHARE_OFFERS * PAGE_SIZE) /* the longest message */
+
+#define FRAME_UNKNOWN 0xffffffffu
+#define FRAME_WANTED  0xfffffffeu
+#define FRAMES_MAX    0x40000000u /* of a pool */
+
+struct share_head {
+    u32 type, n;
+};
+
+enum share_role { SHARE_MEMBER, SHARE_OBSERVER };
+
+struct share_hello {
+    u64 magic;
+    u32 version, role;
+    u64 guest_bytes;
+    u64 group_limit; /* bytes of host memory for all of the group; 0: says nothing */
+};
+
+struct share_welcome {
+    u32 version, frames;
+};
+
+/* A page's contents by its hash, and which page of the member it is. */
+struct share_query {
+    u64 hash, gfn;
+};
+
+struct share_report {
+    u32 pid, has_balloon;
+    u64 guest_bytes, resident_bytes, shared_bytes, ballooned_bytes, paged_bytes, working_bytes, target_bytes, free_bytes;
+};
+
+struct share_advice {
+    u64 target_bytes; /* what the guest shall get along with; 0: the broker has no wish */
+    u64 pool_bytes, limit_bytes;
+};
+
+#endif

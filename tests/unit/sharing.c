@@ -1,0 +1,403 @@
+/* Sharing pages: the pool and its seals, the broker's protocol and what is said to it wrongly, pages of RAM that show frames, a broker that dies at every step. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "mem/foreign.h"
+#include "share/broker.h"
+#include "share/group.h"
+#include "share/hash.h"
+#include "share/member.h"
+#include "share/policy.h"
+#include "share/pool.h"
+
+static u8 page_a[PAGE_SIZE], page_b[PAGE_SIZE];
+
+static void fill(u8 *page, u32 seed)
+{
+    for (u32 i = 0; i < PAGE_SIZE; i++) {
+        seed = seed * 1664525 + 1013904223;
+        page[i] = (u8)(seed >> 24);
+    }
+}
+
+/* --- a broker in a process of its own */
+
+struct rig {
+    char dir[64], path[96];
+    pid_t broker;
+};
+
+static struct sockaddr_un address(const struct rig *r)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", r->path);
+    return a;
+}
+
+static void rig_start(struct rig *r, u32 frames)
+{
+    snprintf(r->dir, sizeof r->dir, "/tmp/trine-test-XXXXXX");
+    if (!mkdtemp(r->dir))
+        exit(1);
+    snprintf(r->path, sizeof r->path, "%s/s", r->dir);
+    struct sockaddr_un a = address(r);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 8) < 0)
+        exit(1);
+    r->broker = fork();
+    if (!r->broker)
+        _exit(broker_run(fd, r->path, frames));
+    close(fd);
+}
+
+static int rig_connect(const struct rig *r)
+{
+    struct sockaddr_un a = address(r);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static bool rig_join(const struct rig *r, struct share_member *m)
+{
+    const struct share_hello who = {SHARE_MAGIC, SHARE_VERSION, SHARE_MEMBER, MIB(8), 0};
+    struct error e;
+    int fd = rig_connect(r);
+    return fd >= 0 && share_join_fd(m, fd, &who, &e) == STATUS_OK;
+}
+
+/* The broker's exit status; -1: it had to be killed. */
+static int rig_end(struct rig *r)
+{
+    int status = -1;
+    for (int i = 0; i < 500 && r->broker > 0; i++) {
+        if (waitpid(r->broker, &status, WNOHANG) == r->broker) {
+            r->broker = -1;
+            break;
+        }
+        usleep(10000);
+    }
+    bool left = !access(r->path, F_OK);
+    if (r->broker > 0) {
+        kill(r->broker, SIGKILL);
+        waitpid(r->broker, NULL, 0);
+        status = -1;
+    }
+    unlink(r->path);
+    char lock[128];
+    snprintf(lock, sizeof lock, "%s.lock", r->path);
+    unlink(lock);
+    rmdir(r->dir);
+    return left ? -2 : WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static u32 offer(struct share_member *m, const u8 *page)
+{
+    u32 frame = 0;
+    return share_offer(m, &page, 1, &frame) ? frame : FRAME_UNKNOWN - 2;
+}
+
+static u32 look_up(struct share_member *m, const u8 *page, u64 gfn)
+{
+    const struct share_query q = {page_hash(page), gfn};
+    u32 frame = 0;
+    return share_lookup(m, &q, 1, &frame) ? frame : FRAME_UNKNOWN - 2;
+}
+
+/* --- tests */
+
+static void test_pool(void)
+{
+    struct pool p;
+    struct error e;
+    CHECK_EQ(pool_init(&p, 3, &e), STATUS_OK);
+    u32 a = pool_add(&p, 7, page_a), b = pool_add(&p, 7, page_b); /* one hash, two contents */
+    CHECK(a != b && a < 3 && b < 3);
+    CHECK_EQ(pool_find(&p, 7, page_a), a);
+    CHECK_EQ(pool_find(&p, 7, page_b), b);
+    CHECK_EQ(pool_find(&p, 8, page_a), FRAME_UNKNOWN);
+    CHECK(pool_add(&p, 9, page_a) < 3);
+    CHECK_EQ(pool_add(&p, 10, page_a), FRAME_UNKNOWN);
+    pool_hold(&p, a);
+    pool_release(&p, a);
+    CHECK_EQ(pool_find(&p, 7, page_a), a);
+    pool_release(&p, a);
+    CHECK_EQ(pool_find(&p, 7, page_a), FRAME_UNKNOWN);
+    CHECK_EQ(pool_find(&p, 7, page_b), b);
+    CHECK_EQ(p.live, 2);
+    CHECK_EQ(p.holders, 2);
+    CHECK_EQ(pool_add(&p, 11, page_b), a); /* what is free is taken again */
+    pool_destroy(&p);
+    CHECK_EQ(pool_init(&p, 0, &e), STATUS_USAGE);
+}
+
+/* What a captured member may try. */
+static void test_seals(void)
+{
+    struct rig r;
+    struct share_member m;
+    char name[32];
+    rig_start(&r, 16);
+    CHECK(rig_join(&r, &m));
+    u32 f = offer(&m, page_a);
+    u64 off = (u64)f << PAGE_SHIFT;
+    CHECK(f < 16 && !memcmp(share_frame(&m, f), page_a, PAGE_SIZE));
+    CHECK(mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, m.pool_fd, (off_t)off) == MAP_FAILED && errno == EPERM);
+    CHECK(pwrite(m.pool_fd, page_b, 16, (off_t)off) < 0);
+    CHECK(ftruncate(m.pool_fd, 0) < 0);
+    CHECK(ftruncate(m.pool_fd, (off_t)MIB(1)) < 0);
+    CHECK(fallocate(m.pool_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)PAGE_SIZE) < 0);
+    CHECK(mprotect((void *)(uintptr_t)m.pool, PAGE_SIZE, PROT_READ | PROT_WRITE) < 0);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", m.pool_fd);
+    int again = open(name, O_RDWR | O_CLOEXEC);
+    if (again >= 0) {
+        CHECK(mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, again, (off_t)off) == MAP_FAILED);
+        CHECK(pwrite(again, page_b, 16, (off_t)off) < 0);
+        close(again);
+    }
+    u8 *own = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, m.pool_fd, (off_t)off);
+    CHECK(own != MAP_FAILED);
+    memcpy(own, page_b, PAGE_SIZE);
+    CHECK(!memcmp(share_frame(&m, f), page_a, PAGE_SIZE));
+    munmap(own, PAGE_SIZE);
+    share_leave(&m);
+    CHECK_EQ(rig_end(&r), 0);
+}
+
+static void test_holders(void)
+{
+    struct rig r;
+    struct share_member a, b;
+    rig_start(&r, 4);
+    CHECK(rig_join(&r, &a) && rig_join(&r, &b));
+    CHECK_EQ(look_up(&a, page_a, 1), FRAME_UNKNOWN);
+    CHECK_EQ(look_up(&a, page_a, 1), FRAME_UNKNOWN); /* its own hint */
+    CHECK_EQ(look_up(&b, page_a, 1), FRAME_WANTED);
+    u32 f = offer(&b, page_a);
+    CHECK(f < 4);
+    CHECK_EQ(look_up(&a, page_a, 1), f);
+    CHECK(share_release(&b, &f, 1));
+    CHECK_EQ(offer(&b, page_a), f); /* a still has it */
+    for (u32 i = 0; i < 3; i++) {
+        u8 page[PAGE_SIZE];
+        fill(page, 100 + i);
+        CHECK(offer(&b, page) < 4);
+    }
+    CHECK_EQ(offer(&a, page_b), FRAME_UNKNOWN); /* full */
+    share_leave(&b);                            /* as kill -9 does: what it held goes, what a holds stays */
+    u32 got = FRAME_UNKNOWN;
+    for (int i = 0; i < 200 && got == FRAME_UNKNOWN; i++, usleep(5000))
+        got = offer(&a, page_b);
+    CHECK(got < 4 && got != f);
+    CHECK(!memcmp(share_frame(&a, f), page_a, PAGE_SIZE));
+    share_leave(&a);
+    CHECK_EQ(rig_end(&r), 0);
+}
+
+/* One message as it is; true: the broker hangs up. */
+static bool refused(const struct rig *r, bool greet, const void *message, size_t len)
+{
+    struct share_member m = {.fd = -1};
+    int fd;
+    if (greet) {
+        CHECK(rig_join(r, &m));
+        fd = m.fd;
+    } else {
+        fd = rig_connect(r);
+    }
+    CHECK(send(fd, message, len, MSG_NOSIGNAL) == (ssize_t)len);
+    u8 answer[4096];
+    bool gone = recv(fd, answer, sizeof answer, 0) <= 0;
+    if (greet)
+        share_leave(&m);
+    else
+        close(fd);
+    return gone;
+}
+
+static void test_garbage(void)
+{
+    struct rig r;
+    struct share_member keeper;
+    static u8 big[SHARE_BYTES + 4096];
+    rig_start(&r, 64);
+    CHECK(rig_join(&r, &keeper));
+    u32 f = offer(&keeper, page_a);
+    const u32 nothing[] = {SHARE_LOOKUP, 0}, unknown[] = {99, 1, 0}, short_one[] = {SHARE_RELEASE, 2, 0}, foreign[] = {SHARE_RELEASE, 1, f},
+              beyond[] = {SHARE_RELEASE, 1, 0x7fffffff}, head = SHARE_LIST;
+    CHECK(refused(&r, true, nothing, sizeof nothing));
+    CHECK(refused(&r, true, unknown, sizeof unknown));
+    CHECK(refused(&r, true, short_one, sizeof short_one));
+    CHECK(refused(&r, true, foreign, sizeof foreign)); /* what it does not hold */
+    CHECK(refused(&r, true, beyond, sizeof beyond));
+    CHECK(refused(&r, true, &head, sizeof head));
+    CHECK(refused(&r, false, short_one, sizeof short_one)); /* not greeted */
+    memcpy(big, (const u32[]){SHARE_OFFER, SHARE_OFFERS + 1}, 8);
+    CHECK(refused(&r, true, big, 8 + (SHARE_OFFERS + 1) * PAGE_SIZE));
+    memcpy(big, (const u32[]){SHARE_LOOKUP, 0xffffffff}, 8);
+    CHECK(refused(&r, true, big, 8 + 16));
+    u32 seed = 1;
+    for (u32 i = 0; i < 500; i++) { /* random words */
+        struct share_member m;
+        CHECK(rig_join(&r, &m));
+        for (u32 k = 0; k < 4; k++) {
+            u32 words[16];
+            for (u32 w = 0; w < 16; w++)
+                words[w] = (seed = seed * 1664525 + 1013904223) >> (w < 2 ? 28 : 0);
+            (void)!send(m.fd, words, 4 * (1 + (seed >> 16) % 16), MSG_NOSIGNAL | MSG_DONTWAIT);
+        }
+        share_leave(&m);
+    }
+    CHECK_EQ(look_up(&keeper, page_a, 1), f);
+    CHECK(!memcmp(share_frame(&keeper, f), page_a, PAGE_SIZE));
+    share_leave(&keeper);
+    CHECK_EQ(rig_end(&r), 0);
+}
+
+static void test_version(void)
+{
+    struct rig r;
+    struct share_member m, keeper;
+    struct error e = {0};
+    const struct share_hello other = {SHARE_MAGIC, SHARE_VERSION + 1, SHARE_MEMBER, MIB(8), 0};
+    rig_start(&r, 4);
+    CHECK(rig_join(&r, &keeper));
+    CHECK_EQ(share_join_fd(&m, rig_connect(&r), &other, &e), STATUS_HOST);
+    CHECK_STR(e.text, "share: the group's broker speaks version 1, this program 2: another version of trine started it");
+    share_leave(&keeper);
+    CHECK_EQ(rig_end(&r), 0);
+}
+
+/* RAM whose pages show frames reads and writes as before. */
+static void test_foreign(void)
+{
+    struct rig r;
+    struct share_member m;
+    struct mem mem;
+    struct error e;
+    bool written[4];
+    rig_start(&r, 16);
+    CHECK(rig_join(&r, &m));
+    CHECK_EQ(mem_init(&mem, MIB(8), &e), STATUS_OK);
+    CHECK_EQ(mem_foreign_init(&mem, m.pool_fd, &e), STATUS_OK);
+    CHECK(mem_write(&mem, MIB(2), page_a, PAGE_SIZE) && mem_write(&mem, MIB(2) + PAGE_SIZE, page_b, PAGE_SIZE));
+    u64 digest = mem_digest(&mem, 1), resident = mem_resident(&mem);
+    u32 f = offer(&m, page_a), g = offer(&m, page_b);
+    CHECK_EQ(g, f + 1);
+    CHECK(mem_foreign_map(&mem, MIB(2), f, 2));
+    mem_foreign_settle(&mem, MIB(2), 2);
+    CHECK_EQ(mem.foreign.seams, 2);
+    CHECK_EQ(mem.foreign.pages, 2);
+    CHECK_EQ(resident - mem_resident(&mem), 2 * PAGE_SIZE);
+    CHECK_EQ(mem_digest(&mem, 1), digest);
+    CHECK(!memcmp(mem.base + MIB(2), page_a, PAGE_SIZE));
+    mem_foreign_written(&mem, MIB(2), 2, written);
+    CHECK(!written[0] && !written[1]);
+    CHECK(mem_write(&mem, MIB(2) + PAGE_SIZE, "x", 1)); /* copies */
+    mem_foreign_written(&mem, MIB(2), 2, written);
+    CHECK(!written[0] && written[1]);
+    CHECK(!memcmp(share_frame(&m, g), page_b, PAGE_SIZE));
+    CHECK_EQ(mem_foreign_copies(&mem), 1);
+    CHECK_EQ(resident - mem_resident(&mem), PAGE_SIZE);
+    digest = mem_digest(&mem, 1);
+    CHECK(mem_foreign_home(&mem, MIB(2) + PAGE_SIZE, 1));
+    CHECK_EQ(mem_digest(&mem, 1), digest);
+    CHECK_EQ(mem_foreign_record(&mem, MIB(2) + PAGE_SIZE), FOREIGN_LEFT | (g + 1));
+    CHECK_EQ(mem.base[MIB(2) + PAGE_SIZE], 'x');
+    CHECK_EQ(mem.foreign.seams, 2);
+    CHECK(mem_discard(&mem, MIB(2), 2 * PAGE_SIZE));
+    CHECK_EQ(mem.foreign.pages, 0);
+    CHECK_EQ(mem.foreign.seams, 0);
+    CHECK(!mem.base[MIB(2)] && !mem.base[MIB(2) + PAGE_SIZE]);
+    mem_destroy(&mem);
+    share_leave(&m);
+    CHECK_EQ(rig_end(&r), 0);
+}
+
+/* The broker dies behind STEP of a member's way from joining to coming home: the member's memory stays what it was, and each call after it says no. */
+static void die_at(int step)
+{
+    struct rig r;
+    struct share_member m, other;
+    struct mem mem;
+    struct error e;
+    rig_start(&r, 16);
+    CHECK(rig_join(&r, &m) && rig_join(&r, &other));
+    CHECK_EQ(mem_init(&mem, MIB(8), &e), STATUS_OK);
+    CHECK_EQ(mem_foreign_init(&mem, m.pool_fd, &e), STATUS_OK);
+    CHECK(mem_write(&mem, MIB(2), page_a, PAGE_SIZE));
+    u32 f = 0;
+    for (int i = 0; i < 7; i++) {
+        if (i == step) {
+            kill(r.broker, SIGKILL);
+            waitpid(r.broker, NULL, 0);
+            r.broker = -1;
+        }
+        bool alive = step > i;
+        switch (i) {
+        case 0: CHECK_EQ(look_up(&other, page_a, 1) == FRAME_UNKNOWN, alive); break;
+        case 1: CHECK_EQ(look_up(&m, page_a, 1) == FRAME_WANTED, alive); break;
+        case 2: f = offer(&m, page_a); CHECK_EQ(f < 16, alive); break;
+        case 3:
+            if (f < 16) {
+                CHECK(mem_foreign_map(&mem, MIB(2), f, 1));
+                mem_foreign_settle(&mem, MIB(2), 1);
+            }
+            break;
+        case 4: CHECK(mem_write(&mem, MIB(2), "y", 1)); break;
+        case 5:
+            if (f < 16)
+                CHECK(mem_foreign_home(&mem, MIB(2), 1));
+            break;
+        case 6: CHECK_EQ(f < 16 && share_release(&m, &f, 1), alive); break;
+        }
+        CHECK(!memcmp(mem.base + MIB(2) + 1, page_a + 1, PAGE_SIZE - 1));
+        CHECK_EQ(mem.base[MIB(2)], i < 4 ? page_a[0] : 'y');
+    }
+    mem_destroy(&mem);
+    share_leave(&m);
+    share_leave(&other);
+    (void)rig_end(&r);
+}
+
+static void test_policy(void)
+{
+    struct share_report all[2] = {{.pid = 1, .has_balloon = 1, .guest_bytes = GIB(1), .resident_bytes = GIB(1), .working_bytes = MIB(800)},
+                                  {.pid = 2, .has_balloon = 1, .guest_bytes = GIB(1), .resident_bytes = GIB(1), .working_bytes = MIB(100)}};
+    CHECK_EQ(policy_target(all, 2, 1, 0, 0), 0);
+    u64 busy = policy_target(all, 2, 1, 0, GIB(1)), idle = policy_target(all, 2, 2, 0, GIB(1));
+    CHECK(busy > idle && busy + idle <= GIB(1) && idle >= MIB(48));
+    CHECK_EQ(policy_target(all, 2, 1, 0, GIB(8)), GIB(1)); /* nobody is short */
+    all[1].has_balloon = 0;
+    CHECK_EQ(policy_target(all, 2, 2, 0, GIB(1)), 0);
+    CHECK(policy_target(all, 2, 1, GIB(2), GIB(1)) >= MIB(48)); /* the pool alone is too large */
+}
+
+/* usage: sharing [TIMES]: so often the broker is killed at every step */
+int main(int argc, char **argv)
+{
+    fill(page_a, 1);
+    fill(page_b, 2);
+    test_pool();
+    test_seals();
+    test_holders();
+    test_garbage();
+    test_version();
+    test_foreign();
+    test_policy();
+    for (int n = argc > 1 ? atoi(argv[1]) : 2; n > 0; n--)
+        for (int step = 0; step < 8; step++)
+            die_at(step);
+    return check_done();
+}
