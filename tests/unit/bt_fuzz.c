@@ -150,8 +150,9 @@ static void trace(struct side *a, const struct scene *s)
     code_changed(a, 0, MIB(4));
     for (u64 n = 0; n < s->limit; n++) {
         u8 bytes[15] = {0};
-        if (c->rip < MIB(2) - 15)
-            memcpy(bytes, a->k.rig.m.base + c->rip, sizeof bytes);
+        u64 at = c->rip < 0xfffff000 ? c->rip : s->dense ? c->rip & (MIB(4) - 1) : RIG_CODE | (c->rip & (PAGE_SIZE - 1));
+        if (at < MIB(4) - 15)
+            memcpy(bytes, a->k.rig.m.base + at, sizeof bytes);
         insn_text(bytes, sizeof bytes, c->code_size, c->rip, text, sizeof text);
         if (n + 40 >= s->limit)
             fprintf(stderr, "%" PRIu64 " %" PRIx64 " %s   flags %" PRIx64 "\n", n, c->rip, text, cpu_rflags(c));

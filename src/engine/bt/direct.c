@@ -2,6 +2,13 @@
 #include "engine/bt/bt.h"
 #include "engine/interp/inner.h"
 
+/* The next instruction; 32-bit code wraps. */
+static u64 next_rip(const struct cpu *c, const struct bt_site *s)
+{
+    u64 next = c->rip + s->len;
+    return c->code_size == 8 ? next : (u32)next;
+}
+
 typedef bool direct_fn(struct cpu *c, const struct bt_site *s, u64 next);
 
 static bool direct_syscall(struct cpu *c, const struct bt_site *s, u64 next)
@@ -48,7 +55,7 @@ static bool direct_rep(struct cpu *c, const struct bt_site *s, u64 *left)
         c->icount += done;
         *left -= done;
         if (done == count) {
-            c->rip += s->len;
+            c->rip = next_rip(c, s);
             return true;
         }
     }
@@ -62,7 +69,7 @@ bool bt_direct(struct cpu *c, const struct bt_site *s, u64 *left)
         return direct_rep(c, s, left);
     if (!s->decoded || !direct[s->op])
         return false;
-    if (direct[s->op](c, s, c->rip + s->len))
+    if (direct[s->op](c, s, next_rip(c, s)))
         c->icount++;
     else
         cpu_deliver_fault(c);
