@@ -196,7 +196,7 @@ static u8 kind_int(const struct dec *d)
     case OP_PREFETCHWT1: return K_NOP;
     case OP_LEA: return K_LEA;
     case OP_PUSH: return d->i.size == word_of(d) ? K_PUSH : K_STEP;
-    case OP_POP: return d->i.size == word_of(d) && d->i.form == FORM_R ? K_POP : K_STEP;
+    case OP_POP: return d->i.size == word_of(d) ? K_POP : K_STEP;
     case OP_BT:
     case OP_BTS:
     case OP_BTR:
@@ -215,6 +215,8 @@ static u8 kind_of(const struct bt *b, struct dec *d, u32 mode)
         return K_SENSITIVE;
     if (family == FAMILY_FLOW)
         return kind_flow(d);
+    if (family == FAMILY_STRING)
+        return string_can(d) ? K_STRING : K_STEP;
     if (family == FAMILY_X87) {
         u8 kind = x87_kind(d, mode, choice == BT_COPY || choice == BT_MEM);
         return kind == K_GENERIC && !generic_can(d) ? K_STEP : kind;
@@ -257,11 +259,12 @@ bool bt_decode(struct bt *b, struct dec *d, const u8 *bytes, unsigned left, u32 
     if (d->code32 && !code32_can(d))
         d->kind = K_STEP;
     i32 far = d->i.form == FORM_REL ? d->i.imm : 0;
+    bool whole = d->code32 && d->kind == K_LEA; /* nothing is added to its displacement */
     if (far > INT32_MAX - (1 << 16) || far < INT32_MIN + (1 << 16))
         d->kind = K_STEP;
-    if ((d->i.base != GPR_ZERO || d->code32) && d->i.disp > INT32_MAX - (1 << 16))
+    if ((d->i.base != GPR_ZERO || d->code32) && !whole && d->i.disp > INT32_MAX - (1 << 16))
         d->kind = K_STEP;
-    if (d->i.disp < INT32_MIN + (1 << 16))
+    if (!whole && d->i.disp < INT32_MIN + (1 << 16))
         d->kind = K_STEP;
     return true;
 }

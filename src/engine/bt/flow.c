@@ -319,9 +319,35 @@ void flow_push(struct tr *t, struct dec *d)
     move_rsp(t, -t->word);
 }
 
+struct ea pop_target(const struct tr *t, const struct dec *d)
+{
+    struct ea ea = ea_of(d, t->page_off);
+    if (ea.base == RSP)
+        ea.disp += t->word;
+    return ea;
+}
+
+static void pop_to_memory(struct tr *t, const struct dec *d)
+{
+    struct emit *e = &t->e;
+    struct ea ea = pop_target(t, d);
+    int spare;
+    struct opnd m = stack(t, 0, ACC_READ, &spare);
+    load_word(t, spare, m);
+    e_store(e, SCRATCH(spill[2]), spare);
+    m = mem_access(t, &ea, t->word, ACC_WRITE, &spare);
+    e_load(e, spare, SCRATCH(spill[2]));
+    store_word(t, m, spare);
+    move_rsp(t, t->word);
+}
+
 void flow_pop(struct tr *t, struct dec *d)
 {
     struct emit *e = &t->e;
+    if (d->i.form == FORM_M) {
+        pop_to_memory(t, d);
+        return;
+    }
     int spare, h = host_reg(d->i.rd);
     struct opnd m = stack(t, 0, ACC_READ, &spare);
     load_word(t, h == NO_REG ? spare : h, m);

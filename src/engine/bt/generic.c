@@ -64,7 +64,7 @@ bool generic_can(const struct dec *d)
 {
     u8 list[3];
     unsigned n = homeless(d, list), g, memories = 0;
-    bool high, any_high = false, other = false;
+    bool high, any_high = false, other = false, implied = false;
     OPERANDS(d, o)
     {
         memories += o->type == ZYDIS_OPERAND_TYPE_MEMORY;
@@ -75,12 +75,35 @@ bool generic_can(const struct dec *d)
             continue;
         if (!encoded(o) && host_reg(g) != (int)g)
             return false;
+        implied |= !encoded(o);
         any_high |= high && encoded(o);
         other |= host_reg(g) != (int)g;
     }
     if (memories > 1 || n > (memories ? 1u : 2u) || (memories && !d->i.msize))
         return false;
-    return !any_high || (!memories && !other);
+    if (any_high && memories)
+        return d->code32 && !implied;
+    return !any_high || !other;
+}
+
+/* AH, CH, DH or BH beside a memory operand, whose registers need REX: its bytes change places with AL's for the while. None of the
+ * address's registers is the guest's in 32-bit code (mem.c). The low register's number, or NO_REG. */
+static int high_of(const struct dec *d, const ZydisDecodedOperand *memory)
+{
+    unsigned g;
+    bool high;
+    OPERANDS(d, o)
+    {
+        if (memory && operand_gpr(o, &g, &high) && high)
+            return (int)g;
+    }
+    return NO_REG;
+}
+
+static void exchange(struct emit *e, int low)
+{
+    e8(e, 0x86);
+    e8(e, 0xc0u | (unsigned)(low + 4) << 3 | (unsigned)low);
 }
 
 /* Which host register stands for guest G; the homeless ones have got scratch registers. */
@@ -217,7 +240,14 @@ void generic_emit(struct tr *t, struct dec *d)
         e_load(&t->e, scratch[k], home(list[k]));
     may_fault(t, d);
     struct fields f = fields_of(d, list, n, scratch);
+    int low = high_of(d, mo);
+    if (low != NO_REG) {
+        f.reg = low;
+        exchange(&t->e, low);
+    }
     encode(&t->e, d, &f, mo ? &m : NULL);
+    if (low != NO_REG)
+        exchange(&t->e, low);
     for (unsigned k = 0; k < n; k++)
         if (writes(d, list[k]))
             e_store(&t->e, home(list[k]), scratch[k]);

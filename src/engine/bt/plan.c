@@ -138,7 +138,8 @@ static void after(struct numbering *v, const struct dec *d)
     case K_PUSH: shift(v, RSP, RSP, -(i64)word); return;
     case K_POP:
         shift(v, RSP, RSP, word);
-        fresh(v, i->rd);
+        if (i->form == FORM_R)
+            fresh(v, i->rd);
         return;
     case K_LEAVE:
         shift(v, RSP, RBP, word);
@@ -149,6 +150,9 @@ static void after(struct numbering *v, const struct dec *d)
             shift(v, i->rd, i->base, i->disp);
         else
             fresh(v, i->rd);
+        return;
+    case K_STRING:
+        fresh(v, RAX), fresh(v, RSI), fresh(v, RDI);
         return;
     case K_GENERIC: break;
     default: all_fresh(v); return;
@@ -193,6 +197,10 @@ static unsigned accesses_of(const struct tr *t, const struct dec *d, struct touc
             a[n++] = (struct touched){ea_of(d, t->page_off), t->word, ACC_READ};
         return n;
     case K_POP:
+        a[n++] = (struct touched){top, t->word, ACC_READ};
+        if (memory)
+            a[n++] = (struct touched){pop_target(t, d), t->word, ACC_WRITE};
+        return n;
     case K_RET: a[n++] = (struct touched){top, t->word, ACC_READ}; return n;
     case K_LEAVE: a[n++] = (struct touched){frame, t->word, ACC_READ}; return n;
     case K_GENERIC: {

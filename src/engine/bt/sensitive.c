@@ -37,6 +37,14 @@ static void cli(struct tr *t)
     mem_imm(t, 0x81, ALU_AND, mem_opnd(HOST_T0, CPU(rflags_sys)), ~(u32)RFLAGS_IF);
 }
 
+/* Strings alone look at it, and the host's stays clear. */
+static void direction(struct tr *t, bool down)
+{
+    flags_clobber(t);
+    load_cpu(t, HOST_T0);
+    mem_imm(t, 0x81, down ? ALU_OR : ALU_AND, mem_opnd(HOST_T0, CPU(rflags_sys)), down ? RFLAGS_DF : ~(u32)RFLAGS_DF);
+}
+
 /* The shadow ends at a count: that of the boundary behind STI (the block has been charged). */
 static void sti(struct tr *t)
 {
@@ -227,6 +235,8 @@ bool sensitive_can(const struct dec *d, u32 mode)
     case OP_BTS:
     case OP_BTR:
     case OP_BTC: return d->i.form == FORM_MR && d->i.size >= 4 && d->i.asize == (d->code32 ? 4 : 8);
+    case OP_CLD:
+    case OP_STD: return true;
     case OP_FNSTCW: return vector && d->i.form == FORM_M;
     case OP_LDMXCSR: return vector;
     case OP_VLDMXCSR: return mode & BT_MODE_AVX;
@@ -247,6 +257,8 @@ void sensitive_emit(struct tr *t, struct dec *d)
     case OP_SWAPGS: swapgs(t); break;
     case OP_STAC:
     case OP_CLAC: stac_clac(t, d->i.op == OP_STAC); break;
+    case OP_CLD:
+    case OP_STD: direction(t, d->i.op == OP_STD); break;
     case OP_FNSTCW: fnstcw(t, d); break;
     case OP_LDMXCSR:
     case OP_VLDMXCSR: ldmxcsr(t, d); break;

@@ -35,6 +35,7 @@ enum kind {
     K_POP,
     K_LEAVE,
     K_X87_CONTROL,
+    K_STRING,
     K_SENSITIVE,
     K_JCC,
     K_JMP,
@@ -165,7 +166,13 @@ const ZydisDecodedOperand *generic_memory(const struct dec *d);
 /* D with registers alone, without storing a result: for its flags. */
 void generic_again(struct tr *t, const struct dec *d);
 bool generic_can(const struct dec *d);
+/* The operand of POP, whose address is computed with RSP raised (SDM vol. 2, POP), before it is. */
+struct ea pop_target(const struct tr *t, const struct dec *d);
 void generic_emit(struct tr *t, struct dec *d);
+
+/* string.c */
+bool string_can(const struct dec *d);
+void string_emit(struct tr *t, const struct dec *d);
 
 /* sensitive.c */
 bool sensitive_can(const struct dec *d, u32 mode);

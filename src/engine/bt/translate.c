@@ -64,6 +64,7 @@ static bool touches_memory(const struct dec *d)
     case K_POP:
     case K_LEAVE:
     case K_X87_CONTROL:
+    case K_STRING:
     case K_CALL:
     case K_RET: return true;
     case K_GENERIC: return d->i.msize && d->i.form != FORM_RR && d->i.form != FORM_RRI && d->i.form != FORM_R;
@@ -102,6 +103,7 @@ static void emit_one(struct tr *t, struct dec *d)
     case K_POP: flow_pop(t, d); break;
     case K_LEAVE: flow_leave(t, d); break;
     case K_X87_CONTROL: x87_control(t, d); break;
+    case K_STRING: string_emit(t, d); break;
     case K_SENSITIVE: sensitive_emit(t, d); break;
     default: generic_emit(t, d);
     }

@@ -17,6 +17,8 @@ static bool harmless(u16 op)
     case OP_BTS:
     case OP_BTR:
     case OP_BTC:
+    case OP_CLD:
+    case OP_STD:
     case OP_FNSTCW:
     case OP_LDMXCSR:
     case OP_VLDMXCSR: return true;
