@@ -4,15 +4,17 @@
  * receive FIFO when they start, and again whenever the port is opened or its settings change. A person at a
  * terminal types when there is a prompt; this does the same. The line brings nothing until
  *   - the guest has the receive interrupt on and has left IER, FCR, LCR alone for SETTLE_NS, or
- *   - it has read LSR POLLS times in a row without doing anything else and without finding data: it polls for
- * input. A write to one of those registers closes it again. The UART itself (ns16550.c) knows nothing of
+ *   - it has read LSR POLLS times without finding data, and between them nothing but the modem's registers (as
+ *     OVMF does): it polls for input. A write to one of those registers closes it again. The UART itself (ns16550.c) knows nothing of
  * this. */
 #include "machine/com_port.h"
 
 enum {
     REG_IER = 1,
     REG_LCR = 3,
+    REG_MCR = 4,
     REG_LSR = 5,
+    REG_MSR = 6,
     IER_RDI = 0x01,
     LSR_DR = 0x01,
     POLLS = 32,
@@ -42,7 +44,7 @@ static u64 com_port_read(void *opaque, u64 off, unsigned size)
 {
     struct com_port *p = opaque;
     u64 v = ns16550_bus.read(&p->uart, off, size);
-    if (p->open)
+    if (p->open || off == REG_MCR || off == REG_MSR)
         return v;
     p->polls = off == REG_LSR && !(v & LSR_DR) ? (u8)(p->polls + 1) : 0;
     if (p->polls == POLLS)

@@ -499,11 +499,14 @@ static void data_write(struct ide_channel *c, unsigned size, u32 v)
     }
 }
 
+/* What an empty channel's lines read: the host pulls DD7 down, so that nobody waits for BSY to go (4.3.1, "DD(15:0)"). */
+enum { NOBODY = 0x7f };
+
 static u8 register_read(struct ide_channel *c, unsigned n)
 {
     struct ide_drive *d = ide_now(c);
     if (!d->present) /* the other drive answers for one that is missing, with zeros (9.16) */
-        return c->drives[!c->selected].present ? 0 : 0xff;
+        return c->drives[!c->selected].present ? 0 : NOBODY;
     const u8 *from = c->control & IDE_C_HOB ? d->hob : d->reg;
     switch (n) {
     case 1: return d->error;
@@ -567,7 +570,7 @@ static u64 control_read(void *opaque, u64 off, unsigned size)
     struct ide_channel *c = opaque;
     (void)off, (void)size;
     if (!c->on || (!c->drives[0].present && !c->drives[1].present))
-        return 0xff;
+        return c->on ? NOBODY : 0xff;
     return ide_now(c)->present ? ide_now(c)->status : 0;
 }
 

@@ -1,5 +1,6 @@
 /* 82371SB PIIX3, function 1 (Intel 290550, 2.5 and 2.6): two ATA channels at the PC's old ports, and their bus master in BAR 4, 8 ports each.
- * IDETIM's decode enable and the function's I/O enable switch the ports. Not modelled: timing. */
+ * IDETIM's decode enable and the function's I/O enable switch the ports. It is set out of reset, unlike the chip's: OVMF leaves it alone.
+ * Not modelled: timing. */
 #include "dev/pci/piix3_ide.h"
 
 #include "base/le.h"
@@ -47,8 +48,8 @@ void piix3_ide_init(struct piix3_ide *p, struct mem *mem, const struct irq_line 
     pci_function_init(f, "PIIX3 IDE", &id);
     pci_function_register(f, PCI_STATUS, 2, 0x0280, 0);
     pci_function_bar(f, 4, PCI_BAR_IO, 16, &master_bus, p, "PIIX3 bus master");
-    pci_function_register(f, PIIX3_IDETIM, 2, 0, 0xf3ff);
-    pci_function_register(f, PIIX3_IDETIM + 2, 2, 0, 0xf3ff);
+    pci_function_register(f, PIIX3_IDETIM, 2, PIIX3_IDETIM_ENABLE, 0xf3ff);
+    pci_function_register(f, PIIX3_IDETIM + 2, 2, PIIX3_IDETIM_ENABLE, 0xf3ff);
     pci_function_register(f, 0x44, 1, 0, 0xff); /* SIDETIM */
     f->written = written;
     f->opaque = p;
