@@ -115,10 +115,27 @@ bool fw_cfg_add_file(struct fw_cfg *f, const char *name, const void *data, u32 l
     return true;
 }
 
+void fw_cfg_on_select(struct fw_cfg *f, const char *name, void (*hook)(void *opaque), void *opaque)
+{
+    for (size_t i = 0; i < f->file_count; i++)
+        if (!strcmp(f->files[i].name, name)) {
+            f->files[i].selected = hook;
+            f->files[i].opaque = opaque;
+        }
+}
+
+static void refresh(struct fw_cfg *f)
+{
+    unsigned n = (f->key & ~(unsigned)FW_CFG_WRITE_CHANNEL) - FW_CFG_FILE_FIRST;
+    if (n < f->file_count && f->files[n].selected)
+        f->files[n].selected(f->files[n].opaque);
+}
+
 static void select_item(struct fw_cfg *f, u16 key)
 {
     f->key = key;
     f->offset = 0;
+    refresh(f);
 }
 
 static u8 read_byte(struct fw_cfg *f)
@@ -211,9 +228,15 @@ void fw_cfg_init(struct fw_cfg *f, struct mem *mem)
     f->item_count = 2;
 }
 
+static bool fw_cfg_after_restore(void *instance)
+{
+    refresh(instance);
+    return true;
+}
+
 /* The items are the machine's configuration, not state. */
 static const struct field fw_cfg_fields[] = {FIELD(fw_cfg, key, 0), FIELD(fw_cfg, offset, 0),
                                              FIELD(fw_cfg, dma_high, 0)};
 static const struct field_table fw_cfg_table = {
     .name = "fw_cfg", .version = 1, .fields = fw_cfg_fields, .count = ARRAY_LEN(fw_cfg_fields)};
-const struct device_ops fw_cfg_ops = {.fields = &fw_cfg_table};
+const struct device_ops fw_cfg_ops = {.fields = &fw_cfg_table, .after_restore = fw_cfg_after_restore};

@@ -53,6 +53,9 @@ struct fw_cfg_file {
     char name[FW_CFG_NAME];
     const u8 *data; /* borrowed */
     u32 len;
+    /* Brings the bytes up to date, when the guest selects the file; may be null. */
+    void (*selected)(void *opaque);
+    void *opaque;
 };
 
 struct fw_cfg {
@@ -78,5 +81,7 @@ bool fw_cfg_add(struct fw_cfg *f, u16 key, const void *data, u32 len) MUST_CHECK
 /* SIZE bytes, little-endian: 2, 4 or 8. */
 bool fw_cfg_add_number(struct fw_cfg *f, u16 key, u64 value, unsigned size) MUST_CHECK;
 bool fw_cfg_add_file(struct fw_cfg *f, const char *name, const void *data, u32 len) MUST_CHECK;
+/* HOOK is called when the guest selects the file called NAME, and after a restore while it is selected. */
+void fw_cfg_on_select(struct fw_cfg *f, const char *name, void (*hook)(void *opaque), void *opaque);
 
 #endif

@@ -163,6 +163,7 @@ static void fadt_block(u8 *t, unsigned old, unsigned len_at, unsigned x, u16 por
 static u64 build_fadt(struct acpi *a, const struct platform *p, u64 facs, u64 dsdt)
 {
     u8 t[244] = {0};
+    u16 pm = p->pm_ports ? p->pm_ports : PC_PORT_PM;
     size_t at = table_begin(a, "FACP", 3, 16);
     st32(t + 36, (u32)facs);
     st32(t + 40, (u32)dsdt);
@@ -170,9 +171,9 @@ static u64 build_fadt(struct acpi *a, const struct platform *p, u64 facs, u64 ds
     st32(t + 48, PC_PORT_SMI_CMD);
     t[52] = PC_ACPI_ENABLE;
     t[53] = PC_ACPI_DISABLE;
-    fadt_block(t, 56, 88, 148, PC_PORT_PM, 4);
-    fadt_block(t, 64, 89, 172, PC_PORT_PM + 4, 2);
-    fadt_block(t, 76, 91, 208, PC_PORT_PM + 8, 4);
+    fadt_block(t, 56, 88, 148, pm, 4);
+    fadt_block(t, 64, 89, 172, (u16)(pm + 4), 2);
+    fadt_block(t, 76, 91, 208, (u16)(pm + 8), 4);
     fadt_block(t, 80, 92, 220, PC_PORT_GPE0, 4);
     st16(t + 96, 0xfff); /* no C2, no C3 */
     st16(t + 98, 0xfff);

@@ -65,13 +65,30 @@ static enum status add_files(struct fw_cfg *c, const struct named *n, size_t cou
     return STATUS_OK;
 }
 
+/* The tables as the machine is now: firmware has put the power management block where it wants it. False: no room. */
+static bool write_tables(struct firmware *f, size_t *tables, size_t *script)
+{
+    f->platform.pm_ports = piix3_pm_base(&f->pc->south);
+    *tables = acpi_build(f->tables, sizeof f->tables, 0, &f->platform, pci_memory(f->pc->mem), f->rsdp);
+    *script = *tables ? acpi_loader_build(f->loader, f->tables, *tables, f->rsdp) : 0;
+    return *script;
+}
+
+static void rewrite_tables(void *opaque)
+{
+    size_t tables, script; /* as long as before */
+    (void)write_tables(opaque, &tables, &script);
+}
+
 static enum status describe(struct firmware *f, struct pc *pc, const struct firmware_config *cfg, struct error *e)
 {
     enum { STATE_THERE = 0x80 };
-    size_t tables = acpi_build(f->tables, sizeof f->tables, 0, &cfg->platform, pci_memory(pc->mem), f->rsdp);
-    size_t script = tables ? acpi_loader_build(f->loader, f->tables, tables, f->rsdp) : 0;
+    size_t tables, script;
+    f->platform = cfg->platform;
+    f->pc = pc;
+    bool room = write_tables(f, &tables, &script);
     size_t smbios = smbios_build(f->smbios, f->anchor, cfg->platform.cpus, pc->mem->size);
-    if (!script)
+    if (!room)
         return error_set(e, STATUS_HOST, "firmware: no room for the tables of %u vCPUs", cfg->platform.cpus);
     f->states[0] = STATE_THERE; /* S0 and S5 */
     f->states[5] = STATE_THERE | PC_SLP_TYP_S5;
@@ -88,7 +105,10 @@ static enum status describe(struct firmware *f, struct pc *pc, const struct firm
         {"etc/sercon-port", f->serial_console, cfg->serial_console ? sizeof f->serial_console : 0},
         {"bootorder", f->boot_order, *f->boot_order ? strlen(f->boot_order) + 1 : 0},
     };
-    return add_files(&pc->fw_cfg, files, ARRAY_LEN(files), e);
+    if (add_files(&pc->fw_cfg, files, ARRAY_LEN(files), e) != STATUS_OK)
+        return e->status;
+    fw_cfg_on_select(&pc->fw_cfg, ACPI_FILE_TABLES, rewrite_tables, f);
+    return STATUS_OK;
 }
 
 enum status firmware_install(struct firmware *f, struct pc *pc, const struct firmware_config *cfg, struct error *e)

@@ -16,6 +16,8 @@
 struct firmware {
     struct file file;
     bool present;
+    struct platform platform;
+    const struct pc *pc;
     /* What fw_cfg borrows. */
     u8 tables[FIRMWARE_TABLES], rsdp[ACPI_RSDP_SIZE], loader[ACPI_LOADER_MAX];
     u8 e820[20 * E820_MAX];

@@ -7,7 +7,7 @@ shift 3
 . "$(dirname -- "$0")/lib.sh"
 firmware=/usr/share/ovmf/OVMF.fd
 [ -f $firmware ] || { echo "OVMF is not installed (package ovmf)" && exit 77; }
-ovmf() { "$trine" run --firmware $firmware --memory 256M --max-time $((400 * slower)) "$@"; }
+ovmf() { "$trine" run --firmware $firmware --memory 256M --max-time $((150 * slower)) "$@"; }
 
 make_disc() { # COMMANDS of GRUB
 	[ -f /usr/lib/grub/x86_64-efi/modinfo.sh ] && command -v grub-mkrescue >/dev/null && command -v xorriso >/dev/null && command -v mformat >/dev/null ||

@@ -34,6 +34,11 @@ static u32 dma(struct fw_bench *t, u32 control, u32 len, u64 address, u64 at)
     return __builtin_bswap32(ld32(raw));
 }
 
+static void count_selected(void *opaque)
+{
+    ++*(u8 *)opaque;
+}
+
 static void test_items(struct fw_bench *t)
 {
     struct bench *b = &t->b;
@@ -56,6 +61,18 @@ static void test_items(struct fw_bench *t)
     CHECK_EQ(b, ld16(buf), 0);
     CHECK_EQ(b, in8(b, SELECT), 0);
 
+    u8 selected = 0;
+    CHECK(b, fw_cfg_add_file(&t->fw, "opt/fresh", &selected, 1));
+    fw_cfg_on_select(&t->fw, "opt/fresh", count_selected, &selected);
+    CHECK(b, fw_cfg_add_file(&t->fw, "etc/first", "x", 1)); /* moves it */
+    get(t, FW_CFG_FILE_FIRST, buf, 1);
+    CHECK_EQ(b, selected, 0);
+    get(t, FW_CFG_FILE_FIRST + 1, buf, 2);
+    CHECK_EQ(b, buf[0], 1); /* as it was made when it was selected */
+    CHECK(b, fw_cfg_ops.after_restore(&t->fw));
+    CHECK_EQ(b, selected, 2);
+    fw_cfg_init(&t->fw, &t->mem);
+    CHECK(b, fw_cfg_add_number(&t->fw, FW_CFG_NB_CPUS, 5, 2));
     CHECK(b, fw_cfg_add_file(&t->fw, "opt/z", "zz", 2));
     CHECK(b, fw_cfg_add_file(&t->fw, "etc/a", "alpha", 5));
     CHECK(b, fw_cfg_add_file(&t->fw, "etc/b", "beta", 4));

@@ -37,13 +37,19 @@ static void isa_written(void *opaque, unsigned off, unsigned size)
     route(opaque);
 }
 
+u16 piix3_pm_base(const struct piix3 *p)
+{
+    const u8 *config = p->power.config;
+    return config[PIIX4_PM_MISC] & PIIX4_PM_MISC_ENABLE ? ld16(config + PIIX4_PM_BASE) & 0xffc0 : 0;
+}
+
 /* PMBA and PMREGMISC (PIIX4 datasheet 7.1): the PM block's 64 ports. DEVACTB: whether APMC raises SMIs. */
 static void power_written(void *opaque, unsigned off, unsigned size)
 {
     struct piix3 *p = opaque;
     struct bus *pio = &p->power.bus->mem->pio;
     const u8 *config = p->power.config;
-    u16 base = config[PIIX4_PM_MISC] & PIIX4_PM_MISC_ENABLE ? ld16(config + PIIX4_PM_BASE) & 0xffc0 : 0;
+    u16 base = piix3_pm_base(p);
     struct error e;
     (void)off, (void)size;
     piix4_pm_set_apmc_en(p->pm, config[PIIX4_DEVACTB + 3] & PIIX4_APMC_EN);

@@ -24,6 +24,8 @@ extern const struct device_ops piix3_ops;
 
 /* The lines and PM are borrowed. */
 void piix3_init(struct piix3 *p, const struct irq_line irqs[PIIX3_IRQS], struct piix4_pm *pm);
+/* Where the configuration puts PM's ports; 0: nowhere. */
+u16 piix3_pm_base(const struct piix3 *p);
 /* As struct pci_bus's pirq. */
 void piix3_pirq(void *opaque, unsigned n, bool level);
 
