@@ -1,12 +1,12 @@
 #!/bin/sh
 # iPXE's disc: ISOLINUX loads it, it finds the virtio network by itself, and gets its address by DHCP.
-# usage: ipxe.sh TRINE
-trine=$1
+# usage: ipxe.sh TRINE [ENGINE]
+trine=$1 engine=${2:-auto}
 . "$(dirname -- "$0")/lib.sh"
 for file in /usr/share/seabios/bios-256k.bin /usr/lib/ipxe/ipxe.iso; do
 	[ -f $file ] || { echo "$file is missing (packages seabios ipxe)" && exit 77; }
 done
-"$trine" run --memory 128M --cdrom /usr/lib/ipxe/ipxe.iso --net user --max-time 250 </dev/null >"$work/out" 2>&1 &
+"$trine" run --engine "$engine" --memory 128M --cdrom /usr/lib/ipxe/ipxe.iso --net user --max-time 250 </dev/null >"$work/out" 2>&1 &
 pid=$!
 trap 'kill $pid 2>/dev/null; rm -rf "$work"' EXIT
 for second in $(seq 240); do

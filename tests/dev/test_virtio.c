@@ -246,6 +246,23 @@ static void test_indirect(struct test *t)
     CHECK_EQ(b, rig_used_id(r, 0, 0), 5);
     CHECK_EQ(b, rig_ld(r, RIG_DATA, 1), 2);
     CHECK_EQ(b, rig_read(r, RIG_STATUS), 15);
+
+    /* As many pieces as SEG_MAX says, header and status beside them; then one more. */
+    u32 most = (u32)virtio_mmio_bus.read(&r->slot, 0x100 + 12, 4);
+    CHECK_EQ(b, most, 254);
+    for (u32 n = most; n <= most + 1; n++) {
+        blk_fresh(t, MODERN | FLUSH | INDIRECT);
+        rig_desc(r, table, 0, 0x80000, 16, RIG_NEXT, 1);
+        for (u32 i = 0; i < n; i++)
+            rig_desc(r, table, 1 + i, RIG_DATA + 512 * i, 256, RIG_NEXT | RIG_WRITE, (u16)(2 + i));
+        rig_desc(r, table, 1 + n, 0x80010, 1, RIG_WRITE, 0);
+        rig_desc(r, rig_queue(0), 5, table, 16 * (n + 2), RIG_INDIRECT, 0);
+        rig_offer(r, 0, 5);
+        rig_kick(r, 0);
+        CHECK_EQ(b, rig_used(r, 0), n == most);
+        CHECK_EQ(b, rig_read(r, RIG_STATUS), n == most ? 15 : 15 | NEEDS_RESET);
+    }
+    CHECK_EQ(b, rig_ld(r, RIG_DATA + 512 * 253, 1), 1 + (512 + 253 * 256) / 512);
 }
 
 static void test_event_index(struct test *t)

@@ -89,8 +89,9 @@ static const char *enter_indirect(struct walk *w, const struct desc *d, bool all
         return "an indirect descriptor is chained on";
     if (!d->len || d->len % DESC_SIZE)
         return "an indirect table of odd length";
+    /* The one that names the table is no part of the chain: a driver may fill the table with VIRTQ_MAX others. */
     *w = (struct walk){
-        .table = d->addr, .count = d->len / DESC_SIZE, .indirect = true, .more = true, .hops = w->hops};
+        .table = d->addr, .count = d->len / DESC_SIZE, .indirect = true, .more = true, .hops = w->hops - 1};
     return NULL;
 }
 
