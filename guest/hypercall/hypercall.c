@@ -110,6 +110,47 @@ static void wrmsr_faults(const char *what, uint32_t msr)
     RUN_FAULT(what, s, &c, GP, 0);
 }
 
+#define STEAL_TIME 0x4b564d03u
+
+struct steal_page {
+    volatile uint64_t ns;
+    volatile uint32_t version, flags;
+    volatile uint8_t rest[48];
+} __attribute__((aligned(64)));
+
+static struct steal_page steal;
+
+TEST(steal_time)
+{
+    if (!offered()) {
+        wrmsr_faults("MSR_KVM_STEAL_TIME", STEAL_TIME);
+        return;
+    }
+    struct context c;
+    const struct snip *s = SNIP(AT "wrmsr\n");
+    for (unsigned bit = 1; bit < 6; bit++) {
+        context_set(&c, s);
+        c.cx = STEAL_TIME;
+        c.ax = (word)(ADDR(&steal) | 1u << bit);
+        RUN_FAULT("a reserved bit", s, &c, GP, 0);
+    }
+    for (unsigned i = 0; i < sizeof steal.rest; i++)
+        steal.rest[i] = 0x5a;
+    wrmsr(STEAL_TIME, ADDR(&steal) | 1);
+    CHECK_EQUAL("reads back", rdmsr(STEAL_TIME), ADDR(&steal) | 1);
+    CHECK_EQUAL("version is even", steal.version & 1, 0);
+    CHECK_EQUAL("version is not 0", steal.version != 0, 1);
+    CHECK_EQUAL("it begins at 0", steal.ns < 1000000000u, 1);
+    for (unsigned i = 0; i < sizeof steal.rest; i++)
+        CHECK_EQUAL("the rest is the guest's", steal.rest[i], 0x5a);
+    uint32_t version = steal.version;
+    wrmsr(STEAL_TIME, ADDR(&steal) & ~1ul);
+    wrmsr(STEAL_TIME, 0xfffffffc0ull << 20 | 1);
+    CHECK_EQUAL("outside RAM: reads back", rdmsr(STEAL_TIME), 0xfffffffc0ull << 20 | 1);
+    wrmsr(STEAL_TIME, 0);
+    CHECK_EQUAL("off: nothing is written", steal.version, version);
+}
+
 TEST(clock)
 {
     if (!offered()) {

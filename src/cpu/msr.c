@@ -311,6 +311,7 @@ static const struct msr_row rows[] = {
     {IA32_TSC_DEADLINE, 1, .read = deadline_read, .write = deadline_write},
     {IA32_X2APIC_FIRST, 256, .read = x2apic_read, .write = x2apic_write},
     {MSR_KVM_WALL_CLOCK_NEW, 2, .read = pv_read, .write = pv_write},
+    {MSR_KVM_STEAL_TIME, 1, .read = pv_read, .write = pv_write},
     {IA32_EFER, 1, .offset = AT(efer), .value = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE, .read = field_read,
      .write = efer_write},
     {IA32_STAR, 1, FIELD(star, ~0ull)},

@@ -60,6 +60,10 @@ void thread_join(struct thread *t);
 
 /* Of the calling thread; no two living threads have the same, and none has 0. */
 u64 thread_self(void);
+/* Nanoseconds for which the calling thread was ready to run and had no core (/proc/thread-self/schedstat); 0 where the kernel
+ * does not say. *FD, -1 before the first call, is this thread's. */
+u64 thread_run_delay(int *fd);
+void thread_run_delay_close(int *fd);
 /* Lets other threads have the core. */
 void thread_yield(void);
 

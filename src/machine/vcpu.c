@@ -56,6 +56,8 @@ static int wire_intr_ack(void *opaque, struct cpu *c)
     struct vcpu *v = opaque;
     vcpu_lock(v);
     int vector = pc_intr_ack(&v->vm->pc, c->index);
+    if (v->vm->config.pv_kvm)
+        pv_kvm_tick(&v->pv);
     vcpu_unlock(v);
     if (v->vm->trace.on)
         trace_irq(v, vector);
@@ -215,6 +217,8 @@ enum status vcpu_attach(struct vcpu *v, struct error *e)
                                                                           .show_at = v->vm->config.show_at,
                                                                           .show_len = v->vm->config.show_len});
         atomic_store(&v->thread_id, thread_self());
+        if (!v->vm->is_virtual && v->vm->config.pv_kvm)
+            thread_run_delay(&v->run_delay_fd); /* opened here, before the guest runs */
         atomic_store(&v->attached, true);
     }
     return s;

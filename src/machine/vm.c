@@ -342,6 +342,7 @@ static enum status make_vcpus(struct vm *vm, enum cpu_level level, struct error 
         struct vcpu *v = &vm->vcpus[i];
         v->vm = vm;
         v->go = GDB_GO;
+        v->run_delay_fd = -1;
         v->cpu.index = i;
         v->cpu.company = n == 1 ? CPU_ALONE : vm->is_virtual ? CPU_TURNS : CPU_CONCURRENT;
         v->cpu.tlb = tlb_create();
@@ -354,6 +355,12 @@ static enum status make_vcpus(struct vm *vm, enum cpu_level level, struct error 
     return STATUS_OK;
 }
 
+static u64 vm_stolen_ns(void *opaque, u32 index)
+{
+    struct vm *vm = opaque;
+    return thread_run_delay(&vm->vcpus[index].run_delay_fd);
+}
+
 /* KVM's interface, as far as CPUID offers it. */
 static enum status make_pv(struct vm *vm, struct error *e)
 {
@@ -362,7 +369,9 @@ static enum status make_pv(struct vm *vm, struct error *e)
                                           .clock = &vm->clock,
                                           .log = &vm->log,
                                           .wall_ns = vm_wall_ns,
-                                          .opaque = vm};
+                                          .stolen_ns = vm->is_virtual ? NULL : vm_stolen_ns,
+                                          .opaque = vm,
+                                          .index = i};
         if (pc_plug(&vm->pc, &pv_kvm_ops, &vm->vcpus[i].pv, e) != STATUS_OK)
             return e->status;
     }
@@ -532,6 +541,8 @@ void vm_destroy(struct vm *vm)
         if (v->cpu.tlb)
             tlb_destroy(v->cpu.tlb);
         free(v->stale.gpas);
+        if (v->vm) /* else it was never made */
+            thread_run_delay_close(&v->run_delay_fd);
     }
     if (vm->engine_shared)
         vm->engine->close(vm->engine_shared);

@@ -48,6 +48,7 @@ struct vcpu {
     struct pv_kvm pv; /* config.pv_kvm */
     _Atomic bool inside;   /* see machine/exclusive.h */
     _Atomic u64 thread_id; /* who runs it; 0 before */
+    int run_delay_fd;      /* see thread_run_delay */
     bool serves_inside;    /* it was, before the exit that is being served */
     u32 pauses;            /* PAUSE instructions, its own thread */
     struct thread thread;

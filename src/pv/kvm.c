@@ -1,11 +1,14 @@
 /* KVM's paravirtual interface: hypercalls, the clock and the wall clock. Modelled: CLOCKSOURCE, CLOCKSOURCE2,
- * CLOCKSOURCE_STABLE_BIT, NOP_IO_DELAY. Not modelled: asynchronous page faults, steal time, PV EOI, PV
- * unhalt, PV IPIs and TLB flushes (docs/pv.md says why).
+ * CLOCKSOURCE_STABLE_BIT, NOP_IO_DELAY, STEAL_TIME. Not modelled: asynchronous page faults, PV EOI, PV unhalt,
+ * PV IPIs and TLB flushes (docs/pv.md says why); of the steal page `preempted`, which stays 0.
  *
  * The clock page (asm/pvclock-abi.h): version u32, pad u32, tsc_timestamp u64, system_time u64, mul u32,
  * shift s8, flags u8, pad. now = system_time + (((TSC - tsc_timestamp) << shift) * mul >> 32) It is written
  * when the guest sets the register and when its TSC is moved, and holds until then, because the TSC never
- * changes its rate and all vCPUs' agree: that is what the STABLE flag says. */
+ * changes its rate and all vCPUs' agree: that is what the STABLE flag says.
+ *
+ * The steal page: nanoseconds u64, version u32, the rest is left alone. It is written when the guest sets the register,
+ * and when it takes an interrupt, at most once a millisecond: guests account by their ticks. */
 #include "pv/kvm.h"
 
 #include "base/bits.h"
@@ -17,6 +20,7 @@ enum {
     FEATURE_CLOCKSOURCE = 1 << 0,
     FEATURE_NOP_IO_DELAY = 1 << 1,
     FEATURE_CLOCKSOURCE2 = 1 << 3,
+    FEATURE_STEAL_TIME = 1 << 5,
     FEATURE_CLOCKSOURCE_STABLE = 1 << 24,
 };
 
@@ -27,18 +31,26 @@ enum { HC_VAPIC_POLL_IRQ = 1 };
 #define CLOCK_BYTES      32
 #define CLOCK_TSC_STABLE 1u
 #define WALL_CLOCK_BYTES 12
+#define STEAL_ON         1u
+#define STEAL_RESERVED   0x3eu
+#define STEAL_BYTES      64
+#define STEAL_PERIOD_NS  1000000u
 
 static const struct field fields[] = {
     FIELD(pv_kvm, system_time, 0),
     FIELD(pv_kvm, wall_clock, 0),
     FIELD(pv_kvm, version, 0),
+    FIELD_SINCE(pv_kvm, steal_time, 0, 2),
+    FIELD_SINCE(pv_kvm, stolen, 0, 2),
+    FIELD_SINCE(pv_kvm, steal_version, 0, 2),
 };
-static const struct field_table table = {"pv-kvm", 1, fields, ARRAY_LEN(fields)};
+static const struct field_table table = {"pv-kvm", 2, fields, ARRAY_LEN(fields)};
 const struct device_ops pv_kvm_ops = {.fields = &table};
 
 u32 pv_kvm_features(void)
 {
-    return FEATURE_CLOCKSOURCE | FEATURE_NOP_IO_DELAY | FEATURE_CLOCKSOURCE2 | FEATURE_CLOCKSOURCE_STABLE;
+    return FEATURE_CLOCKSOURCE | FEATURE_NOP_IO_DELAY | FEATURE_CLOCKSOURCE2 | FEATURE_STEAL_TIME |
+           FEATURE_CLOCKSOURCE_STABLE;
 }
 
 /* Nanoseconds per tick as a shift and a fraction of 2^32, the fraction in [2^31, 2^32). */
@@ -100,6 +112,45 @@ static void wall_clock_write(struct pv_kvm *p)
                   (unsigned long long)gpa);
 }
 
+/* What the host took since the register was set. */
+static void steal_write(struct pv_kvm *p)
+{
+    u64 gpa = p->steal_time & ~(u64)STEAL_ON;
+    u64 stolen = p->stolen_ns ? p->stolen_ns(p->opaque, p->index) : 0;
+    u8 bytes[8], version[4];
+    p->stolen += stolen > p->stolen_seen ? stolen - p->stolen_seen : 0;
+    p->stolen_seen = stolen;
+    p->steal_at = clock_now(p->clock);
+    st64(bytes, p->stolen);
+    st32(version, p->steal_version + 1);
+    p->steal_version += 2;
+    if (!mem_is_writable(p->mem, gpa, STEAL_BYTES) || !mem_write(p->mem, gpa + 8, version, sizeof version))
+        return;
+    st32(version, p->steal_version);
+    (void)!(mem_write(p->mem, gpa, bytes, sizeof bytes) && mem_write(p->mem, gpa + 8, version, sizeof version));
+}
+
+static bool steal_set(struct pv_kvm *p, u64 v)
+{
+    if (v & STEAL_RESERVED)
+        return false;
+    p->steal_time = v;
+    p->stolen = 0;
+    if (!(v & STEAL_ON))
+        return true;
+    p->stolen_seen = p->stolen_ns ? p->stolen_ns(p->opaque, p->index) : 0;
+    if (!mem_is_writable(p->mem, v & ~(u64)STEAL_ON, STEAL_BYTES))
+        log_guest(p->log, "pv: the steal page at %#llx does not lie in RAM: nothing is written", (unsigned long long)(v & ~(u64)STEAL_ON));
+    steal_write(p);
+    return true;
+}
+
+void pv_kvm_tick(struct pv_kvm *p)
+{
+    if (p->steal_time & STEAL_ON && p->stolen_ns && clock_now(p->clock) - p->steal_at >= STEAL_PERIOD_NS)
+        steal_write(p);
+}
+
 bool pv_kvm_msr(struct pv_kvm *p, struct cpu *c, u32 msr, bool write, u64 *v)
 {
     switch (msr) {
@@ -121,6 +172,11 @@ bool pv_kvm_msr(struct pv_kvm *p, struct cpu *c, u32 msr, bool write, u64 *v)
         }
         p->wall_clock = *v;
         wall_clock_write(p);
+        return true;
+    case MSR_KVM_STEAL_TIME:
+        if (write)
+            return steal_set(p, *v);
+        *v = p->steal_time;
         return true;
     default: return false;
     }
