@@ -13,6 +13,7 @@ static void table_make(struct tlb_table *t)
     memset(t->kind, 0, sizeof t->kind);
     memset(t->filled, 0, sizeof t->filled);
     t->second_hits = 0;
+    t->removed = 0;
 }
 
 void tlb_context_make(struct tlb_context *x)
@@ -35,6 +36,7 @@ static void slot_clear(struct tlb_table *t, unsigned k)
     t->entry[k] = (struct tlb_entry){TLB_INVALID, TLB_INVALID, TLB_INVALID, 0};
     t->kind[k] = 0;
     t->filled[k / 64] &= ~(1ull << k % 64);
+    t->removed++;
 }
 
 static void table_clear(struct tlb_table *t)
@@ -411,7 +413,7 @@ void tlb_protect_frame(struct cpu *c, u64 gpa)
             FILLED(table, k)
             {
                 if (e[k].write != TLB_INVALID && e[k].write + e[k].addend == hva)
-                    e[k].write = TLB_INVALID;
+                    e[k].write = TLB_INVALID, table->removed++;
             }
         }
 }

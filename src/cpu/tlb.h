@@ -47,6 +47,7 @@ struct tlb_table {
     u8 kind[TLB_SLOTS];
     u64 filled[TLB_SLOTS / 64]; /* a bit for every entry that may hold something: flushes take as long as was filled */
     u64 second_hits;            /* pages that came back from the second way */
+    u64 removed;                /* moves when an entry or a tag goes: who keeps what one says compares it */
 };
 
 /* Which pages code was fetched from since the last flush that could concern one of them: a small filter, so that a flush of

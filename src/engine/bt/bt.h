@@ -4,9 +4,9 @@
  *
  *     scratch | jump table | tags of cross-page links | code cache (RX; written through a second mapping, RW)
  *
- * Registers in translated code: guest RAX RCX RDX RBX RBP RSI RDI R8 R9 R12 R13 R14 stand in themselves,
- * guest RSP in host R15, guest R10 R11 R15 in the scratch page; host R10 and R11 are free for glue, host RSP
- * is the monitor's stack. The arithmetic flags stand in the host's flags or in scratch.flags; the translator
+ * Registers in translated code: guest RAX RCX RDX RBX RBP RSI RDI R8 R9 R12 R13 stand in themselves,
+ * guest RSP in host R15, guest R10 R11 R14 R15 in the scratch page; host R10 and R11 are free for glue, host R14 is what is left of the
+ * budget, host RSP is the monitor's stack. The arithmetic flags stand in the host's flags or in scratch.flags; the translator
  * knows which at each point (flags.c). Vector registers and MXCSR are the guest's own; x87 and MMX too, from the
  * first instruction that needs them until the cache is left (x87.c). */
 #ifndef ENGINE_BT_BT_H
@@ -23,6 +23,7 @@
 enum {
     HOST_T0 = 10, /* scratch registers of translated code */
     HOST_T1 = 11,
+    HOST_BUDGET = 14,
     HOST_GUEST_RSP = 15,
 };
 
@@ -33,6 +34,8 @@ enum {
 #define BT_BLOCKS        (1u << 19)
 #define BT_BLOCK_MAX     64 /* instructions */
 #define BT_SLOTS         16
+#define BT_RANGES        2 /* near.c */
+#define BT_LIMITS        3
 #define BT_HASH          (1u << 18)
 #define BT_FRAME_HASH    (1u << 14)
 #define BT_BLOCK_CODE    (BT_BLOCK_MAX * 1024) /* bytes of host code; more than any block needs */
@@ -65,17 +68,24 @@ struct bt_jump {
 };
 
 struct bt_scratch {
-    u64 home[3]; /* guest R10, R11, R15 */
+    u64 home[4]; /* guest R10, R11, R15, R14 */
     u64 rip_page;
     u64 page_tag; /* rip_page | key: what a cross-page link compares */
     u64 key;      /* 1..4095 */
-    i64 budget;
+    i64 budget; /* outside the cache */
     struct tlb_table *tlb;
     u64 seg_base[6];
     u32 seg_flat[6]; /* of 32-bit code: FS and GS may be used without a look at limit and type */
     u64 flags; /* low byte OF, next byte as LAHF has it */
     u64 spill[4];
     u64 slot[BT_SLOTS]; /* host addresses that a block keeps (plan.c) */
+    struct {
+        u64 page, host;
+        u64 limit[BT_LIMITS]; /* in-page offsets below it are reached; 0: none is known */
+    } range[BT_RANGES];       /* near.c: the pages of the stack and of FS */
+    struct tlb_table *range_table;
+    u64 range_removed;
+    u64 look[2];
     u64 target; /* of an indirect branch */
     struct bt_jump *jumps;
     u64 info; /* site that left the cache */
@@ -207,6 +217,7 @@ struct bt {
     } key_cache[256];
     /* offsets of stubs */
     u32 stub_enter, stub_exit, stub_miss[2], stub_x87; /* stub_miss: of a read, of a write */
+    u32 stub_look[2], stub_note[BT_RANGES]; /* near.c */
     u64 translated, flushed, dropped;
     u64 steps, direct, fills, cache_flushes;
     u64 foreign; /* instructions of other modes */
@@ -226,6 +237,9 @@ void bt_arena_destroy(struct bt *b);
 
 /* stubs.c: the world switch */
 void bt_make_stubs(struct bt *b);
+
+/* near.c: the cache is entered: what translated code remembers of the soft TLB must be what that says now. */
+void bt_near_check(struct bt *b);
 
 /* cache.c: blocks by (gpa, mode), links between them, invalidation */
 u32 bt_block_find(const struct bt *b, u64 gpa, u32 mode);

@@ -48,9 +48,7 @@ void flow_refund(struct tr *t, unsigned index)
     struct emit *e = &t->e;
     if (t->n_insns == index)
         return;
-    e_load(e, HOST_T0, SCRATCH(budget));
-    e_lea(e, HOST_T0, mem_opnd(HOST_T0, (i32)(t->n_insns - index)));
-    e_store(e, SCRATCH(budget), HOST_T0);
+    e_lea(e, HOST_BUDGET, mem_opnd(HOST_BUDGET, (i32)(t->n_insns - index)));
 }
 
 u32 flow_near(struct tr *t, u32 at, i32 delta)

@@ -112,9 +112,9 @@ static u32 hit_test(struct tr *t, const struct ea *ea, struct opnd o, int lo, in
     return e_jcc(e, CC_NE);
 }
 
-static struct opnd slot_opnd(const struct touch *x)
+struct opnd mem_slot(unsigned slot)
 {
-    return in_scratch(offsetof(struct bt_scratch, slot) + 8u * (x->slot - 1u));
+    return in_scratch(offsetof(struct bt_scratch, slot) + 8u * (slot - 1u));
 }
 
 /* The host address, with the entry in HOST_T1; from O, or (USED) from HOST_T0 where O was collapsed into. */
@@ -170,15 +170,22 @@ struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigne
     if (!t->cold && t->touches < ARRAY_LEN(t->plan[0].touch) && t->plan[t->index].touch[t->touches].known)
         x = &t->plan[t->index].touch[t->touches++];
     if (x->slot && !x->leads) {
-        e_load(e, HOST_T1, slot_opnd(x));
+        e_load(e, HOST_T1, mem_slot(x->slot));
         *spare = HOST_T0;
-        return mem_opnd(HOST_T1, x->off);
+        return mem_opnd(HOST_T1, x->off + t->bias[x->slot - 1]);
     }
     flags_clobber(t);
     if (ea->lin32 && ea->seg)
         check_segment(t, ea->seg);
     bool collapsed, again;
-    struct opnd o = ea_prepare(t, ea, &collapsed);
+    struct opnd o;
+    if (near_access(t, ea, size, acc, x, &o)) {
+        *spare = HOST_T1;
+        return o;
+    }
+    if (x->leads)
+        t->bias[x->slot - 1] = 0;
+    o = ea_prepare(t, ea, &collapsed);
     bool used = o.base == HOST_T0 || o.index == HOST_T0;
     if (collapsed)
         e_store(e, SCRATCH(spill[1]), HOST_T0);
@@ -195,27 +202,25 @@ struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigne
         o = ea_prepare(t, ea, &again);
     o = address(t, ea, o, used, x->leads, spare);
     if (x->leads)
-        e_store(e, slot_opnd(x), HOST_T0);
+        e_store(e, mem_slot(x->slot), HOST_T0);
     return o;
 }
 
-/* Goes on in the careful variant of the block, from this instruction on. */
-static void to_careful(struct tr *t, unsigned index)
+void mem_careful(struct tr *t, const struct late *l, u32 at)
 {
-    flow_refund(t, index);
-    u32 link = flow_near(t, 0, t->page_off + t->d[index].off);
+    if (!at)
+        return;
+    e_patch(t->b, at, e_off(&t->e));
+    flow_refund(t, l->index);
+    u32 link = flow_near(t, 0, t->page_off + t->d[l->index].off);
     t->b->links[link].careful = true;
 }
 
-/* A miss: looked for in the second way or filled; on with the entry in HOST_T1. What was tested may lie in two pages where the operand does not. */
-void mem_late(struct tr *t, const struct late *l)
+u32 mem_crosses(struct tr *t, const struct late *l, struct opnd o)
 {
     struct emit *e = &t->e;
-    bool collapsed, wide = !l->ea.lin32;
+    bool wide = !l->ea.lin32;
     u32 crosses = 0;
-    flags_to_mem(t);
-    t->host = false;
-    struct opnd o = ea_prepare(t, &l->ea, &collapsed);
     if (l->lo < 0 || l->hi > l->size) {
         struct opnd first = o, last = o;
         first.disp += l->lo, last.disp += l->hi - 1;
@@ -228,11 +233,19 @@ void mem_late(struct tr *t, const struct late *l)
         o = mem_opnd(HOST_T0, -l->lo);
     }
     e_op(e, wide, 0x8d, HOST_T0, o, 0);
+    return crosses;
+}
+
+/* A miss: looked for in the second way or filled; on with the entry in HOST_T1. What was tested may lie in two pages where the operand does not. */
+void mem_late(struct tr *t, const struct late *l)
+{
+    struct emit *e = &t->e;
+    bool collapsed;
+    flags_to_mem(t);
+    t->host = false;
+    u32 crosses = mem_crosses(t, l, ea_prepare(t, &l->ea, &collapsed));
     e_mov_imm32(e, HOST_T1, l->site | (u32)l->size << BT_SITE_BITS);
     e_call(e, t->b->stub_miss[t->b->sites[l->site].acc & ACC_WRITE ? 1 : 0]);
     e_jmp(e, l->back);
-    if (!crosses)
-        return;
-    e_patch(t->b, crosses, e_off(e));
-    to_careful(t, l->index);
+    mem_careful(t, l, crosses);
 }

@@ -222,8 +222,17 @@ struct group {
     struct touch *lead; /* its first access */
 };
 
+/* RIP-relative: where it lies in its page is known. */
+#define BASE_RIP UINT16_MAX
+static bool by_rip(const struct group *g)
+{
+    return g->base == BASE_RIP && !g->seg;
+}
+
 static bool same_place(const struct group *g, const struct group *w)
 {
+    if (by_rip(g) && g->first >> PAGE_SHIFT != w->first >> PAGE_SHIFT)
+        return false;
     return g->base == w->base && g->index == w->index && g->scale == w->scale && g->seg == w->seg &&
            (g->acc & ACC_WRITE || !(w->acc & ACC_WRITE));
 }
@@ -231,10 +240,12 @@ static bool same_place(const struct group *g, const struct group *w)
 /* Enters one access; the newest fitting group takes it. */
 static void place(struct tr *t, struct group *list, unsigned *n, struct touch *x, const struct group *w, unsigned size)
 {
+    if (by_rip(w) && (u64)(w->first & (i64)(PAGE_SIZE - 1)) + size > PAGE_SIZE)
+        return;
     for (unsigned k = *n; k--;) {
         struct group *g = &list[k];
         i64 lo = w->first < g->lo ? w->first : g->lo, hi = w->first + size > g->hi ? w->first + size : g->hi;
-        if (!same_place(g, w) || hi - lo > SPAN_MAX)
+        if (!same_place(g, w) || (!by_rip(g) && hi - lo > SPAN_MAX))
             continue;
         if (g->members == 1) {
             if (t->slots == BT_SLOTS)
@@ -279,7 +290,7 @@ static void plan_accesses(struct tr *t)
             if (ea->base < 16) /* 0: none; RIP is far from all registers */
                 w.base = v.gpr[ea->base].number, w.first += v.gpr[ea->base].delta;
             else if (ea->base == GPR_RIP)
-                w.base = UINT16_MAX;
+                w.base = BASE_RIP;
             if (ea->index < 16)
                 w.index = v.gpr[ea->index].number, w.first += (i64)v.gpr[ea->index].delta << ea->scale;
             place(t, list, &n, x, &w, a[j].size);

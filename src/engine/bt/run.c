@@ -69,7 +69,7 @@ static void load_state(struct bt *b, u64 budget)
     struct bt_scratch *s = b->scratch;
     b->mode = mode_of(c);
     s->key = key_of(b, tlb_code_generation(c) << BT_MODE_BITS | b->mode);
-    s->home[0] = c->gpr[R10].q, s->home[1] = c->gpr[R11].q, s->home[2] = c->gpr[R15].q;
+    s->home[0] = c->gpr[R10].q, s->home[1] = c->gpr[R11].q, s->home[2] = c->gpr[R15].q, s->home[3] = c->gpr[R14].q;
     s->budget = (i64)budget;
     s->icount_end = c->icount + budget;
     s->tlb = c->tlb->current;
@@ -92,7 +92,7 @@ static void store_state(struct bt *b)
 {
     struct cpu *c = b->cpu;
     const struct bt_scratch *s = b->scratch;
-    c->gpr[R10].q = s->home[0], c->gpr[R11].q = s->home[1], c->gpr[R15].q = s->home[2];
+    c->gpr[R10].q = s->home[0], c->gpr[R11].q = s->home[1], c->gpr[R15].q = s->home[2], c->gpr[R14].q = s->home[3];
     c->icount = s->icount_end - (u64)s->budget;
     flags_load(&c->fl, (s->flags >> 8 & 0xff) | (s->flags & 1) << 11);
     c->fpu.mxcsr = s->mxcsr;
@@ -153,6 +153,7 @@ static void enter(struct bt *b, void *code)
         void (*fn)(void);
     } stub = {.p = b->code + b->stub_enter};
     b->scratch->entry = (u64)(uintptr_t)code;
+    bt_near_check(b);
     bt_signal_enter(b);
     stub.fn();
     bt_signal_enter(NULL);

@@ -55,7 +55,7 @@ static void sti(struct tr *t)
     u32 on = e_jcc(e, CC_NE);
     mem_imm(t, 0x81, ALU_OR, mem_opnd(HOST_T0, CPU(rflags_sys)), RFLAGS_IF);
     e_load(e, HOST_T1, SCRATCH(icount_end));
-    e_op(e, true, 0x2b, HOST_T1, SCRATCH(budget), 0);
+    e_op(e, true, 0x2b, HOST_T1, reg_opnd(HOST_BUDGET), 0);
     e_op(e, true, 0x83, ALU_SUB, reg_opnd(HOST_T1), 1);
     e8(e, t->n_insns - t->index - 1u);
     e_store(e, mem_opnd(HOST_T0, CPU(shadow_at)), HOST_T1);

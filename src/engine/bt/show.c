@@ -27,6 +27,7 @@ static const struct name scratch_names[] = {
     FIELD(bt_scratch, slot),     FIELD(bt_scratch, target),   FIELD(bt_scratch, jumps),
     FIELD(bt_scratch, info),     FIELD(bt_scratch, cpu),      FIELD(bt_scratch, lin),
     FIELD(bt_scratch, by_ac),    FIELD(bt_scratch, x87_in),   FIELD(bt_scratch, icount_end),
+    FIELD(bt_scratch, range),
     FIELD(bt_scratch, fcw),      FIELD(bt_scratch, fip_page), FIELD(bt_scratch, fip_off),
 };
 

@@ -1,14 +1,14 @@
 /* The world switch and the other pieces of code that all translations share. Out of the cache is a full
  * switch: guest registers to struct cpu, the monitor's back. The one nested call is that which fills the soft
  * TLB. */
-#include "engine/bt/emit.h"
+#include "engine/bt/tr.h"
 
 /* Guest registers that stand in a host register, by host number; the rest stands in scratch.home. */
 static int guest_of_host(int host)
 {
     if (host == HOST_GUEST_RSP)
         return RSP;
-    return host == RSP || host == HOST_T0 || host == HOST_T1 ? NO_REG : host;
+    return host == RSP || host == HOST_T0 || host == HOST_T1 || host == HOST_BUDGET ? NO_REG : host;
 }
 
 static void push(struct emit *e, int r)
@@ -51,6 +51,7 @@ static void make_enter(struct emit *e)
     e_load(e, HOST_T1, SCRATCH(ymm));
     vectors(e, true, HOST_T1, 0);
     e_op(e, false, 0x0fae, 2, SCRATCH(mxcsr), 0); /* LDMXCSR */
+    e_load(e, HOST_BUDGET, SCRATCH(budget));
     e_load(e, HOST_T1, SCRATCH(gpr));
     for (int h = 0; h < 16; h++)
         if (guest_of_host(h) != NO_REG)
@@ -63,6 +64,7 @@ static void make_exit(struct emit *e)
 {
     e->b->stub_exit = e_off(e);
     e_store(e, SCRATCH(info), HOST_T0);
+    e_store(e, SCRATCH(budget), HOST_BUDGET);
     e_load(e, HOST_T1, SCRATCH(gpr));
     for (int h = 0; h < 16; h++)
         if (guest_of_host(h) != NO_REG)
@@ -136,6 +138,7 @@ static void make_miss(struct emit *e, bool write)
     e_store(e, mem_opnd(RSP, 8), RDX);
     call_c(e, SCRATCH(fill_fn));
     e_patch(e->b, found, e_off(e));
+    near_filled(e);
     e_load(e, HOST_T0, mem_opnd(RSP, 8));
     e_mov(e, HOST_T1, RAX);
     e_alu_imm(e, true, ALU_ADD, RSP, 16);
@@ -164,6 +167,7 @@ void bt_make_stubs(struct bt *b)
     make_enter(&e);
     make_miss(&e, false);
     make_miss(&e, true);
+    near_make_stubs(&e);
     make_x87(&e);
     b->stubs_used = e_off(&e);
     b->stubs_end = b->used = (e_off(&e) + 63u) & ~63u;

@@ -69,7 +69,7 @@ struct plan {
     struct touch touch[2];
 };
 
-enum late_kind { LATE_FILL, LATE_BUDGET, LATE_SITE, LATE_LINK, LATE_CROSS, LATE_SIDE, LATE_LOOKUP, LATE_X87 };
+enum late_kind { LATE_FILL, LATE_BUDGET, LATE_SITE, LATE_LINK, LATE_CROSS, LATE_SIDE, LATE_LOOKUP, LATE_X87, LATE_RANGE, LATE_PAGE };
 /* What is emitted behind the block's own code. */
 struct late {
     u8 kind;
@@ -78,7 +78,8 @@ struct late {
     bool fault;     /* where the signal handler goes */
     u16 index;
     u8 size;    /* LATE_FILL */
-    i16 lo, hi; /* LATE_FILL: what was tested */
+    i16 lo, hi; /* LATE_FILL, LATE_RANGE: what was tested */
+    u8 near;    /* LATE_RANGE, LATE_PAGE: which */
     u32 at;         /* rel32 that leads here; 0: none */
     u32 at2;        /* LATE_LOOKUP: from where the entry's key was another */
     u32 back;       /* LATE_X87, LATE_FILL: where to go on; the latter with the entry in HOST_T1 */
@@ -108,6 +109,7 @@ struct tr {
     u16 index, n_insns;
     u8 touches; /* memory accesses of this instruction so far */
     u8 slots;
+    i16 bias[BT_SLOTS]; /* of a slot's group: its leader's operand, from the address kept */
     bool cold; /* behind the block's own code */
     bool stepped; /* d[n_insns] is executed alone */
     u8 crossed[48]; /* the bytes of an instruction that crosses a page */
@@ -123,11 +125,11 @@ struct tr {
 /* Host register of a guest GPR, or NO_REG: in scratch.home. */
 INLINE int host_reg(unsigned g)
 {
-    return g == RSP ? HOST_GUEST_RSP : g == R10 || g == R11 || g == R15 ? NO_REG : (int)g;
+    return g == RSP ? HOST_GUEST_RSP : g == R10 || g == R11 || g == R14 || g == R15 ? NO_REG : (int)g;
 }
 INLINE struct opnd home(unsigned g)
 {
-    unsigned k = g == R10 ? 0 : g == R11 ? 1 : 2;
+    unsigned k = g == R10 ? 0 : g == R11 ? 1 : g == R15 ? 2 : 3;
     return in_scratch(offsetof(struct bt_scratch, home) + 8 * k);
 }
 
@@ -155,10 +157,22 @@ void flags_written(struct tr *t);               /* by a guest instruction, in th
 /* mem.c: glue for one access. The operand to use, and which scratch register is free then. */
 struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, int *spare);
 void mem_late(struct tr *t, const struct late *l);
+/* The ways on from a miss of L, whose operands ea_prepare gives as O: to the careful variant where what was tested lies in two
+ * pages; then the operand's address is in HOST_T0. The rel32 of the branch for mem_careful, 0: none. */
+u32 mem_crosses(struct tr *t, const struct late *l, struct opnd o);
+void mem_careful(struct tr *t, const struct late *l, u32 at);
+struct opnd mem_slot(unsigned slot);
 struct ea ea_of(const struct dec *d, u16 page_off);
 /* An operand of REG + DISP, for implicit accesses. */
 struct ea ea_at(const struct tr *t, unsigned reg, i32 disp);
 struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed);
+
+/* near.c: as mem_access, for operands whose page is likely the one of the last time. False: not one of these, nothing is emitted. */
+bool near_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, const struct touch *x, struct opnd *o);
+void near_late(struct tr *t, const struct late *l);
+void near_make_stubs(struct emit *e);
+/* Emitted behind a fill, in a stub: what the soft TLB may say no more is forgotten. HOST_T0 goes. */
+void near_filled(struct emit *e);
 
 /* generic.c */
 bool operand_gpr(const ZydisDecodedOperand *o, unsigned *g, bool *high);
@@ -203,7 +217,7 @@ void flow_cross(struct tr *t, u32 link, i32 delta);
 u32 link_new(struct tr *t, i32 delta, bool cross);
 /* A jump inside the page, linked later. AT: the rel32 of a branch already emitted, or 0: a JMP here. The link. */
 u32 flow_near(struct tr *t, u32 at, i32 delta);
-/* Gives back what is charged for the instructions from INDEX on; no flags are touched, HOST_T0 goes. */
+/* Gives back what is charged for the instructions from INDEX on; no flags are touched. */
 void flow_refund(struct tr *t, unsigned index);
 
 #endif

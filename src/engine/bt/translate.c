@@ -35,8 +35,7 @@ struct late *late_new(struct tr *t, enum late_kind kind, u32 at)
 static void charge(struct tr *t, u16 again)
 {
     struct emit *e = &t->e;
-    e_op(e, true, 0x83, ALU_SUB, SCRATCH(budget), 1);
-    e8(e, t->n_insns);
+    e_alu_imm(e, true, ALU_SUB, HOST_BUDGET, t->n_insns);
     t->charged = true;
     struct late *l = late_new(t, LATE_BUDGET, e_jcc(e, CC_S));
     l->again = again;
@@ -127,6 +126,8 @@ static void emit_late(struct tr *t, const struct late *l)
     switch (l->kind) {
     case LATE_FILL: mem_late(t, l); return;
     case LATE_X87: x87_late(t, l); return;
+    case LATE_RANGE:
+    case LATE_PAGE: near_late(t, l); return;
     case LATE_BUDGET:
         if (l->again != 0xffff) {
             t->index = l->again;
