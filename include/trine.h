@@ -205,9 +205,9 @@ struct trine_stats {
     unsigned steps_n;
     bool has_paging; /* the engine translates addresses by a soft TLB */
     struct trine_paging paging;
-    uint64_t guest_bytes, resident_bytes, shared_bytes, ballooned_bytes, monitor_bytes;
+    uint64_t guest_bytes, resident_bytes, shared_bytes, ballooned_bytes, paged_bytes, monitor_bytes;
     unsigned switches;   /* of trine_config.switches that came about */
-    struct trine_count sharing[12]; /* the scanner's work, where pages are shared */
+    struct trine_count sharing[16]; /* the scanner's work, where pages are shared */
     unsigned sharing_n;
     uint64_t unbuilt;    /* instructions used by the guest that Trine has not built */
     uint64_t state_hash; /* of the whole architectural state and RAM, at the end */
@@ -287,14 +287,14 @@ struct trine_audit_result {
 enum trine_status trine_audit(const struct trine_config *c, const struct trine_audit *k, struct trine_audit_result *r,
                               struct trine_error *e);
 
-/* A VM of a group, as it told the group's broker at most some seconds ago. Bytes. */
+/* A VM of a group, as it told the group's broker at most some seconds ago; or (pid 0) the pool: the host's frames in it, and the pages that show them. Bytes. */
 struct trine_member {
     unsigned pid;
     uint64_t guest, resident, shared, ballooned, paged, working;
     uint64_t target; /* what the group wants the guest to get along with; 0: no wish */
 };
 
-/* All of them, at most ROOM. */
+/* All of them, at most ROOM; the pool comes last. */
 enum trine_status trine_group(const char *group, struct trine_member *list, unsigned room, unsigned *n, struct trine_error *e);
 /* The broker of a group, which a VM starts as another process: serves it at LISTENER until all members have left, and takes the socket's file PATH away. */
 enum trine_status trine_memory_broker(int listener, const char *path);

@@ -16,7 +16,7 @@ struct memory_options {
     double seconds; /* of the picture */
 };
 
-#define MEMBERS    128
+#define MEMBERS    129 /* and the pool */
 #define MIB(bytes) ((bytes) >> 20)
 
 static void print_row(const char *name, const struct trine_member *m)
@@ -35,9 +35,9 @@ static void print_table(const struct trine_member *list, unsigned n)
     printf("%8s %8s %9s %8s %10s %7s %8s %7s\n", "PID", "SIZE", "RESIDENT", "SHARED", "BALLOONED", "PAGED", "WORKING", "TARGET");
     for (unsigned i = 0; i < n; i++) {
         char pid[16];
-        snprintf(pid, sizeof pid, "%u", list[i].pid);
+        snprintf(pid, sizeof pid, list[i].pid ? "%u" : "pool", list[i].pid);
         print_row(pid, &list[i]);
-        sum.guest += list[i].guest, sum.resident += list[i].resident, sum.shared += list[i].shared, sum.ballooned += list[i].ballooned;
+        sum.guest += list[i].guest, sum.resident += list[i].resident, sum.shared += list[i].pid ? list[i].shared : 0, sum.ballooned += list[i].ballooned;
         sum.paged += list[i].paged, sum.working += list[i].working, sum.target += list[i].target;
     }
     print_row("all", &sum);
@@ -45,11 +45,11 @@ static void print_table(const struct trine_member *list, unsigned n)
 
 static struct picture_look sum_up(const struct trine_member *list, unsigned n)
 {
-    struct picture_look l = {.members = n};
+    struct picture_look l = {.members = n ? n - 1 : 0};
     for (unsigned i = 0; i < n; i++) {
         l.value[LINE_GUEST] += (double)list[i].guest;
         l.value[LINE_RESIDENT] += (double)list[i].resident;
-        l.value[LINE_SHARED] += (double)list[i].shared;
+        l.value[LINE_SHARED] += list[i].pid ? (double)list[i].shared : 0;
         l.value[LINE_BALLOONED] += (double)list[i].ballooned;
         l.value[LINE_WORKING] += (double)list[i].working;
     }
@@ -136,7 +136,8 @@ static void memory_help(void)
     printf("Usage: trine memory --group GROUP [--svg FILE [--seconds N]]\n\n"
            "Prints the VMs that run with --share GROUP, in MiB: the guest's size; what of it the host holds for\n"
            "this VM alone; what it shares; what its balloon has; what is paged out; what the guest uses; and what\n"
-           "the group wants it to get along with (-: no wish).\n\n"
+           "the group wants it to get along with (-: no wish). The pool's row: the host's frames that are shared,\n"
+           "and the pages that show them.\n\n"
            "  --svg FILE    look every second, and draw that\n"
            "  --seconds N   for so long; default 60, at most 3600\n");
 }

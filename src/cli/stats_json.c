@@ -117,6 +117,7 @@ static void stats_memory(struct json *j, const struct trine_stats *s)
     json_u64(j, "resident_bytes", s->resident_bytes, true);
     json_u64(j, "shared_bytes", s->shared_bytes, true);
     json_u64(j, "ballooned_bytes", s->ballooned_bytes, true);
+    json_u64(j, "paged_bytes", s->paged_bytes, true);
     json_u64(j, "monitor_bytes", s->monitor_bytes, true);
     if (s->sharing_n)
         stats_counts(j, "sharing", s->sharing, s->sharing_n);

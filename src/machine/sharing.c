@@ -3,9 +3,12 @@
  * broker has, or another has asked for too, is mapped from the group's pool (sharing_commit.c, after a comparison of all bytes). Pages that the guest has written
  * since are copies of this process alone; the scanner brings them home, and tells the broker that their frames have a holder less.
  *
+ * Where the group has a limit that balloons do not keep, pages that nobody else has go to a file (mem/foreign.c), the unchanged ones first.
+ *
  * Nothing but RAM above 1 MiB is looked at: not the flash, display memory or SMRAM. Without a broker (it died) what is shared stays so; holes are still made. */
 #include "machine/sharing.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +30,7 @@
 #define REPORT_NS     (2 * NS_PER_S)
 #define SEAMS_KEPT    8192 /* mappings left to everybody else in the process */
 
-static u64 thread_ns(void)
+u64 sharing_thread_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
@@ -46,7 +49,7 @@ static void sleep_until(struct sharing *s, u64 until)
 /* After a piece of work: as long a rest as makes the work its share of the time. */
 static void rest(struct sharing *s)
 {
-    u64 now = thread_ns(), worked = now - s->worked;
+    u64 now = sharing_thread_ns(), worked = now - s->worked;
     s->stats.cpu_ns = now;
     if (worked < 1000000 && s->budget)
         return;
@@ -78,13 +81,34 @@ static void carry_out(struct sharing *s, u32 n)
         s->stats.shared += c->frame < CHANGE_ZERO;
         s->stats.zeros += c->frame == CHANGE_ZERO;
         s->stats.homes += c->frame == CHANGE_HOME;
+        s->stats.paged += c->frame == CHANGE_PAGE;
     }
     release(s, given);
+}
+
+/* Of the pages that were looked up and are nobody else's, as many go to the file as the group wants. Code does not: it is in use as long as it is kept. */
+static void page_out(struct sharing *s, u32 n)
+{
+    struct mem *m = &s->vm->mem;
+    u32 changes = 0;
+    for (u32 i = 0; i < n && s->page_quota >= PAGE_SIZE; i++) {
+        u64 gpa = s->query[i].gfn << PAGE_SHIFT;
+        if (s->frames[i] != FRAME_UNKNOWN || mem_frame_flags(m, gpa) & FRAME_CODE || !mem_foreign_save(m, gpa, 1))
+            continue;
+        s->change[changes++] = (struct change){gpa, CHANGE_PAGE, false};
+        s->page_quota -= PAGE_SIZE;
+    }
+    if (!changes || fdatasync(m->foreign.page_fd) < 0)
+        return; /* the file cannot keep them: they stay */
+    carry_out(s, changes);
+    for (u32 i = 0; i < changes; i++)
+        mem_foreign_forget(m, s->change[i].gpa, 1);
 }
 
 /* Asks the broker for S->query[0..n), and shares what it has. */
 static void look_up(struct sharing *s, u32 n)
 {
+    const struct mem *m = &s->vm->mem;
     const u8 *pages[SHARE_OFFERS];
     u32 at[SHARE_OFFERS], changes = 0, offers = 0, got[SHARE_OFFERS];
     if (!n || !share_lookup(&s->member, s->query, n, s->frames))
@@ -99,13 +123,15 @@ static void look_up(struct sharing *s, u32 n)
         }
         if (i < n && s->frames[i] == FRAME_WANTED) {
             at[offers] = i;
-            pages[offers++] = s->vm->mem.base + (s->query[i].gfn << PAGE_SHIFT);
+            pages[offers++] = m->base + (s->query[i].gfn << PAGE_SHIFT);
         }
     }
     for (u32 i = 0; i < n; i++)
         if (s->frames[i] < s->member.frames)
             s->change[changes++] = (struct change){s->query[i].gfn << PAGE_SHIFT, s->frames[i], false};
     carry_out(s, changes);
+    if (s->page_quota && m->foreign.page_fd >= 0)
+        page_out(s, n);
 }
 
 /* Pages that left their frames are told to the broker, copies are brought home. */
@@ -181,6 +207,7 @@ static void block(struct sharing *s, u64 gpa, u32 n, u64 zero)
 static void apply(struct sharing *s, const struct share_advice *a)
 {
     atomic_store(&s->target, a->target_bytes);
+    s->page_quota = a->page_bytes;
 }
 
 static void report(struct sharing *s)
@@ -189,7 +216,10 @@ static void report(struct sharing *s)
     struct share_advice advice;
     u64 copies = mem_foreign_copies(&vm->mem), pages = atomic_load(&vm->mem.foreign.pages), available;
     struct share_report r = {.pid = (u32)getpid(), .guest_bytes = vm->mem.size, .resident_bytes = mem_resident(&vm->mem)};
-    r.shared_bytes = (pages > copies ? pages - copies : 0) << PAGE_SHIFT;
+    u64 paged = atomic_load(&vm->mem.foreign.paged);
+    r.paged_bytes = paged << PAGE_SHIFT;
+    r.shared_bytes = (pages > copies + paged ? pages - copies - paged : 0) << PAGE_SHIFT;
+    r.target_bytes = atomic_load(&s->target);
     lock_take(&vm->lock);
     r.ballooned_bytes = vm->devices.balloon ? vm->devices.balloon->ballooned << PAGE_SHIFT : 0;
     r.has_balloon = balloon_available(vm, &available);
@@ -239,7 +269,7 @@ static void pass(struct sharing *s, u64 zero)
         }
     looked = s->stats.looked - looked;
     won = s->stats.shared + s->stats.zeros - won;
-    bool young = s->stats.passes++ < 3 || won * 50 > looked;
+    bool young = s->stats.passes++ < 3 || won * 50 > looked || s->page_quota;
     s->budget = young ? BUDGET_YOUNG : BUDGET_STEADY;
     s->period_ns = young ? PERIOD_MIN_NS : s->period_ns * 2 < PERIOD_MAX_NS ? s->period_ns * 2 : PERIOD_MAX_NS;
 }
@@ -277,6 +307,17 @@ static u64 mappings_limit(void)
     return limit > 2 * SEAMS_KEPT ? limit - SEAMS_KEPT : limit / 2;
 }
 
+/* A file without a name in $TMPDIR or /var/tmp, which goes with the process. Whether the group has a limit others may say later. */
+static enum status open_paging(struct vm *vm, struct error *e)
+{
+    const char *dir = getenv("TMPDIR");
+    dir = dir && *dir ? dir : "/var/tmp";
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return vm->config.share_limit ? error_errno(e, "share %s: a file for paging in %s", vm->config.share, dir) : STATUS_OK;
+    return mem_foreign_paging(&vm->mem, fd, e);
+}
+
 enum status sharing_create(struct vm *vm, struct error *e)
 {
     const struct trine_config *c = &vm->config;
@@ -296,6 +337,8 @@ enum status sharing_create(struct vm *vm, struct error *e)
         st = share_join(&s->member, c->share, c->share_exec ? c->share_exec : "/proc/self/exe", &who, e);
     if (st == STATUS_OK)
         st = mem_foreign_init(&vm->mem, s->member.pool_fd, e);
+    if (st == STATUS_OK)
+        st = open_paging(vm, e);
     s->stats.broker = st == STATUS_OK;
     return st;
 }

@@ -11,8 +11,9 @@ struct sharing;
 
 /* What the scanner did; any thread, approximate while it runs. */
 struct sharing_stats {
-    u64 passes, looked, shared, zeros, homes; /* pages, all but the first */
-    u64 stops, stop_ns, stop_max_ns;          /* of the vCPUs */
+    u64 passes, looked, shared, zeros, homes, paged; /* pages, all but the first */
+    u64 stops, stop_ns, stop_max_ns;          /* of the vCPUs, from the wish to the end */
+    u64 stop_work_max_ns;                     /* the scanner's own time in one: without waiting for vCPUs and cores */
     u64 cpu_ns;                               /* of the scanner's thread */
     u64 left;                                 /* pages of the last pass that had to stay: the host's limit of mappings */
     u64 metadata_bytes;                       /* this VM's records that are touched */

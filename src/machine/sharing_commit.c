@@ -26,6 +26,8 @@ static bool holds(const struct sharing *s, const struct change *c)
     if (mem_foreign_record(m, c->gpa) || !mem_is_writable(m, c->gpa, PAGE_SIZE) || mem_frame_flags(m, c->gpa) & FRAME_BALLOONED)
         return false;
     const u8 *page = m->base + c->gpa;
+    if (c->frame == CHANGE_PAGE)
+        return !memcmp(page, m->foreign.page_map + c->gpa, PAGE_SIZE);
     return c->frame == CHANGE_ZERO ? is_zero(page) : !memcmp(page, share_frame(&s->member, c->frame), PAGE_SIZE);
 }
 
@@ -49,10 +51,10 @@ static u32 do_run(struct sharing *s, struct change *c, u32 n, u32 *taken)
         mem_foreign_settle(m, c->gpa, len);
     else if (c->frame == CHANGE_HOME)
         done = mem_foreign_home(m, c->gpa, len);
-    else if (m->foreign.seams + 2 <= s->seams_max)
-        done = mem_foreign_map(m, c->gpa, c->frame, len);
-    else
+    else if (m->foreign.seams + 2 > s->seams_max)
         done = false;
+    else
+        done = c->frame == CHANGE_PAGE ? mem_foreign_page(m, c->gpa, len) : mem_foreign_map(m, c->gpa, c->frame, len);
     if (!done) {
         s->stats.left += len;
         return 0;
@@ -68,11 +70,14 @@ static u32 stop_and_do(struct sharing *s, struct change *c, u32 n)
     u32 i = 0, taken;
     u64 start = host_ns();
     exclusive_begin(s->vm);
+    u64 work = sharing_thread_ns();
     while (i < n && (!i || host_ns() - start < STOP_NS)) {
         (void)do_run(s, c + i, n - i, &taken);
         i += taken;
     }
+    work = sharing_thread_ns() - work;
     exclusive_end(s->vm);
+    s->stats.stop_work_max_ns = work > s->stats.stop_work_max_ns ? work : s->stats.stop_work_max_ns;
     u64 ns = host_ns() - start;
     s->stats.stops++;
     s->stats.stop_ns += ns;
@@ -86,7 +91,7 @@ static void settle(struct sharing *s, const struct change *c, u32 n)
     for (u32 i = 0, len; i < n; i += len) {
         for (len = 1; i + len < n && c[i + len].done && continues(&c[i + len - 1], &c[i + len]); len++)
             ;
-        if (c[i].done && c[i].frame < CHANGE_ZERO)
+        if (c[i].done && (c[i].frame < CHANGE_ZERO || c[i].frame == CHANGE_PAGE))
             mem_foreign_settle(&s->vm->mem, c[i].gpa, len);
     }
 }

@@ -11,11 +11,12 @@
 /* What shall become of a page, and of the frame that is held for it. */
 struct change {
     u64 gpa;
-    u32 frame; /* CHANGE_ZERO: a hole; CHANGE_HOME: memory of its own */
+    u32 frame; /* CHANGE_ZERO: a hole; CHANGE_HOME: memory of its own; CHANGE_PAGE: see below */
     bool done;
 };
 #define CHANGE_ZERO 0xfffffff0u
 #define CHANGE_HOME 0xfffffff1u
+#define CHANGE_PAGE 0xfffffff2u /* the file, which has its bytes already */
 
 struct sharing {
     struct vm *vm;
@@ -29,6 +30,7 @@ struct sharing {
     u64 period_ns;     /* between two passes */
     u64 worked, rests; /* thread time at the last rest; how many rests */
     _Atomic u64 target;
+    u64 page_quota; /* bytes that shall go to the file */
     bool told; /* that the broker is gone */
     struct sharing_stats stats;
     /* Of the block that is looked at. */
@@ -38,6 +40,8 @@ struct sharing {
     bool written[FOREIGN_BLOCK];
 };
 
+/* The calling thread's time on a core. */
+u64 sharing_thread_ns(void);
 /* Does what C[0..n) say, as far as it still holds, in runs between which the vCPUs run; sets `done`. */
 void sharing_commit(struct sharing *s, struct change *c, u32 n);
 

@@ -79,8 +79,8 @@ static void sharing_costs(const struct vm *vm, struct trine_stats *s)
     struct sharing_stats h;
     sharing_stats(vm, &h);
     const struct trine_count all[] = {
-        {"passes", h.passes},   {"looked_at", h.looked}, {"shared", h.shared},           {"zeros", h.zeros},           {"homes", h.homes},
-        {"stops", h.stops},     {"stop_ns", h.stop_ns},  {"stop_max_ns", h.stop_max_ns}, {"scanner_ns", h.cpu_ns},     {"left", h.left},
+        {"passes", h.passes},   {"looked_at", h.looked}, {"shared", h.shared},           {"zeros", h.zeros},           {"homes", h.homes}, {"paged_out", h.paged},
+        {"stops", h.stops},     {"stop_ns", h.stop_ns},  {"stop_max_ns", h.stop_max_ns}, {"stop_work_max_ns", h.stop_work_max_ns}, {"scanner_ns", h.cpu_ns},     {"left", h.left},
         {"metadata_bytes", h.metadata_bytes}, {"broker", h.broker},
     };
     _Static_assert(ARRAY_LEN(all) <= ARRAY_LEN(s->sharing), "the report has room");
@@ -123,7 +123,9 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
     s->ballooned_bytes = vm->devices.balloon ? vm->devices.balloon->ballooned << PAGE_SHIFT : 0;
     s->resident_bytes = mem_resident(&vm->mem);
     u64 copies = mem_foreign_copies(&vm->mem);
-    s->shared_bytes = (atomic_load(&vm->mem.foreign.pages) - copies) << PAGE_SHIFT;
+    s->paged_bytes = atomic_load(&vm->mem.foreign.paged) << PAGE_SHIFT;
+    s->shared_bytes = (atomic_load(&vm->mem.foreign.pages) << PAGE_SHIFT) - s->paged_bytes;
+    s->shared_bytes -= (copies << PAGE_SHIFT) < s->shared_bytes ? copies << PAGE_SHIFT : s->shared_bytes;
     s->monitor_bytes += rss_private() - (copies << PAGE_SHIFT);
     sharing_costs(vm, s);
     s->state_hash = vm_state_hash(vm);

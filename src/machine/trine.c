@@ -78,10 +78,10 @@ void trine_destroy(struct trine_vm *vm)
 
 enum trine_status trine_group(const char *group, struct trine_member *list, unsigned room, unsigned *n, struct trine_error *e)
 {
-    struct share_report all[SHARE_MEMBERS];
+    struct share_report all[SHARE_MEMBERS + 1];
     struct error err;
     u32 found = 0;
-    if (share_list(group, all, SHARE_MEMBERS, &found, &err) != STATUS_OK)
+    if (share_list(group, all, ARRAY_LEN(all), &found, &err) != STATUS_OK)
         return give_error(&err, e);
     *n = found < room ? found : room;
     for (unsigned i = 0; i < *n; i++)

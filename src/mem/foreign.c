@@ -1,3 +1,5 @@
+/* The file for paging is the same again with a file of ours instead of the pool: what is not written to the host may drop from its cache, and reads again when it is
+ * touched. */
 #include "mem/foreign.h"
 
 #include <fcntl.h>
@@ -18,12 +20,26 @@ enum status mem_foreign_init(struct mem *m, int fd, struct error *e)
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         return error_errno(e, "guest memory: records of shared pages");
-    m->foreign = (struct mem_foreign){.fd = fd, .frame = p};
+    m->foreign = (struct mem_foreign){.fd = fd, .page_fd = -1, .frame = p};
+    return STATUS_OK;
+}
+
+enum status mem_foreign_paging(struct mem *m, int fd, struct error *e)
+{
+    m->foreign.page_fd = fd;
+    void *p = ftruncate(fd, (off_t)m->span) < 0 ? MAP_FAILED : mmap(NULL, m->span, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (p == MAP_FAILED)
+        return error_errno(e, "guest memory: the file for paging");
+    m->foreign.page_map = p;
     return STATUS_OK;
 }
 
 void mem_foreign_destroy(struct mem *m)
 {
+    if (m->foreign.page_map)
+        munmap((void *)(uintptr_t)m->foreign.page_map, m->span);
+    if (m->foreign.frame && m->foreign.page_fd >= 0)
+        close(m->foreign.page_fd);
     if (m->foreign.frame)
         munmap(m->foreign.frame, (m->span >> PAGE_SHIFT) * sizeof *m->foreign.frame);
     m->foreign.frame = NULL;
@@ -35,7 +51,8 @@ static bool seam(const struct mem *m, u64 gpa)
     if (!gpa || gpa >= m->span)
         return false;
     bool a = mem_foreign_at(m, gpa - PAGE_SIZE), b = mem_foreign_at(m, gpa);
-    return a != b || (a && mem_foreign_record(m, gpa) != mem_foreign_record(m, gpa - PAGE_SIZE) + 1);
+    u32 before = mem_foreign_record(m, gpa - PAGE_SIZE), here = mem_foreign_record(m, gpa);
+    return a != b || (a && here != before + !(here & FOREIGN_PAGED));
 }
 
 static u64 seams(const struct mem *m, u64 gpa, u64 n)
@@ -70,6 +87,31 @@ bool mem_foreign_map(struct mem *m, u64 gpa, u32 frame, u32 n)
     return true;
 }
 
+bool mem_foreign_save(const struct mem *m, u64 gpa, u32 n)
+{
+    u64 bytes = (u64)n << PAGE_SHIFT;
+    return pwrite(m->foreign.page_fd, m->base + gpa, bytes, (off_t)gpa) == (ssize_t)bytes;
+}
+
+bool mem_foreign_page(struct mem *m, u64 gpa, u32 n)
+{
+    if (!map(m, gpa, n, MAP_PRIVATE, m->foreign.page_fd, gpa))
+        return false;
+    u64 before = seams(m, gpa, n);
+    for (u32 i = 0; i < n; i++)
+        record(m, gpa + i * PAGE_SIZE, FOREIGN_PAGED);
+    m->foreign.seams += seams(m, gpa, n) - before;
+    atomic_fetch_add(&m->foreign.pages, n);
+    atomic_fetch_add(&m->foreign.paged, n);
+    return true;
+}
+
+void mem_foreign_forget(const struct mem *m, u64 gpa, u32 n)
+{
+    madvise((u8 *)(uintptr_t)m->foreign.page_map + gpa, (u64)n << PAGE_SHIFT, MADV_DONTNEED);
+    (void)posix_fadvise(m->foreign.page_fd, (off_t)gpa, (off_t)((u64)n << PAGE_SHIFT), POSIX_FADV_DONTNEED);
+}
+
 void mem_foreign_settle(struct mem *m, u64 gpa, u32 n)
 {
     (void)fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)gpa, (off_t)((u64)n << PAGE_SHIFT));
@@ -81,8 +123,13 @@ static bool leave(struct mem *m, u64 gpa, u64 n)
     if (!map(m, gpa, n, MAP_SHARED, m->fd, gpa))
         return false;
     u64 before = seams(m, gpa, n);
-    for (u64 i = 0; i < n; i++)
-        record(m, gpa + i * PAGE_SIZE, mem_foreign_record(m, gpa + i * PAGE_SIZE) | FOREIGN_LEFT);
+    if (atomic_load(&m->foreign.paged)) /* what the guest threw away or wrote anew does not stay on the disk */
+        (void)fallocate(m->foreign.page_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)gpa, (off_t)(n << PAGE_SHIFT));
+    for (u64 i = 0; i < n; i++) {
+        u32 was = mem_foreign_record(m, gpa + i * PAGE_SIZE);
+        record(m, gpa + i * PAGE_SIZE, was & FOREIGN_PAGED ? 0 : was | FOREIGN_LEFT);
+        atomic_fetch_sub(&m->foreign.paged, was & FOREIGN_PAGED ? 1 : 0);
+    }
     m->foreign.seams += seams(m, gpa, n) - before;
     atomic_fetch_sub(&m->foreign.pages, n);
     madvise(m->base + gpa, n << PAGE_SHIFT, MADV_DONTDUMP);

@@ -6,12 +6,15 @@
 
 #include "mem/mem.h"
 
+#define FOREIGN_PAGED 0x40000000u /* shows the file at its own place, and not a frame */
 #define FOREIGN_LEFT 0x80000000u /* shows RAM's own again; whoever counts the frame's holders has not been told */
 #define FOREIGN_BLOCK 512u       /* pages that one look at the copies takes, at most */
 
 /* FD: the pool, which the caller keeps open. */
 enum status mem_foreign_init(struct mem *m, int fd, struct error *e);
 void mem_foreign_destroy(struct mem *m);
+/* Pages may go to the file FD, empty and writable, which is taken over. */
+enum status mem_foreign_paging(struct mem *m, int fd, struct error *e);
 
 /* What the record says of the page with GPA; bits as above. */
 static inline u32 mem_foreign_record(const struct mem *m, u64 gpa)
@@ -33,7 +36,13 @@ static inline u32 mem_foreign_frame(u32 record)
  * memory, the big lock is held. What the memfd has there is not given back yet: mem_foreign_settle does that, under the same lock. */
 bool mem_foreign_map(struct mem *m, u64 gpa, u32 frame, u32 n) MUST_CHECK;
 void mem_foreign_settle(struct mem *m, u64 gpa, u32 n);
-/* N pages that show frames get memory of RAM's own with the same contents, and FOREIGN_LEFT; as above. False: nothing has changed. */
+/* Writes the N pages from GPA on to the file, all the way to the disk; the vCPUs may run. False: it cannot. */
+bool mem_foreign_save(const struct mem *m, u64 gpa, u32 n) MUST_CHECK;
+/* They show the file, which holds the same bytes; as mem_foreign_map. */
+bool mem_foreign_page(struct mem *m, u64 gpa, u32 n) MUST_CHECK;
+/* The host's cache of the file needs them no more. */
+void mem_foreign_forget(const struct mem *m, u64 gpa, u32 n);
+/* N pages that show frames or the file get memory of RAM's own with the same contents, and FOREIGN_LEFT; as above. False: nothing has changed. */
 bool mem_foreign_home(struct mem *m, u64 gpa, u32 n) MUST_CHECK;
 /* The same without contents, for what is thrown away. Vcpus may run. */
 void mem_foreign_drop(struct mem *m, u64 gpa, u64 len);

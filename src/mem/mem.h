@@ -40,9 +40,12 @@ enum {
     SMRAM_DATA = 1 << 2, /* data accesses in system management mode */
 };
 
-/* Pages that show a frame of another memfd, the pool of a group (mem/foreign.h). */
+/* Pages that show a frame of another memfd, the pool of a group, or a page of a file (mem/foreign.h). */
 struct mem_foreign {
     int fd;
+    int page_fd;        /* the file, laid out as RAM is; -1: none */
+    const u8 *page_map; /* all of it, readable */
+    _Atomic u64 paged;  /* pages that show it */
     u32 *frame;        /* by gpa >> 12: FOREIGN_ bits and the frame's number + 1; 0: RAM's own. Null: there is no pool. Changed under the big lock */
     _Atomic u64 pages; /* that show one */
     u64 seams;         /* between mappings, and so about their number */

@@ -21,7 +21,7 @@
 #include "share/pool.h"
 #include "share/wire.h"
 
-#define HINTS (1u << 19)
+#define HINTS (1u << 18)
 
 struct hint {
     u64 hash, who;
@@ -46,7 +46,7 @@ struct broker {
     u64 limit;   /* bytes of host memory for the group; 0: none */
     bool had_member;
     u8 in[SHARE_BYTES + 1];
-    u8 out[sizeof(struct share_head) + SHARE_LOOKUPS * sizeof(u64) + SHARE_MEMBERS * sizeof(struct share_report)];
+    u8 out[sizeof(struct share_head) + SHARE_LOOKUPS * sizeof(u64) + (SHARE_MEMBERS + 1) * sizeof(struct share_report)];
 };
 
 static void peer_leave(struct broker *b, struct peer *p)
@@ -195,15 +195,19 @@ static bool take_report(struct broker *b, struct peer *p, const u8 *data)
     struct share_report all[SHARE_MEMBERS];
     memcpy(&p->report, data, sizeof p->report);
     p->report.pid = p->pid;
-    u64 pool = (u64)b->pool.live << PAGE_SHIFT, target = policy_target(all, members(b, all), p->pid, pool, b->limit);
+    u32 n = members(b, all);
+    u64 pool = (u64)b->pool.live << PAGE_SHIFT, target = policy_target(all, n, p->pid, pool, b->limit);
     p->report.target_bytes = target;
-    *(struct share_advice *)payload(b) = (struct share_advice){target, pool, b->limit};
+    *(struct share_advice *)payload(b) = (struct share_advice){target, policy_page_out(all, n, p->pid, pool, b->limit), pool, b->limit};
     return answer(b, p, SHARE_ANSWER, 1, sizeof(struct share_advice));
 }
 
 static bool take_list(struct broker *b, struct peer *p)
 {
-    return answer(b, p, SHARE_ANSWER, members(b, payload(b)), sizeof(struct share_report));
+    struct share_report *all = payload(b);
+    u32 n = members(b, all);
+    all[n++] = (struct share_report){.resident_bytes = (u64)b->pool.used << PAGE_SHIFT, .shared_bytes = b->pool.holders << PAGE_SHIFT};
+    return answer(b, p, SHARE_ANSWER, n, sizeof *all);
 }
 
 /* A member may say everything, an observer LIST alone; the length must be that of N elements. */

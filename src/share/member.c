@@ -181,7 +181,7 @@ bool share_tell(struct share_member *m, const struct share_report *r, struct sha
 enum status share_list(const char *group, struct share_report *list, u32 room, u32 *n, struct error *e)
 {
     const struct share_hello who = {SHARE_MAGIC, SHARE_VERSION, SHARE_OBSERVER, 0, 0};
-    struct share_report all[SHARE_MEMBERS];
+    struct share_report all[SHARE_MEMBERS + 1];
     struct share_member m;
     enum status s = share_join(&m, group, NULL, &who, e);
     if (s != STATUS_OK)

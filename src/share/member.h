@@ -29,7 +29,7 @@ bool share_offer(struct share_member *m, const u8 *const *pages, u32 n, u32 *fra
 bool share_release(struct share_member *m, const u32 *frames, u32 n);
 bool share_tell(struct share_member *m, const struct share_report *r, struct share_advice *a) MUST_CHECK;
 
-/* Every member of the group; how many. */
+/* Every member of the group, and the pool (pid 0); how many. */
 enum status share_list(const char *group, struct share_report *list, u32 room, u32 *n, struct error *e);
 
 static inline const u8 *share_frame(const struct share_member *m, u32 frame)

@@ -37,3 +37,24 @@ u64 policy_target(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 
     target = target > FLOOR ? target : FLOOR;
     return least(target, own->guest_bytes) & PAGE_MASK;
 }
+
+/* What the guest may still give up by its balloon, without swapping. */
+static u64 yield(const struct share_report *r)
+{
+    u64 has = r->guest_bytes - least(r->ballooned_bytes, r->guest_bytes);
+    u64 spare = r->free_bytes > FLOOR ? r->free_bytes - FLOOR : 0;
+    return r->has_balloon && r->target_bytes && has > r->target_bytes ? least(has - r->target_bytes, spare) : 0;
+}
+
+u64 policy_page_out(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 limit)
+{
+    u64 taken = pool, resident = 0, own = 0;
+    for (u32 i = 0; i < n; i++) {
+        u64 give = least(yield(&all[i]), all[i].resident_bytes);
+        taken += all[i].resident_bytes - give;
+        resident += all[i].resident_bytes;
+        if (all[i].pid == pid)
+            own = all[i].resident_bytes;
+    }
+    return limit && taken > limit && resident ? (u64)((u128)(taken - limit) * own / resident) : 0;
+}

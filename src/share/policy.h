@@ -7,5 +7,7 @@
 /* What the guest of PID shall get along with, when the N members' guests and POOL bytes of shared pages must fit into LIMIT; 0: there is no limit, or the
  * guest has no balloon. */
 u64 policy_target(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 limit);
+/* What of the guest of PID shall be paged out beyond what is, so that all fits: nothing while the balloons have something to give. */
+u64 policy_page_out(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 limit);
 
 #endif

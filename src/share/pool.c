@@ -38,10 +38,10 @@ static enum status make_memory(struct pool *p, struct error *e)
 
 enum status pool_init(struct pool *p, u32 frames, struct error *e)
 {
-    *p = (struct pool){.fd = -1, .frames = frames, .buckets = 1024};
+    *p = (struct pool){.fd = -1, .frames = frames, .buckets = 256};
     if (!frames || frames > FRAMES_MAX)
         return error_set(e, STATUS_USAGE, "shared pages: no such size of a pool");
-    while (p->buckets < frames)
+    while (p->buckets < frames / 16) /* few, so that what is touched of them is */
         p->buckets *= 2;
     p->hash = table((u64)frames * sizeof *p->hash);
     p->refs = table((u64)frames * sizeof *p->refs);

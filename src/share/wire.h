@@ -7,7 +7,7 @@
  *   OFFER   n pages                   ANSWER  n u32: FRAME_UNKNOWN (no room) or a frame, now held
  *   RELEASE n u32                     ANSWER  0
  *   REPORT  1 share_report            ANSWER  1 share_advice
- *   LIST    0                         ANSWER  n share_report */
+ *   LIST    0                         ANSWER  n share_report, the last one with pid 0: the pool, what is resident of it and what it stands for */
 #ifndef SHARE_WIRE_H
 #define SHARE_WIRE_H
 
@@ -35,7 +35,7 @@ enum share_type {
 
 #define FRAME_UNKNOWN 0xffffffffu
 #define FRAME_WANTED  0xfffffffeu
-#define FRAMES_MAX    0x40000000u /* of a pool */
+#define FRAMES_MAX    0x3ffffff0u /* of a pool */
 
 struct share_head {
     u32 type, n;
@@ -66,6 +66,7 @@ struct share_report {
 
 struct share_advice {
     u64 target_bytes; /* what the guest shall get along with; 0: the broker has no wish */
+    u64 page_bytes;   /* and what more of it shall go to a file */
     u64 pool_bytes, limit_bytes;
 };
 

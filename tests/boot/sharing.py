@@ -85,7 +85,7 @@ def turn():
 def table():
     done = subprocess.run([trine, "memory", "--group", "test"], capture_output=True, text=True)
     rows = [line.split() for line in done.stdout.splitlines()[1:-1]]
-    return {int(r[0]): dict(zip(["size", "resident", "shared", "ballooned"], map(int, r[1:5]))) for r in rows}, done.stderr
+    return {r[0]: dict(zip(["size", "resident", "shared", "ballooned"], map(int, r[1:5]))) for r in rows if r[0] != "pool"}, done.stderr
 
 
 def brokers():

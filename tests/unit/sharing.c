@@ -325,6 +325,42 @@ static void test_foreign(void)
     CHECK_EQ(rig_end(&r), 0);
 }
 
+/* The same with a file behind them. */
+static void test_paging(void)
+{
+    struct mem mem;
+    struct error e;
+    bool written[2];
+    int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    CHECK_EQ(mem_init(&mem, MIB(8), &e), STATUS_OK);
+    CHECK_EQ(mem_foreign_init(&mem, -1, &e), STATUS_OK);
+    CHECK_EQ(mem_foreign_paging(&mem, fd, &e), STATUS_OK);
+    CHECK(mem_write(&mem, MIB(2), page_a, PAGE_SIZE) && mem_write(&mem, MIB(2) + PAGE_SIZE, page_b, PAGE_SIZE));
+    u64 digest = mem_digest(&mem, 1), resident = mem_resident(&mem);
+    CHECK(mem_foreign_save(&mem, MIB(2), 2));
+    CHECK(!memcmp(mem.foreign.page_map + MIB(2), page_a, PAGE_SIZE));
+    CHECK(mem_foreign_page(&mem, MIB(2), 2));
+    mem_foreign_settle(&mem, MIB(2), 2);
+    mem_foreign_forget(&mem, MIB(2), 2);
+    CHECK_EQ(mem.foreign.paged, 2);
+    CHECK_EQ(mem.foreign.seams, 2);
+    CHECK_EQ(resident - mem_resident(&mem), 2 * PAGE_SIZE);
+    CHECK_EQ(mem_digest(&mem, 1), digest);
+    CHECK(mem_write(&mem, MIB(2), "z", 1));
+    mem_foreign_written(&mem, MIB(2), 2, written);
+    CHECK(written[0] && !written[1]);
+    CHECK(mem_foreign_home(&mem, MIB(2), 1));
+    CHECK_EQ(mem_foreign_record(&mem, MIB(2)), 0);
+    CHECK_EQ(mem.foreign.paged, 1);
+    CHECK(mem.base[MIB(2)] == 'z' && !memcmp(mem.base + MIB(2) + 1, page_a + 1, PAGE_SIZE - 1));
+    CHECK(!memcmp(mem.base + MIB(2) + PAGE_SIZE, page_b, PAGE_SIZE));
+    CHECK(mem_discard(&mem, MIB(2), 2 * PAGE_SIZE));
+    CHECK_EQ(mem.foreign.paged, 0);
+    CHECK_EQ(mem.foreign.pages, 0);
+    CHECK(!mem.base[MIB(2) + PAGE_SIZE]);
+    mem_destroy(&mem);
+}
+
 /* The broker dies behind STEP of a member's way from joining to coming home: the member's memory stays what it was, and each call after it says no. */
 static void die_at(int step)
 {
@@ -381,6 +417,11 @@ static void test_policy(void)
     CHECK_EQ(policy_target(all, 2, 1, 0, GIB(8)), GIB(1)); /* nobody is short */
     all[1].has_balloon = 0;
     CHECK_EQ(policy_target(all, 2, 2, 0, GIB(1)), 0);
+    CHECK_EQ(policy_page_out(all, 2, 1, 0, GIB(3)), 0);
+    CHECK_EQ(policy_page_out(all, 2, 1, 0, 0), 0);
+    CHECK_EQ(policy_page_out(all, 2, 1, MIB(512), GIB(2)), MIB(256)); /* half of what is too much */
+    all[0].target_bytes = MIB(512), all[0].free_bytes = MIB(700); /* its balloon comes first */
+    CHECK_EQ(policy_page_out(all, 2, 1, MIB(512), GIB(2)), 0);
     CHECK(policy_target(all, 2, 1, GIB(2), GIB(1)) >= MIB(48)); /* the pool alone is too large */
 }
 
@@ -395,6 +436,7 @@ int main(int argc, char **argv)
     test_garbage();
     test_version();
     test_foreign();
+    test_paging();
     test_policy();
     for (int n = argc > 1 ? atoi(argv[1]) : 2; n > 0; n--)
         for (int step = 0; step < 8; step++)
