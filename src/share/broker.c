@@ -45,8 +45,8 @@ struct broker {
     u64 numbers; /* given to peers */
     u64 limit;   /* bytes of host memory for the group; 0: none */
     bool had_member;
-    u8 in[SHARE_BYTES + 1];
-    u8 out[sizeof(struct share_head) + SHARE_LOOKUPS * sizeof(u64) + (SHARE_MEMBERS + 1) * sizeof(struct share_report)];
+    _Alignas(8) u8 in[SHARE_BYTES + 1];
+    _Alignas(8) u8 out[sizeof(struct share_head) + SHARE_LOOKUPS * sizeof(u64) + (SHARE_MEMBERS + 1) * sizeof(struct share_report)];
 };
 
 static void peer_leave(struct broker *b, struct peer *p)
