@@ -240,6 +240,8 @@ static enum status check_pair(struct lockstep *l, struct error *e)
         return error_set(e, STATUS_USAGE, "check: only virtual time repeats");
     if (l->config->net.kind != TRINE_NET_NONE)
         return error_set(e, STATUS_USAGE, "check: a network does not repeat");
+    if (l->config->switches_n)
+        return error_set(e, STATUS_USAGE, "check: a guest that moves between engines (switch) is compared by its final state, with run");
     for (unsigned n = 0; n < l->config->disks_n; n++)
         if (!l->config->disks[n].readonly && !l->config->disks[n].snapshot)
             return error_set(e, STATUS_USAGE,

@@ -59,7 +59,6 @@ static enum status machine_make(struct pair *p, unsigned n, int fd, bool console
     char path[40];
     c.max_time_s = 0; /* the host's clock must end neither */
     c.saves_n = 0;
-    c.switches_n = 0;
     c.gdb = c.trace = NULL;
     if (!console || c.serial == TRINE_SERIAL_STDIO)
         c.serial = TRINE_SERIAL_NONE;

@@ -72,6 +72,7 @@ for option in 'engine bochs:no such engine' 'engine jit:not built in' \
 	run 2 "--$text: $why" "--${text%% *}" "${text#* }"
 done
 run 4 'engine bt: *runs at most 1 vCPU*' --engine bt --cpus 2
+refused 2 'check: a guest that moves*' check --engines interp,bt --kernel "$hello" --switch interp:bt@exits=1
 run 2 'engine bochs: no such engine' --switch interp:bochs@exits=1
 run 2 '--switch interp:bt: the guest runs on bt then' --engine bt --switch interp:bt@exits=1
 run 2 '--switch interp:bt: the guest runs on bt then' --switch interp:bt@exits=1 --switch interp:bt@exits=2

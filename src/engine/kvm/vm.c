@@ -111,14 +111,17 @@ static bool slots_make(struct kvm_vm *vm)
            kvm_slots_update(vm);
 }
 
-/* A guest without hypercalls (--pv none): the instruction of the other vendor's processors is #UD again, which KVM else
- * rewrites in the guest's code. The processor's own one is KVM's to answer, whatever CPUID says. */
-static void vmcall_hide(struct kvm_vm *vm)
+/* Where KVM by default departs from the processor, and its kernel lets it be told not to: MONITOR and MWAIT are #UD, as CPUID does
+ * not offer them; and for a guest without hypercalls (--pv none) the instruction of the other vendor's processors is #UD
+ * again, which KVM else rewrites in the guest's code. The processor's own one is KVM's to answer, whatever CPUID says. */
+static void quirks_disable(struct kvm_vm *vm)
 {
-    struct kvm_enable_cap quirk = {.cap = KVM_CAP_DISABLE_QUIRKS2, .args = {KVM_X86_QUIRK_FIX_HYPERCALL_INSN}};
+    u64 quirks = KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS;
     int known = ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_DISABLE_QUIRKS2);
-    if (known > 0 && known & KVM_X86_QUIRK_FIX_HYPERCALL_INSN)
-        (void)ioctl(vm->fd, KVM_ENABLE_CAP, &quirk);
+    if (!(vm->model->features >> FEAT_VMCALL & 1))
+        quirks |= KVM_X86_QUIRK_FIX_HYPERCALL_INSN;
+    if (known > 0)
+        (void)ioctl(vm->fd, KVM_ENABLE_CAP, &(struct kvm_enable_cap){.cap = KVM_CAP_DISABLE_QUIRKS2, .args = {quirks & (u64)known}});
 }
 
 static enum status vm_make(struct kvm_vm *vm, struct error *e)
@@ -136,8 +139,7 @@ static enum status vm_make(struct kvm_vm *vm, struct error *e)
     vm->run_size = (size_t)size;
     if (!kvm_filter_msrs(vm))
         return error_errno(e, "engine kvm: KVM_X86_SET_MSR_FILTER");
-    if (!(vm->model->features >> FEAT_VMCALL & 1))
-        vmcall_hide(vm);
+    quirks_disable(vm);
     if (!slots_make(vm))
         return error_errno(e, "engine kvm: guest memory: KVM_SET_USER_MEMORY_REGION");
     return STATUS_OK;
