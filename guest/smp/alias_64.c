@@ -110,6 +110,43 @@ TEST(modified_while_running)
     CHECK_EQUAL("mixtures, steps back, or the last one missed", 0, wrong);
 }
 
+/* One processor alone runs code of the page; another, which never does, writes to data beside it and then to the code. */
+static void job_beside(unsigned cpu)
+{
+    uint32_t (*f)(void) = (uint32_t(*)(void))ADDR(code + 3);
+    for (uint32_t v = 1; v <= rounds && cpu < 2; v++) {
+        if (cpu == 0) {
+            *(volatile uint8_t *)(code + 2048) = (uint8_t)v;
+            *(volatile uint32_t *)(void *)(code + 4) = v;
+            version = v;
+        }
+        while (version < v || (cpu == 0 && done[1] < v))
+            relax();
+        if (cpu == 1) {
+            cpuid(0, 0);
+            if (f() != v)
+                add_fetch(&wrong, 1);
+            done[1] = v;
+        }
+    }
+}
+
+TEST(modified_beside_data)
+{
+    if (!CHECK("all processors started", smp_start()))
+        return;
+    if (cpus < 2)
+        return;
+    memory_set(code, 0x90, sizeof(code));
+    code[3] = 0xb8;
+    memory_set(code + 4, 0, 4);
+    code[8] = 0xc3;
+    wrong = version = done[1] = 0;
+    rounds = 100;
+    on_all(job_beside);
+    CHECK_EQUAL("old bytes after serializing", 0, wrong);
+}
+
 /* Two of docs/deviations.md, printed: what a LOCK on a device's register loses, and what becomes of an NMI
  * that comes while a processor waits for its SIPI. */
 #define IOREGSEL (*(volatile uint8_t *)0xfec00000)

@@ -404,6 +404,7 @@ void tlb_protect_frame(struct cpu *c, u64 gpa)
     struct tlb *t = c->tlb;
     struct mem *m = c->wires.mem;
     u64 hva = (u64)(uintptr_t)m->base + (gpa & PAGE_MASK);
+    t->protects++;
     for (unsigned x = 0; x < TLB_CONTEXTS; x++)
         for (unsigned v = 0; v < TLB_VIEWS; v++) {
             if (!t->context[x].touched[v])

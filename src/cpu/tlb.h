@@ -79,6 +79,7 @@ struct tlb {
     u32 active;
     u64 use_clock, stamp;
     u64 misses, walks, flushes;
+    u64 protects; /* times that write tags were taken away under the vCPU's feet (tlb_protect_frame) */
     /* Supervisor code in global pages alone is the same in all contexts: one generation for them, until a page that is
      * not global is fetched from. */
     u64 kernel_generation;

@@ -71,7 +71,6 @@ for option in 'engine bochs:no such engine' 'engine jit:not built in' \
 	text=$(printf %s "$option" | sed 's/\\:/;/g; s/:.*//; s/;/:/g')
 	run 2 "--$text: $why" "--${text%% *}" "${text#* }"
 done
-run 4 'engine bt: *runs at most 1 vCPU*' --engine bt --cpus 2
 refused 2 'check: a guest that moves*' check --engines interp,bt --kernel "$hello" --switch interp:bt@exits=1
 run 2 'engine bochs: no such engine' --switch interp:bochs@exits=1
 run 2 '--switch interp:bt: the guest runs on bt then' --engine bt --switch interp:bt@exits=1

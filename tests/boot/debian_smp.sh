@@ -1,8 +1,8 @@
 #!/bin/sh
 # Debian's kernel on four vCPUs. Real time: all four work, processes fork and signal each other on them. Virtual time: two runs are equal, and a
 # snapshot from the middle goes on to the same end.
-# usage: debian_smp.sh TRINE
-trine=$1
+# usage: debian_smp.sh TRINE [ENGINE]
+trine=$1 engine=${2-auto}
 . "$(dirname -- "$0")/lib.sh"
 need_debian
 
@@ -14,7 +14,7 @@ echo "parts $(cat /tmp/part.* | awk '{ s += $1 } END { print s }')"
 echo "ran $(awk '/^cpu[0-9]/ && $2 + $4 > 0 { n++ } END { print n }' /proc/stat)"
 poweroff
 END
-debian --append "console=ttyS0 quiet" --cpus 4 --max-time $((300 * slower)) <"$work/commands" >"$work/out" 2>"$work/err"
+debian --engine "$engine" --append "console=ttyS0 quiet" --cpus 4 --max-time $((300 * slower)) <"$work/commands" >"$work/out" 2>"$work/err"
 status=$?
 tr -d '\r' <"$work/out" >"$work/text"
 tail -n 12 "$work/text"
@@ -27,7 +27,7 @@ done
 once() { # NAME OPTION...
 	name=$1
 	shift
-	"$trine" run --cpus 4 --time virtual --memory 256M --max-time $((300 * slower)) --stats "$work/$name.stats" "$@" </dev/null >"$work/$name.out" 2>"$work/$name.err" ||
+	"$trine" run --engine "$engine" --cpus 4 --time virtual --memory 256M --max-time $((300 * slower)) --stats "$work/$name.stats" "$@" </dev/null >"$work/$name.out" 2>"$work/$name.err" ||
 		fail "run $name: exit status $?: $(cat "$work/$name.err")"
 	echo "run $name: $(stat_of "$work/$name.stats" guest_instructions) instructions, state $(stat_of "$work/$name.stats" state_hash)"
 }

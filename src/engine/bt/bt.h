@@ -47,6 +47,8 @@ enum {
  */
 #define BT_SLACK   (2 * BT_BLOCK_MAX)
 #define BT_QUANTUM 65536
+/* With other vCPUs, which may wait for this one to stand still. */
+#define BT_QUANTUM_SHORT 16384
 
 /* Mode bits of a block: what its translation depends on besides the bytes. */
 enum {
@@ -209,6 +211,7 @@ struct bt {
     u32 maps_n;
     u32 hash[BT_HASH], frames[BT_FRAME_HASH];
     u32 mode;
+    bool patched; /* code that may have run was changed: to be serialized before it runs again */
     struct tr *tr;
     u32 keys_n;
     struct {
@@ -248,8 +251,10 @@ void bt_cache_make_room(struct bt *b);
 void bt_block_drop(struct bt *b, u32 n);
 void bt_block_commit(struct bt *b, u32 n);
 void bt_link_set(struct bt *b, u32 link, u32 to);
-void bt_cache_invalidate(struct bt *b, u64 gpa, u64 len);
+/* Guest memory [GPA, GPA + LEN), all in one frame, has changed. Is anything of the frame still translated? */
+bool bt_cache_invalidate(struct bt *b, u64 gpa, u64 len);
 void bt_cache_flush(struct bt *b);
+void bt_serialize(void);
 /* The block whose code holds host address PC, and the instruction there; 0: none. */
 u32 bt_block_at(const struct bt *b, u64 pc, u32 *index);
 

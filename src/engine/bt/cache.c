@@ -1,6 +1,9 @@
 /* Translations by (gpa, mode), the links between them, and what happens when their bytes change. A dropped
  * block's code stays where it is until the whole cache is flushed, for it may be running; nothing leads to it
- * any more. */
+ * any more.
+ *
+ * Several vCPUs have a cache each. Another one's thread may drop blocks here, at this one's safe points alone
+ * (engine/engine.h); then this one serializes before it enters the cache again. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,10 +37,12 @@ static u64 frame_of(const struct bt_block *t, unsigned which)
 void bt_cache_flush(struct bt *b)
 {
     struct mem *m = b->cpu->wires.mem;
-    for (u32 n = 1; n < b->blocks_n; n++)
+    /* With other vCPUs, which may have translated the same frames, the flags stay until somebody writes there. */
+    for (u32 n = 1; n < b->blocks_n && b->cpu->company == CPU_ALONE; n++)
         for (unsigned k = 0; k < (b->blocks[n].gpa2 != BT_NO_PAGE ? 2 : 1); k++)
             mem_frame_clear(m, frame_of(&b->blocks[n], k), FRAME_TRANSLATED);
     b->cache_flushes++;
+    b->patched = true;
     b->flushed += b->blocks_n > 1 ? b->blocks_n - 1 : 0;
     memset(b->hash, 0, sizeof b->hash);
     memset(b->frames, 0, sizeof b->frames);
@@ -120,7 +125,7 @@ void bt_link_set(struct bt *b, u32 link, u32 to)
 /* Code was written through the other mapping: before it runs, the processor must be made to look (AMD APM
  * vol. 2, 7.6.1; SDM vol. 3, 9.1.3). IRETQ serializes, and is not intercepted where this host is a guest
  * itself, as CPUID is. */
-static void serialize(void)
+void bt_serialize(void)
 {
 #if defined(__x86_64__)
     u64 a, b;
@@ -158,7 +163,7 @@ void bt_block_drop(struct bt *b, u32 n)
     /* Who still finds it in the jump table leaves at its first instruction. */
     b->write[t->code] = 0xe9;
     e_patch(b, t->code + 1, t->stale);
-    serialize();
+    b->patched = true;
     b->flushed++;
 }
 
@@ -169,7 +174,7 @@ static bool covers(const struct bt_block *t, unsigned which, u64 gpa, u64 len)
     return which ? ranges_overlap(t->gpa2, t->bytes - first, gpa, len) : ranges_overlap(t->gpa, first, gpa, len);
 }
 
-void bt_cache_invalidate(struct bt *b, u64 gpa, u64 len)
+bool bt_cache_invalidate(struct bt *b, u64 gpa, u64 len)
 {
     u64 frame = gpa & PAGE_MASK;
     bool left = false;
@@ -186,8 +191,9 @@ void bt_cache_invalidate(struct bt *b, u64 gpa, u64 len)
         else
             left = true;
     }
-    if (!left)
+    if (!left && b->cpu->company == CPU_ALONE)
         mem_frame_clear(b->cpu->wires.mem, frame, FRAME_TRANSLATED);
+    return left;
 }
 
 u32 bt_block_at(const struct bt *b, u64 pc, u32 *index)

@@ -181,9 +181,10 @@ static u8 kind_flow(const struct dec *d)
     }
 }
 
-static u8 kind_int(const struct dec *d)
+static u8 kind_int(const struct bt *b, const struct dec *d)
 {
     switch (d->i.op) {
+    case OP_PAUSE: return b->cpu->company == CPU_ALONE ? K_GENERIC : K_STEP; /* another has its turn */
     case OP_NOP:
     case OP_ENDBR32:
     case OP_ENDBR64:
@@ -226,7 +227,7 @@ static u8 kind_of(const struct bt *b, struct dec *d, u32 mode)
         return K_STEP;
     u8 kind = K_STEP;
     if (family == FAMILY_INT)
-        kind = kind_int(d);
+        kind = kind_int(b, d);
     else if (family == FAMILY_SIMD && mode & BT_MODE_SSE && !estimates(d->i.op)) {
         kind = has_mmx(d) && !(mode & BT_MODE_X87) ? K_STEP : K_GENERIC;
         d->x87 = has_mmx(d) ? X87_USES : X87_NONE;

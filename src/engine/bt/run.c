@@ -121,7 +121,10 @@ static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
     }
     u32 mode = b->mode | flags;
     u32 n = bt_block_find(b, p.gpa, mode);
-    return n ? n : bt_translate(b, p.gpa, mode, p.hva, rip);
+    if (n)
+        return n;
+    frame_mark_code(c, p.gpa, FRAME_TRANSLATED); /* a safe point, so before its bytes are read */
+    return bt_translate(b, p.gpa, mode, p.hva, rip);
 }
 
 /* The code for RIP: by the jump table, or found and entered there. Null: as find. */
@@ -154,6 +157,10 @@ static void enter(struct bt *b, void *code)
     } stub = {.p = b->code + b->stub_enter};
     b->scratch->entry = (u64)(uintptr_t)code;
     bt_near_check(b);
+    if (UNLIKELY(b->patched)) {
+        b->patched = false;
+        bt_serialize();
+    }
     bt_signal_enter(b);
     stub.fn();
     bt_signal_enter(NULL);
@@ -213,7 +220,7 @@ static bool next_page_agrees(struct bt *b, const struct bt_site *s)
     struct cpu *c = b->cpu;
     struct place p;
     u64 next = (c->rip & PAGE_MASK) + PAGE_SIZE;
-    if (b->blocks[s->block].dead || !bt_is_code(c, next) || !lin_translate(c, next, ACC_FETCH, &p) || !p.hva)
+    if (!bt_is_code(c, next) || !lin_translate(c, next, ACC_FETCH, &p) || !p.hva || b->blocks[s->block].dead)
         return false;
     if (p.gpa == b->blocks[s->block].gpa2) {
         b->tags[s->link] = b->scratch->page_tag;
@@ -277,7 +284,7 @@ struct tlb_entry *bt_fill(struct bt *b, u64 lin, u32 site)
     struct cpu *c = b->cpu;
     struct bt_site s = b->sites[site];
     struct place p;
-    u64 flushed = b->flushed;
+    u64 flushed = b->flushed, protects = c->tlb->protects;
     b->scratch->info = site;
     b->fills++;
     if (c->view == TLB_VIEW_NONE || (lin & ~PAGE_MASK) + s.size > PAGE_SIZE || !cpu_canonical(lin))
@@ -285,7 +292,10 @@ struct tlb_entry *bt_fill(struct bt *b, u64 lin, u32 site)
     /* A vector operand out of line may be #GP, which comes before the walk. */
     if (s.size >= 16 && lin & (s.size - 1u))
         return NULL;
-    if (!lin_translate(c, lin, s.acc, &p) || b->flushed != flushed)
+    if (!lin_translate(c, lin, s.acc, &p))
+        return NULL;
+    /* The walk may be a safe point: this block may be gone, or what it keeps in its slots be code now. */
+    if (b->flushed != flushed || c->tlb->protects != protects)
         return NULL;
     return tlb_find(c->tlb->current, lin, 1, s.acc);
 }
@@ -319,7 +329,8 @@ static enum run_result bt_run(void *state, u64 limit, struct error *e)
         }
         /* The budget pays for any one block, and what a block runs past it stays below the limit. */
         left -= BT_BLOCK_MAX;
-        run_code(b, left < BT_QUANTUM ? left : BT_QUANTUM);
+        u64 quantum = c->company == CPU_CONCURRENT ? BT_QUANTUM_SHORT : BT_QUANTUM;
+        run_code(b, left < quantum ? left : quantum);
     }
 }
 
@@ -347,8 +358,7 @@ static bool bt_flush_code(void *state, u64 gpa, u64 len)
     for (u64 end = gpa + len, n; gpa < end; gpa += n) {
         n = PAGE_SIZE - (gpa & ~PAGE_MASK);
         n = n < end - gpa ? n : end - gpa;
-        bt_cache_invalidate(b, gpa, n);
-        kept |= (bool)(mem_frame_flags(b->cpu->wires.mem, gpa) & FRAME_TRANSLATED);
+        kept |= bt_cache_invalidate(b, gpa, n);
     }
     return kept;
 }
@@ -454,7 +464,8 @@ const struct engine_ops engine_bt = {
     .name = "bt",
     .probe = bt_probe,
     .virtual_time = true,
-    .max_cpus = 1,
+    .max_cpus = 32,
+    .concurrent = true,
     .features = cpu_features_host,
     .attach = bt_attach,
     .detach = bt_detach,

@@ -168,6 +168,20 @@ static bool cut_off(const struct tr *t, const u8 *bytes, unsigned left)
     return left < 15 && insn_decode(bytes, left, cpu_decode_mode(t->b->cpu), &i) == DECODE_MORE;
 }
 
+/* Two frames, none of which any vCPU can write to unseen, at the same time: marking the one is a safe point, where the other may be
+ * written to and given up. False: they are written to all the time. */
+static bool watch_both(struct cpu *c, u64 gpa, u64 gpa2)
+{
+    const struct mem *m = c->wires.mem;
+    for (unsigned k = 0; k < 8; k++) {
+        frame_mark_code(c, gpa, FRAME_TRANSLATED);
+        frame_mark_code(c, gpa2, FRAME_TRANSLATED);
+        if (mem_frame_flags(m, gpa) & mem_frame_flags(m, gpa2) & FRAME_TRANSLATED)
+            return true;
+    }
+    return false;
+}
+
 /* A block of the one instruction that begins LEFT bytes before the page's end. False: it is executed alone. */
 static bool crossing(struct tr *t, const u8 *bytes, unsigned left, u32 mode, u64 rip)
 {
@@ -177,13 +191,15 @@ static bool crossing(struct tr *t, const u8 *bytes, unsigned left, u32 mode, u64
     u64 next = (rip & PAGE_MASK) + PAGE_SIZE;
     d->kind = K_STEP, d->i.op = OP_INVALID, d->i.len = (u8)left;
     t->t->bytes = (u16)left;
-    memcpy(t->crossed, bytes, left);
-    if (!bt_is_code(c, next) || !lin_translate(c, next, ACC_FETCH, &p) || !p.hva || mem_is_smram(c->wires.mem, p.gpa, 1))
+    if (!bt_is_code(c, next) || !lin_translate(c, next, ACC_FETCH, &p) || !p.hva || mem_is_smram(c->wires.mem, p.gpa, 1) ||
+        !watch_both(c, t->t->gpa, p.gpa))
         return false;
+    memcpy(t->crossed, bytes, left);
     memcpy(t->crossed + left, p.hva, 16);
     d->decoded = bt_decode(t->b, d, t->crossed, left + 15, mode);
     if (!d->decoded || d->kind == K_STEP) {
         d->kind = K_STEP, d->i.op = d->decoded ? d->i.op : OP_INVALID;
+        d->decoded = false; /* the next page is not this block's: what stands there then is executed */
         return false;
     }
     t->t->gpa2 = p.gpa;
