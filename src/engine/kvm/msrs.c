@@ -231,7 +231,10 @@ void kvm_serve_msr(struct kvm_cpu *k, bool write)
     k->run->msr.error = !ok;
     k->repush |= write && msr == IA32_APIC_BASE;
     k->tpr_unsure |= write;
-    if (!ok)
+    /* KVM raises the #GP when it is entered again, and an interrupt that was injected before is lost over it, acknowledged. */
+    if (!ok) {
+        k->run->ready_for_interrupt_injection = 0;
         log_guest(k->c->wires.log, "%s of %#x to %#llx is refused: #GP", write ? "WRMSR" : "RDMSR", msr,
                   (unsigned long long)v);
+    }
 }
