@@ -292,7 +292,7 @@ static void plan_accesses(struct tr *t)
             else if (ea->base == GPR_RIP)
                 w.base = BASE_RIP;
             if (ea->index < 16)
-                w.index = v.gpr[ea->index].number, w.first += (i64)v.gpr[ea->index].delta << ea->scale;
+                w.index = v.gpr[ea->index].number, w.first += (i64)v.gpr[ea->index].delta * (1 << ea->scale);
             place(t, list, &n, x, &w, a[j].size);
         }
         if (d->kind == K_SENSITIVE)
