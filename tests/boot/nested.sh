@@ -21,7 +21,7 @@ fi
 names=$(for guest in $list; do echo "${guest%:*}"; done)
 "$root/tools/guest/nested" "$work/initramfs" "$trine" "$guests" $names ${switch:+spin} || exit $?
 qemu-system-x86_64 -accel tcg -cpu $cpu -m 1024 -display none -monitor none -serial "file:$work/log" -no-reboot -kernel "$cache/vmlinuz" \
-	-initrd "$work/initramfs" </dev/null -append "console=ttyS0 quiet mitigations=off tsc=reliable trine.script=nested nested.npt=$npt \
+	-initrd "$work/initramfs" </dev/null -append "console=ttyS0 quiet mitigations=off trine.script=nested nested.npt=$npt \
 nested.guests=$(echo $list | tr ' ' ,) nested.kernel=$kernel nested.switch=$switch nested.show=$TRINE_NESTED_SHOW nested.options=$(echo $TRINE_NESTED_OPTIONS | tr ' ' ,)" &
 qemu=$!
 trap 'kill $qemu 2>/dev/null; rm -rf "$work"' EXIT
