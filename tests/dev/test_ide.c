@@ -221,6 +221,81 @@ static void test_disk(struct rig *r)
     r->disk.later = false;
 }
 
+/* What the registers themselves do: nIEN, addresses by cylinder and head, counts of 0, writes that come too early, the second set. */
+static void test_registers(struct rig *r)
+{
+    static u8 buf[256 * IDE_SECTOR];
+    out8(&r->b, CONTROL, 2);
+    command(r, 0, 0, 1, 0xec);
+    CHECK(&r->b, !r->b.wires[14].level);
+    out8(&r->b, CONTROL, 0);
+    CHECK(&r->b, r->b.wires[14].level);
+    out8(&r->b, BASE + 2, 77); /* not while data wait */
+    CHECK_EQ(&r->b, in8(&r->b, BASE + 2), 1);
+    data_in(r, buf, IDE_SECTOR);
+    out8(&r->b, BASE + 2, 77);
+    CHECK_EQ(&r->b, in8(&r->b, BASE + 2), 77);
+
+    command(r, 0, 3, 0, 0x20); /* 0: 256 sectors */
+    data_in(r, buf, sizeof buf);
+    CHECK(&r->b, !memcmp(buf, r->disk.data + 3 * IDE_SECTOR, sizeof buf) && !(status(r) & (IDE_DRQ | IDE_ERR)));
+    out8(&r->b, BASE + 6, 0xa1); /* cylinder 1, head 1, sectors from 1 on */
+    out8(&r->b, BASE + 2, 1), out8(&r->b, BASE + 3, 1), out8(&r->b, BASE + 4, 1), out8(&r->b, BASE + 5, 0), out8(&r->b, BASE + 7, 0x20);
+    data_in(r, buf, IDE_SECTOR);
+    CHECK(&r->b, !memcmp(buf, r->disk.data + 17 * 63 * IDE_SECTOR, IDE_SECTOR));
+    out8(&r->b, BASE + 3, 0), out8(&r->b, BASE + 7, 0x20);
+    CHECK_EQ(&r->b, in8(&r->b, BASE + 1), IDE_E_IDNF);
+
+    command(r, 0, 0, 2 * IDE_MULTIPLE, 0xc6);
+    CHECK_EQ(&r->b, in8(&r->b, BASE + 1), IDE_E_ABRT);
+    command(r, 0, 0, 3, 0xc6);
+    CHECK_EQ(&r->b, in8(&r->b, BASE + 1), IDE_E_ABRT);
+    command(r, 0, 0, IDE_MULTIPLE, 0xc6);
+    out8(&r->b, CONTROL, 4), out8(&r->b, CONTROL, 0);
+    command(r, 0, 0, 1, 0xc4); /* a reset took it back */
+    CHECK_EQ(&r->b, in8(&r->b, BASE + 1), IDE_E_ABRT);
+
+    command(r, 0, 0, 0, 0xf8);
+    CHECK(&r->b, in8(&r->b, BASE + 3) == ((SECTORS - 1) & 0xff) && in8(&r->b, BASE + 4) == (SECTORS - 1) >> 8);
+    r->disk.b.size = 0x123456789ull * IDE_SECTOR;
+    command(r, 0, 0, 0, 0x27);
+    CHECK(&r->b, in8(&r->b, BASE + 3) == 0x88 && in8(&r->b, BASE + 4) == 0x67 && in8(&r->b, BASE + 5) == 0x45);
+    out8(&r->b, CONTROL, 0x80);
+    CHECK(&r->b, in8(&r->b, BASE + 3) == 0x23 && in8(&r->b, BASE + 4) == 0x01 && in8(&r->b, BASE + 5) == 0);
+    out8(&r->b, CONTROL, 0);
+    r->disk.b.size = sizeof r->disk.data;
+}
+
+/* The back end fails, is slow while the machine is reset, gets more room than it fills. */
+static void test_ends(struct rig *r)
+{
+    static const u8 zeroes[IDE_SECTOR];
+    unsigned flushes = r->disk.flushes;
+    command(r, 0, 0, 0, 0xea);
+    CHECK(&r->b, r->disk.flushes == flushes + 1 && !(status(r) & IDE_ERR));
+    r->disk.error = 5;
+    command(r, 0, 9, 1, 0x30);
+    data_out(r, zeroes, IDE_SECTOR);
+    CHECK(&r->b, status(r) & IDE_ERR && in8(&r->b, BASE + 1) == IDE_E_ABRT);
+    command(r, 0, 0, 0, 0xe7);
+    CHECK(&r->b, status(r) & IDE_ERR && in8(&r->b, BASE + 1) == IDE_E_ABRT);
+    r->disk.error = 0;
+
+    command(r, 0, 0, 1, 0xc8);
+    prd(r, 0, DATA, 2 * IDE_SECTOR, true);
+    master(r, 9);
+    CHECK_EQ(&r->b, ide_bm_read(&r->c, 2), 5); /* interrupt, and active: the table has more */
+    ide_bm_write(&r->c, 0, 0);
+
+    r->disk.later = true;
+    command(r, 0, 0, 1, 0x20);
+    device_reset(&(struct device){&ide_channel_ops, &r->c});
+    CHECK(&r->b, status(r) & IDE_BSY);
+    disk_finish(&r->disk);
+    CHECK(&r->b, status(r) == (IDE_DRDY | IDE_DSC));
+    r->disk.later = false;
+}
+
 static void packet(struct rig *r, const u8 p[12], u32 limit)
 {
     command(r, 1, limit << 8, 0, 0xa0);
@@ -264,6 +339,46 @@ static void test_cd(struct rig *r)
     packet(r, (const u8[12]){0x03, 0, 0, 0, 18}, 18);
     data_in(r, buf, 18);
     CHECK(&r->b, buf[2] == 6 && buf[12] == 0x28);
+    packet(r, (const u8[12]){0x00}, 0);
+    CHECK(&r->b, !(status(r) & IDE_ERR));
+}
+
+/* Replies that are cut, block limits, the lock of the tray, what a change of the medium tells. */
+static void test_cd_more(struct rig *r)
+{
+    static u8 buf[4 * IDE_CD_SECTOR];
+    packet(r, (const u8[12]){0x12, 0, 0, 0, 6}, 36); /* INQUIRY, room for 6 */
+    CHECK(&r->b, in8(&r->b, BASE + 4) == 6 && in8(&r->b, BASE + 5) == 0);
+    data_in(r, buf, 6);
+    CHECK(&r->b, buf[0] == 5 && buf[1] == 0x80 && !(status(r) & IDE_DRQ));
+    packet(r, (const u8[12]){0xa8, 0, 0, 0, 0, 4, 0, 0, 0, 2}, 1001); /* READ 12, blocks of an odd limit */
+    CHECK_EQ(&r->b, in8(&r->b, BASE + 4) | in8(&r->b, BASE + 5) << 8, 1000);
+    CHECK(&r->b, !ide_change_medium(&r->c, 1, NULL)); /* not in the middle of a command */
+    data_in(r, buf, 2 * IDE_CD_SECTOR);
+    CHECK(&r->b, !memcmp(buf, r->disc.data + 4 * IDE_CD_SECTOR, 2 * IDE_CD_SECTOR) && !(status(r) & (IDE_DRQ | IDE_ERR)));
+    packet(r, (const u8[12]){0x43, 2, 0, 0, 0, 0, 0, 0, 20}, 20); /* READ TOC in minutes, seconds, frames */
+    data_in(r, buf, 20);
+    CHECK(&r->b, buf[1] == 18 && !memcmp(buf + 8, (u8[]){0, 0, 2, 0}, 4) && !memcmp(buf + 16, (u8[]){0, 0, 8, 50}, 4)); /* 500 + 150 frames */
+
+    packet(r, (const u8[12]){0x1e, 0, 0, 0, 1}, 0); /* PREVENT REMOVAL */
+    packet(r, (const u8[12]){0x1b, 0, 0, 0, 2}, 0); /* open the tray */
+    CHECK(&r->b, in8(&r->b, BASE + 1) == 0x20 && r->c.drives[1].disk);
+    packet(r, (const u8[12]){0x1e}, 0);
+    packet(r, (const u8[12]){0x1b, 0, 0, 0, 2}, 0);
+    CHECK(&r->b, !(status(r) & IDE_ERR) && !r->c.drives[1].disk);
+    CHECK(&r->b, ide_change_medium(&r->c, 1, &r->disc.b));
+    for (unsigned i = 0; i < 2; i++) {
+        packet(r, (const u8[12]){0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8}, 8); /* GET EVENT: a new medium, told once */
+        data_in(r, buf, 8);
+        CHECK(&r->b, buf[4] == (i ? 0 : 2) && buf[5] == 2);
+    }
+    packet(r, (const u8[12]){0x12, 0, 0, 0, 36}, 36); /* INQUIRY takes no unit attention away */
+    data_in(r, buf, 36);
+    packet(r, (const u8[12]){0x00}, 0);
+    CHECK_EQ(&r->b, in8(&r->b, BASE + 1), 0x60);
+    packet(r, (const u8[12]){0x03, 0, 0, 0, 18}, 18);
+    data_in(r, buf, 18);
+    CHECK(&r->b, buf[2] == 6);
     packet(r, (const u8[12]){0x00}, 0);
     CHECK(&r->b, !(status(r) & IDE_ERR));
 }
@@ -327,7 +442,10 @@ int main(void)
     rig_init(&r);
     test_empty(&r);
     test_disk(&r);
+    test_registers(&r);
+    test_ends(&r);
     test_cd(&r);
+    test_cd_more(&r);
     test_saved(&r);
     test_random(&r);
     mem_destroy(&r.mem);

@@ -18,7 +18,8 @@ void ide_packet_error(struct ide_channel *c, u8 sense, u8 asc)
 void ide_packet_end(struct ide_channel *c)
 {
     struct ide_drive *d = ide_now(c);
-    d->sense = d->asc = 0;
+    if (d->sense != UNIT_ATTENTION) /* which stays until it is asked for (SPC-2, 5.6.4) */
+        d->sense = d->asc = 0;
     d->reg[IDE_COUNT] = IDE_R_IN | IDE_R_COMMAND;
     ide_end(c, 0, 0);
 }
