@@ -253,7 +253,8 @@ static const struct option options[] = {
      "(a comma in a name is written twice)",
      AT(config.initrd)},
     {"append", "TEXT", "the kernel's command line", AT(config.append)},
-    {"firmware", "FILE", "what a machine without --kernel starts with; default: SeaBIOS of Debian's package",
+    {"firmware", "FILE", "what the machine starts with; it starts --kernel, a Linux bzImage, if there is\n"
+     "one. Default without --kernel: SeaBIOS of Debian's package",
      AT(config.firmware)},
     {"disk", "FILE[,readonly][,snapshot][,format=FORMAT][,bus=virtio|ide]",
      "a disk; may be repeated; DISK without an option is the same. A raw file or block\n"
@@ -382,10 +383,6 @@ static bool options_check(struct run_options *o)
 {
     struct trine_config *c = &o->config;
     bool microvm = c->machine && !strcmp(c->machine, "microvm");
-    if (c->kernel && c->firmware) {
-        complain("--firmware %s: a kernel (--kernel) is started without one", c->firmware);
-        return false;
-    }
     if (!c->kernel && !c->restore && microvm) {
         complain("--kernel: none given: the microvm starts nothing else");
         return false;
@@ -403,7 +400,7 @@ static bool options_check(struct run_options *o)
     }
     if (c->display == TRINE_DISPLAY_TEXT && !o->serial_named)
         c->serial = TRINE_SERIAL_NONE;
-    if (c->display == TRINE_DISPLAY_TEXT && c->kernel) {
+    if (c->display == TRINE_DISPLAY_TEXT && c->kernel && !c->firmware) {
         complain("--display text: a machine without firmware (--kernel) has no display");
         return false;
     }

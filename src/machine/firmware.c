@@ -30,6 +30,7 @@ void firmware_close(struct firmware *f)
     if (f->present)
         file_close(&f->file);
     f->present = false;
+    firmware_kernel_destroy(&f->kernel);
 }
 
 /* RAM alone: what firmware keeps for itself it takes out of that. */
@@ -84,16 +85,16 @@ static enum status describe(struct firmware *f, struct pc *pc, const struct firm
 {
     enum { STATE_THERE = 0x80 };
     size_t tables, script;
-    f->platform = cfg->platform;
+    f->platform = cfg->boot.platform;
     f->pc = pc;
     bool room = write_tables(f, &tables, &script);
-    size_t smbios = smbios_build(f->smbios, f->anchor, cfg->platform.cpus, pc->mem->size);
+    size_t smbios = smbios_build(f->smbios, f->anchor, f->platform.cpus, pc->mem->size);
     if (!room)
-        return error_set(e, STATUS_HOST, "firmware: no room for the tables of %u vCPUs", cfg->platform.cpus);
+        return error_set(e, STATUS_HOST, "firmware: no room for the tables of %u vCPUs", f->platform.cpus);
     f->states[0] = STATE_THERE; /* S0 and S5 */
     f->states[5] = STATE_THERE | PC_SLP_TYP_S5;
     st16(f->serial_console, PC_PORT_COM1);
-    snprintf(f->boot_order, sizeof f->boot_order, "%s", cfg->boot_order);
+    snprintf(f->boot_order, sizeof f->boot_order, "%s%s", cfg->boot.kernel ? "/rom@" FIRMWARE_ROM_FILE "\n" : "", cfg->boot_order);
     const struct named files[] = {
         {ACPI_FILE_TABLES, f->tables, tables},
         {ACPI_FILE_RSDP, f->rsdp, sizeof f->rsdp},
@@ -117,6 +118,8 @@ enum status firmware_install(struct firmware *f, struct pc *pc, const struct fir
     if (f->file.size != m->flash_size)
         return error_set(e, STATUS_HOST, "%s: its size has changed", f->file.name);
     if (file_read(&f->file, 0, m->base + m->flash_base, m->flash_size, e) != STATUS_OK)
+        return e->status;
+    if (cfg->boot.kernel && firmware_kernel_load(&f->kernel, m, &pc->fw_cfg, &cfg->boot, e) != STATUS_OK)
         return e->status;
     return describe(f, pc, cfg, e);
 }

@@ -6,6 +6,7 @@
 #include "host/file.h"
 #include "machine/acpi_loader.h"
 #include "machine/e820.h"
+#include "machine/firmware_kernel.h"
 #include "machine/pc.h"
 #include "machine/smbios.h"
 
@@ -18,6 +19,7 @@ struct firmware {
     bool present;
     struct platform platform;
     const struct pc *pc;
+    struct firmware_kernel kernel;
     /* What fw_cfg borrows. */
     u8 tables[FIRMWARE_TABLES], rsdp[ACPI_RSDP_SIZE], loader[ACPI_LOADER_MAX];
     u8 e820[20 * E820_MAX];
@@ -31,7 +33,7 @@ enum status firmware_open(struct firmware *f, const char *name, struct error *e)
 void firmware_close(struct firmware *f);
 /* What it is to do before it looks at the devices. */
 struct firmware_config {
-    struct platform platform;
+    struct boot_config boot; /* kernel may be null: from a disk */
     bool serial_console; /* its text goes to COM1 too */
     const char *boot_order; /* devices' paths, a line each */
 };

@@ -283,8 +283,6 @@ static enum status check_config(struct vm *vm, const struct engine_ops *engine, 
         if (cfg->serial == TRINE_SERIAL_STDIO)
             return error_set(e, STATUS_USAGE, "display text: the serial port cannot have the same terminal");
     }
-    if (cfg->firmware && cfg->kernel)
-        return error_set(e, STATUS_USAGE, "firmware %s: a kernel is started without one", cfg->firmware);
     if (cfg->time != TRINE_TIME_REAL && cfg->time != TRINE_TIME_VIRTUAL)
         return error_set(e, STATUS_USAGE, "time: neither real nor virtual");
     if (cfg->time == TRINE_TIME_VIRTUAL && !engine->virtual_time)
@@ -434,7 +432,7 @@ static enum status make_chips(struct vm *vm, struct error *e)
 static enum status load_firmware(struct vm *vm, struct error *e)
 {
     char order[FIRMWARE_BOOT_ORDER];
-    const struct firmware_config cfg = {.platform = vm->boot.platform,
+    const struct firmware_config cfg = {.boot = vm->boot,
                                         .serial_console = vm->config.serial != TRINE_SERIAL_NONE,
                                         .boot_order = devices_boot_order(&vm->devices, order, sizeof order)};
     return firmware_install(&vm->firmware, &vm->pc, &cfg, e);
@@ -590,15 +588,16 @@ enum status vm_reset(struct vm *vm, struct error *e)
     lock_take(&vm->lock);
     pc_reset(&vm->pc);
     atomic_store(&vm->mem.a20, pc_a20_mask(&vm->pc));
-    if (vm->boot.kernel) {
+    bool direct = vm->boot.kernel && !vm->firmware.present; /* what firmware starts, it reads by itself */
+    if (direct) {
         if (boot_load(&vm->mem, &vm->boot, &state, e) != STATUS_OK)
             return e->status;
         pc_enter_virtual_wire(&vm->pc);
     }
     lock_release(&vm->lock);
-    if (vm->boot.kernel)
+    if (direct)
         boot_enter(&vm->vcpus[0].cpu, &state);
-    for (u32 i = 0; vm->boot.kernel && i < vm->config.cpus; i++)
+    for (u32 i = 0; direct && i < vm->config.cpus; i++)
         boot_mtrrs(&vm->vcpus[i].cpu);
     for (u32 i = 0; i < vm->config.cpus; i++)
         if (atomic_load(&vm->vcpus[i].attached))
