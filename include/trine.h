@@ -151,6 +151,9 @@ struct trine_config {
     const char *screenshot;         /* PNG of the display at the end; needs firmware */
     bool reboot;
     bool quiet;
+    /* no_new_privs and a filter of system calls for every thread that runs this VM; for the caller of trine_run too, for ever: until the
+     * process ends it can do little but read statistics, write to open files and call trine_destroy. What a filter refuses raises SIGSYS. */
+    bool confine;
 };
 
 enum trine_end {
@@ -313,6 +316,10 @@ void trine_destroy(struct trine_vm *vm);
  * after it was continued. Async-signal-safe; they do nothing when no VM has the terminal. */
 void trine_terminal_suspend(void);
 void trine_terminal_resume(void);
+
+/* Confines the calling thread, for ever, to waiting for signals, trine_stop, the two functions above, writing to open files, and stopping or ending
+ * this process. */
+enum trine_status trine_confine_signals(struct trine_error *e);
 
 /* Engine number N: its name, whether it is usable here, and if not why; false when there are no more. */
 bool trine_engine(unsigned n, const char **name, bool *usable, char *why, size_t size);

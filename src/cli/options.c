@@ -127,6 +127,12 @@ static const char *set_share(struct run_options *o, const char *value)
     return NULL;
 }
 
+static const char *set_sandbox(struct run_options *o, const char *value)
+{
+    o->config.confine = !strcmp(value, "on");
+    return o->config.confine || !strcmp(value, "off") ? NULL : "neither on nor off";
+}
+
 static const char *set_serial(struct run_options *o, const char *value)
 {
     static const struct {
@@ -322,6 +328,9 @@ static const struct option options[] = {
      "others are called; all are called; in line (default)",
      .set = set_bt_sensitive},
     {"bt-scan", NULL, "decode every translation and count what must not stand in one: `forbidden` in\n--stats", AT(config.bt_scan)},
+    {"sandbox", "on|off",
+     "on (default): no_new_privs and a filter of system calls for every thread,\nbefore the guest starts; off: for debugging",
+     .set = set_sandbox},
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
     NEVER_BUILT("irqchip", "KIND", "user"),
 };
@@ -432,6 +441,7 @@ bool options_parse(struct run_options *o, int argc, char **argv)
 {
     *o = (struct run_options){0};
     trine_config_init(&o->config);
+    o->config.confine = SANDBOX_DEFAULT;
     for (int i = 0; i < argc; i++) {
         bool names_option = !strncmp(argv[i], "--", 2) && argv[i][2];
         if (names_option && !option_take(o, argc, argv, &i))

@@ -79,7 +79,7 @@ int run_machine(const struct run_options *o)
         return EXIT_HOST_FAILED;
     }
     int status = EXIT_HOST_FAILED;
-    if (signals_start(&signals)) {
+    if (signals_start(&signals, o->config.confine)) {
         if (trine_create(&o->config, &vm, &e) == TRINE_OK) {
             status = run_vm(vm, o, stats, &signals);
             trine_destroy(vm);

@@ -54,7 +54,7 @@ static int run_and_show(struct run_options *o)
     struct trine_error e;
     o->config.show_line = print_line;
     o->config.show_opaque = &s;
-    if (!signals_start(&signals))
+    if (!signals_start(&signals, o->config.confine))
         return EXIT_HOST_FAILED;
     if (trine_create(&o->config, &s.vm, &e) != TRINE_OK) {
         complain("%s", e.text);

@@ -4,20 +4,33 @@
  *   TERM HUP INT QUIT   stop the VM; it is flushed, the terminal restored, exit status 128 + signal. A second
  * one ends the process at once TSTP, then CONT     terminal restored, process stopped; terminal raw again
  *   SEGV BUS ILL FPE ABRT TRAP SYS   a fault of ours: terminal restored, then whatever happened before we
- * were here */
+ * were here; SYS also says which system call the sandbox refused, and to whom */
 #include "cli/signals.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "trine.h"
 
 static const int waited[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT};
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
+
+#ifndef SYS_SECCOMP
+#define SYS_SECCOMP 1 /* si_code (sigaction(2)); glibc's headers lack it */
+#endif
+
+static void say_refused(const siginfo_t *info)
+{
+    char line[120], thread[16] = "";
+    prctl(PR_GET_NAME, thread);
+    int n = snprintf(line, sizeof line, "trine: sandbox: thread %s: system call %d is not allowed\n", thread, info->si_syscall);
+    (void)!write(STDERR_FILENO, line, (size_t)n);
+}
 
 /* The default action is back (SA_RESETHAND): an instruction that faulted faults again, anything else is
  * raised again. */
@@ -25,6 +38,8 @@ static void on_crash(int sig, siginfo_t *info, void *context)
 {
     (void)context;
     trine_terminal_suspend();
+    if (sig == SIGSYS && info->si_code == SYS_SECCOMP)
+        say_refused(info);
     if (info->si_code <= 0 || sig == SIGABRT || sig == SIGTRAP || sig == SIGSYS)
         raise(sig);
 }
@@ -44,7 +59,11 @@ static void end_by_signal(struct signals *s, int sig)
 static void *signals_main(void *arg)
 {
     struct signals *s = arg;
-    for (;;) {
+    prctl(PR_SET_NAME, "trine-signals");
+    s->failed = s->confine && trine_confine_signals(&s->error) != TRINE_OK;
+    bool failed = s->failed;
+    sem_post(&s->ready);
+    while (!failed) {
         int sig;
         if (sigwait(&s->set, &sig) != 0)
             continue;
@@ -60,7 +79,7 @@ static void *signals_main(void *arg)
     return NULL;
 }
 
-bool signals_start(struct signals *s)
+bool signals_start(struct signals *s, bool confine)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN}, old;
     struct sigaction crash = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_RESETHAND | SA_NODEFER};
@@ -71,6 +90,8 @@ bool signals_start(struct signals *s)
             sigaddset(&s->set, waited[i]);
     s->vm = NULL;
     s->caught = 0;
+    s->confine = confine;
+    sem_init(&s->ready, 0, 0);
     sigaction(SIGPIPE, &ignore, NULL);
     for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
         if (sigaction(crashes[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
@@ -78,9 +99,15 @@ bool signals_start(struct signals *s)
     pthread_mutex_init(&s->lock, NULL);
     pthread_sigmask(SIG_BLOCK, &s->set, NULL);
     int err = pthread_create(&s->thread, NULL, signals_main, s);
-    if (err)
+    if (err) {
         complain("signal thread: %s", strerror(err));
-    return !err;
+        return false;
+    }
+    while (sem_wait(&s->ready) < 0)
+        ; /* EINTR */
+    if (s->failed)
+        complain("%s", s->error.text);
+    return !s->failed;
 }
 
 void signals_watch(struct signals *s, struct trine_vm *vm)

@@ -151,6 +151,11 @@ static enum status find_format(int fd, const struct block_config *cfg, const cha
     return STATUS_OK;
 }
 
+static enum status refuse_server(const char *path, struct error *e)
+{
+    return error_set(e, STATUS_USAGE, "%s: its format takes a server, which a virtual machine that runs may not start (--sandbox off lets it)", path);
+}
+
 static enum status open_file(struct image **image, const struct block_config *cfg, struct error *e)
 {
     bool readonly = cfg->readonly || cfg->snapshot;
@@ -166,6 +171,8 @@ static enum status open_file(struct image **image, const struct block_config *cf
         s = find_format(fd, cfg, &format, e);
     if (s == STATUS_OK && format) {
         close(fd); /* its server locks it */
+        if (cfg->late)
+            return refuse_server(cfg->path, e);
         return image_open_nbd(image, cfg->path, format, readonly, e);
     }
     if (s == STATUS_OK && size % SECTOR)
@@ -186,8 +193,7 @@ void image_close(struct image *i)
         i->ops->close(i);
 }
 
-enum status block_over(struct host_block **out, struct image *image, bool synchronous, bool no_io_uring,
-                       struct error *e)
+enum status block_over(struct host_block **out, struct image *image, const struct block_config *how, struct error *e)
 {
     struct host_block *b = calloc(1, sizeof *b);
     if (!b) {
@@ -196,9 +202,9 @@ enum status block_over(struct host_block **out, struct image *image, bool synchr
     }
     b->image = image;
     b->disk = (struct block){.ops = &host_ops, .size = image->size, .readonly = image->readonly};
-    if (!synchronous && image->is_raw && !no_io_uring)
+    if (!how->synchronous && image->is_raw && !how->no_io_uring && !how->late)
         b->queue = queue_open_uring(image);
-    if (!synchronous && !b->queue && !(b->queue = queue_open_threads(image, e))) {
+    if (!how->synchronous && !b->queue && !(b->queue = queue_open_threads(image, how->confine, e))) {
         image_close(image);
         free(b);
         return e->status;
@@ -211,7 +217,7 @@ enum status block_open(struct host_block **b, const struct block_config *cfg, st
 {
     struct image *image = NULL;
     bool remote = !strncmp(cfg->path, "nbd", 3) && strstr(cfg->path, "://");
-    enum status s = remote ? image_open_nbd(&image, cfg->path, NULL, cfg->readonly || cfg->snapshot, e)
+    enum status s = remote && cfg->late ? refuse_server(cfg->path, e) : remote ? image_open_nbd(&image, cfg->path, NULL, cfg->readonly || cfg->snapshot, e)
                            : open_file(&image, cfg, e);
     if (s == STATUS_OK && image->size % SECTOR)
         s = error_set(e, STATUS_HOST, "%s: its size, %llu bytes, is no multiple of 512", cfg->path,
@@ -226,7 +232,7 @@ enum status block_open(struct host_block **b, const struct block_config *cfg, st
         image_close(image);
         return s;
     }
-    s = block_over(b, image, cfg->synchronous, cfg->no_io_uring, e);
+    s = block_over(b, image, cfg, e);
     if (s == STATUS_OK)
         (*b)->guarded = image->is_raw && !cfg->format;
     return s;

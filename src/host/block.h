@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "dev/block.h"
 
+struct confine;
+
 struct block_config {
     const char *path;   /* a file, a block device, or nbd://HOST[:PORT][/NAME], nbd+unix://... */
     const char *format; /* null: told by the contents; "raw", "qcow2", ... */
@@ -12,6 +14,8 @@ struct block_config {
     bool snapshot;    /* writes are thrown away at the end */
     bool synchronous; /* virtual time: requests are done inside submit */
     bool no_io_uring; /* threads instead */
+    const struct confine *confine; /* of its threads; null: none */
+    bool late;                     /* the caller is confined already: it starts no server, and makes no ring */
 };
 
 struct host_block;

@@ -58,9 +58,9 @@ struct block_queue {
 void block_request_done(struct block_request *r, int error);
 /* Null: refused by this kernel. */
 struct block_queue *queue_open_uring(struct image *i);
-struct block_queue *queue_open_threads(struct image *i, struct error *e);
-/* Any image behind a queue: what block_open ends with, and tests begin with. Takes IMAGE over. */
-enum status block_over(struct host_block **b, struct image *image, bool synchronous, bool no_io_uring,
-                       struct error *e);
+struct block_queue *queue_open_threads(struct image *i, const struct confine *c, struct error *e);
+/* Any image behind a queue: what block_open ends with, and tests begin with. Takes IMAGE over. Of HOW: `synchronous`, `no_io_uring`,
+ * `confine`, `late`. */
+enum status block_over(struct host_block **b, struct image *image, const struct block_config *how, struct error *e);
 
 #endif

@@ -116,7 +116,7 @@ static void threads_close(struct block_queue *q)
 static const struct block_queue_ops thread_ops = {
     .name = "threads", .submit = threads_submit, .serve = threads_serve, .close = threads_close};
 
-struct block_queue *queue_open_threads(struct image *image, struct error *e)
+struct block_queue *queue_open_threads(struct image *image, const struct confine *c, struct error *e)
 {
     struct thread_queue *t = calloc(1, sizeof *t);
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -130,7 +130,7 @@ struct block_queue *queue_open_threads(struct image *image, struct error *e)
     list_init(&t->todo);
     list_init(&t->done);
     for (unsigned n = image->ops->parallel ? THREADS : 1; t->threads < n; t->threads++)
-        if (thread_start(&t->thread[t->threads], "trine-disk", worker, t, e) != STATUS_OK) {
+        if (thread_start_confined(&t->thread[t->threads], "trine-disk", c, CONFINE_DISK, worker, t, e) != STATUS_OK) {
             threads_close(&t->queue);
             return NULL;
         }

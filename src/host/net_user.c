@@ -1,6 +1,7 @@
 /* User-mode network by libslirp: the guest is 10.0.2.15 behind NAT, with DHCP, DNS at 10.0.2.3 and the host at
  * 10.0.2.2; connections to the host's ports can be forwarded to it. Its sockets are polled by the VM's loop, its
- * timers are the VM's clock's. Frames for which the adapter has no room wait in a queue of bounded length. */
+ * timers are the VM's clock's. Frames for which the adapter has no room wait in a queue of bounded length, as do those that
+ * the guest sends: libslirp works on the loop's thread alone, as only that may make sockets (host/confine.h). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <slirp/libslirp.h>
@@ -9,13 +10,18 @@
 
 #include "host/net.h"
 
-#define WAITING_MAX 256u
+#define WAITING_MAX 512u /* frames, each way */
 #define NS_PER_MS   1000000u
 
 struct waiting {
     struct waiting *next;
     size_t len;
     u8 frame[];
+};
+
+struct frames {
+    struct waiting *head, **tail;
+    unsigned n;
 };
 
 struct user_timer {
@@ -29,9 +35,8 @@ struct user {
     struct host_net host;
     Slirp *slirp;
     struct clock *clock;
-    struct timer poll; /* when libslirp wants to be polled at the latest */
-    struct waiting *head, **tail;
-    unsigned waiting;
+    struct timer poll; /* when libslirp wants to be polled at the latest, or gets frames */
+    struct frames in, out; /* for the guest, from it */
     struct loop_fd *fds; /* while it is asked, or told, about descriptors */
     const struct loop_fd *ready;
     unsigned fds_n, fds_max;
@@ -39,39 +44,51 @@ struct user {
 
 /* --- frames */
 
+/* Lost when there is no room, as on a wire. */
+static void frames_add(struct frames *f, const void *data, size_t len)
+{
+    struct waiting *w = len <= NET_FRAME_MAX - NET_HEADER && f->n < WAITING_MAX ? malloc(sizeof *w + NET_HEADER + len) : NULL;
+    if (!w)
+        return;
+    w->next = NULL;
+    w->len = NET_HEADER + len;
+    memset(w->frame, 0, NET_HEADER);
+    memcpy(w->frame + NET_HEADER, data, len);
+    *f->tail = w;
+    f->tail = &w->next;
+    f->n++;
+}
+
+static void frames_drop_first(struct frames *f)
+{
+    struct waiting *w = f->head;
+    f->head = w->next;
+    if (!f->head)
+        f->tail = &f->head;
+    f->n--;
+    free(w);
+}
+
+/* A vCPU's thread: the loop wakes by the timer, if it does not already. */
 static void user_send(struct net *n, const u8 *frame, size_t len)
 {
     struct user *u = (struct user *)n;
-    slirp_input(u->slirp, frame + NET_HEADER, (int)(len - NET_HEADER));
+    frames_add(&u->out, frame + NET_HEADER, len - NET_HEADER);
+    if (u->out.n == 1)
+        timer_arm(u->clock, &u->poll, clock_now(u->clock));
 }
 
 static void user_room(struct net *n)
 {
     struct user *u = (struct user *)n;
-    for (struct waiting *w; (w = u->head) && n->port.receive(n->port.opaque, w->frame, w->len);) {
-        u->head = w->next;
-        if (!u->head)
-            u->tail = &u->head;
-        u->waiting--;
-        free(w);
-    }
+    while (u->in.head && n->port.receive(n->port.opaque, u->in.head->frame, u->in.head->len))
+        frames_drop_first(&u->in);
 }
 
 static ssize_t on_packet(const void *data, size_t len, void *opaque)
 {
     struct user *u = opaque;
-    struct waiting *w = len <= NET_FRAME_MAX - NET_HEADER && u->waiting < WAITING_MAX
-                            ? malloc(sizeof *w + NET_HEADER + len)
-                            : NULL;
-    if (!w)
-        return (ssize_t)len; /* lost, as on a wire */
-    w->next = NULL;
-    w->len = NET_HEADER + len;
-    memset(w->frame, 0, NET_HEADER);
-    memcpy(w->frame + NET_HEADER, data, len);
-    *u->tail = w;
-    u->tail = &w->next;
-    u->waiting++;
+    frames_add(&u->in, data, len);
     user_room(&u->host.net);
     return (ssize_t)len;
 }
@@ -117,9 +134,14 @@ static void on_timer_mod(void *timer, int64_t expire_ms, void *opaque)
         timer_arm(u->clock, &t->timer, expire_ms < 0 ? 0 : (u64)expire_ms * NS_PER_MS);
 }
 
+/* The loop's thread. Its turn polls libslirp in any case. */
 static void poll_due(void *opaque)
 {
-    (void)opaque; /* the loop's turn itself is what was wanted */
+    struct user *u = opaque;
+    for (unsigned i = u->out.n; i; i--) {
+        slirp_input(u->slirp, u->out.head->frame + NET_HEADER, (int)(u->out.head->len - NET_HEADER));
+        frames_drop_first(&u->out);
+    }
 }
 
 /* --- descriptors */
@@ -167,8 +189,9 @@ static unsigned user_prepare(struct host_net *n, struct loop_fd *fds, unsigned m
     u->fds_n = 0;
     u->fds_max = max;
     slirp_pollfds_fill(u->slirp, &timeout_ms, add_fd, u);
-    timer_arm(u->clock, &u->poll,
-              timeout_ms == UINT32_MAX ? TIME_NEVER : clock_now(u->clock) + (u64)timeout_ms * NS_PER_MS);
+    if (!u->out.n)
+        timer_arm(u->clock, &u->poll,
+                  timeout_ms == UINT32_MAX ? TIME_NEVER : clock_now(u->clock) + (u64)timeout_ms * NS_PER_MS);
     return u->fds_n;
 }
 
@@ -186,10 +209,10 @@ static void user_close(struct host_net *n)
     if (u->slirp)
         slirp_cleanup(u->slirp);
     timer_disarm(u->clock, &u->poll);
-    for (struct waiting *w; (w = u->head);) {
-        u->head = w->next;
-        free(w);
-    }
+    while (u->in.n)
+        frames_drop_first(&u->in);
+    while (u->out.n)
+        frames_drop_first(&u->out);
     free(u);
 }
 
@@ -230,7 +253,8 @@ enum status net_open_user(struct host_net **out, const struct net_config *cfg, s
         return error_set(e, STATUS_HOST, "net user: out of memory");
     *u = (struct user){.host = {.net = {.ops = &user_ops.net, .offloads = NET_TRUSTED}, .ops = &user_ops},
                        .clock = clock,
-                       .tail = &u->head};
+                       .in.tail = &u->in.head,
+                       .out.tail = &u->out.head};
     timer_init(&u->poll, poll_due, u);
     inet_aton("10.0.2.0", &c.vnetwork);
     inet_aton("255.255.255.0", &c.vnetmask);

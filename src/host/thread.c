@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,26 +23,60 @@ enum status cond_init(struct cond *c, struct error *e)
     return errno ? error_errno(e, "condition") : STATUS_OK;
 }
 
+/* What a new thread finds on its starter's stack, until it says that it is ready. */
+struct start {
+    void *(*main)(void *);
+    void *arg;
+    const char *name;
+    const struct confine *confine;
+    enum confine_kind kind;
+    struct error *e;
+    enum status status;
+    sem_t ready;
+};
+
+static void *thread_main(void *arg)
+{
+    struct start *s = arg;
+    void *(*main)(void *) = s->main;
+    void *main_arg = s->arg;
+    prctl(PR_SET_NAME, s->name); /* cuts it */
+    enum status status = s->status = confine_thread(s->confine, s->kind, s->e);
+    sem_post(&s->ready);
+    return status == STATUS_OK ? main(main_arg) : NULL;
+}
+
 enum status thread_start(struct thread *t, const char *name, void *(*main)(void *), void *arg,
                          struct error *e)
 {
+    return thread_start_confined(t, name, NULL, CONFINE_LOOP, main, arg, e);
+}
+
+enum status thread_start_confined(struct thread *t, const char *name, const struct confine *c, enum confine_kind kind,
+                                  void *(*main)(void *), void *arg, struct error *e)
+{
+    struct start s = {.main = main, .arg = arg, .name = name, .confine = c, .kind = kind, .e = e};
     sigset_t block, old;
     sigfillset(&block);
     const int synchronous[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
     for (size_t i = 0; i < ARRAY_LEN(synchronous); i++)
         sigdelset(&block, synchronous[i]);
     pthread_sigmask(SIG_SETMASK, &block, &old);
-    int err = pthread_create(&t->id, NULL, main, arg);
+    sem_init(&s.ready, 0, 0);
+    int err = pthread_create(&t->id, NULL, thread_main, &s);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     t->started = !err;
     if (err) {
+        sem_destroy(&s.ready);
         errno = err;
         return error_errno(e, "thread %s", name);
     }
-    char shown[16] = {0};
-    strncpy(shown, name, sizeof shown - 1);
-    pthread_setname_np(t->id, shown);
-    return STATUS_OK;
+    while (sem_wait(&s.ready) < 0)
+        ; /* EINTR */
+    sem_destroy(&s.ready);
+    if (s.status != STATUS_OK)
+        thread_join(t);
+    return s.status;
 }
 
 void thread_join(struct thread *t)

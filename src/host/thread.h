@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/types.h"
+#include "host/confine.h"
 
 struct lock {
     pthread_mutex_t m;
@@ -56,6 +57,9 @@ static inline void cond_sleep(struct cond *c, struct lock *l)
  * the caller's thread. */
 enum status thread_start(struct thread *t, const char *name, void *(*main)(void *), void *arg,
                          struct error *e);
+/* The same, and before MAIN it has put on C's filter for KIND; C null: none. */
+enum status thread_start_confined(struct thread *t, const char *name, const struct confine *c, enum confine_kind kind,
+                                  void *(*main)(void *), void *arg, struct error *e);
 void thread_join(struct thread *t);
 
 /* Of the calling thread; no two living threads have the same, and none has 0. */

@@ -29,18 +29,14 @@ enum status loader_place(struct loader *l, const void *data, u64 len, u64 align,
 
 enum status loader_module(struct loader *l, const char *name, u64 max, u64 *gpa, u64 *len, struct error *e)
 {
-    struct file f;
-    if (file_open(&f, name, l->mem->low_size, e) != STATUS_OK)
+    const struct file *f = boot_files_get(l->files, name, l->mem->low_size, e);
+    if (!f)
         return e->status;
-    enum status s;
-    if (!boot_space_high(&l->space, f.size, PAGE_SIZE, max, gpa))
-        s = error_set(e, STATUS_HOST, "%s: no room for its %llu bytes in the guest's memory", name,
-                      (unsigned long long)f.size);
-    else
-        s = boot_copy(l->mem, &f, 0, *gpa, f.size, e);
-    *len = f.size;
-    file_close(&f);
-    return s;
+    *len = f->size;
+    if (!boot_space_high(&l->space, f->size, PAGE_SIZE, max, gpa))
+        return error_set(e, STATUS_HOST, "%s: no room for its %llu bytes in the guest's memory", name,
+                         (unsigned long long)f->size);
+    return boot_copy(l->mem, f, 0, *gpa, f->size, e);
 }
 
 enum status loader_gdt(struct loader *l, bool code64, struct boot_state *s, struct error *e)
@@ -79,16 +75,19 @@ static enum status boot_load_kernel(struct loader *l, struct boot_state *s, stru
 
 enum status boot_load(struct mem *m, const struct boot_config *cfg, struct boot_state *s, struct error *e)
 {
-    struct loader l = {.mem = m, .cfg = cfg};
+    struct boot_files own = {0};
+    struct loader l = {.mem = m, .cfg = cfg, .files = cfg->files ? cfg->files : &own};
     *s = (struct boot_state){0};
-    if (file_open(&l.kernel, cfg->kernel, m->size, e) != STATUS_OK)
+    const struct file *kernel = boot_files_get(l.files, cfg->kernel, m->size, e);
+    if (!kernel)
         return e->status;
+    l.kernel = *kernel;
     boot_space_init(&l.space, m);
     e820_build(&l.map, m);
     enum status r = bios_install(m, &cfg->platform, &l.rsdp, e);
     if (r == STATUS_OK)
         r = boot_load_kernel(&l, s, e);
-    file_close(&l.kernel);
+    boot_files_close(&own);
     return r;
 }
 

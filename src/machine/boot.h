@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "cpu/cpu.h"
+#include "machine/boot_files.h"
 #include "machine/platform.h"
 #include "mem/mem.h"
 
@@ -21,6 +22,7 @@ struct boot_config {
     const char *initrd; /* null: none. Multiboot: a comma-separated list of `FILE ARGUMENTS` */
     const char *append; /* null: empty */
     struct platform platform;
+    struct boot_files *files; /* keeps them open for the next boot_load; null: they are closed */
 };
 
 /* Where the vCPU starts. */

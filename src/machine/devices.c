@@ -116,7 +116,8 @@ enum status devices_change_medium(struct devices *d, const char *name, const cha
         return error_set(e, STATUS_USAGE, "Device '%s' not found", name);
     if (disk->drive->locked)
         return error_set(e, STATUS_USAGE, "Device '%s' is locked", name);
-    const struct block_config cfg = {.path = path, .readonly = true, .synchronous = d->synchronous};
+    const struct block_config cfg = {
+        .path = path, .readonly = true, .synchronous = d->synchronous, .confine = d->confine, .late = d->confine};
     struct host_block *medium = NULL;
     if (path && block_open(&medium, &cfg, e) != STATUS_OK)
         return e->status;
@@ -175,7 +176,8 @@ static enum status add_disk(struct devices *d, const struct trine_disk *c, bool 
                                      .format = c->format,
                                      .readonly = c->readonly || c->cdrom,
                                      .snapshot = c->snapshot,
-                                     .synchronous = synchronous};
+                                     .synchronous = synchronous,
+                                     .confine = d->confine};
     char serial[21];
     if (d->disks_n == DEVICES_MAX)
         return error_set(e, STATUS_USAGE, "%s: more disks than the machine takes (%d)", c->path, DEVICES_MAX);
@@ -237,7 +239,7 @@ enum status devices_init(struct devices *d, const struct trine_config *cfg, stru
                          struct error *e)
 {
     *d = (struct devices){.pc = pc, .wires = *wires, .microvm = pc->config.microvm,
-                          .synchronous = cfg->time == TRINE_TIME_VIRTUAL};
+                          .synchronous = cfg->time == TRINE_TIME_VIRTUAL, .confine = sources->confine};
     if (pc->config.firmware && plug_vga(d, e) != STATUS_OK)
         return e->status;
     if (cfg->net.kind != TRINE_NET_NONE && cfg->time == TRINE_TIME_VIRTUAL)

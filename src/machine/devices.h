@@ -34,6 +34,7 @@ struct devices {
     struct virtio_wires wires;
     bool microvm;
     bool synchronous; /* virtual time: requests end where they are made */
+    const struct confine *confine; /* of the threads of disks; null: none */
     struct virtio_pci *cards[DEVICES_MAX + 5];
     unsigned cards_n;
     struct virtio_mmio slots[PC_VIRTIO_MMIOS]; /* microvm */
@@ -55,6 +56,7 @@ struct devices_sources {
     u64 (*random)(void *opaque);
     void (*balloon_changed)(void *opaque);
     void *opaque;
+    const struct confine *confine; /* null: none */
 };
 
 /* Opens and checks what CFG names, and plugs the devices into PC. */

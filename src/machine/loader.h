@@ -9,7 +9,8 @@
 struct loader {
     struct mem *mem;
     const struct boot_config *cfg;
-    struct file kernel;
+    struct boot_files *files;
+    struct file kernel; /* one of them */
     struct boot_space space;
     struct e820 map;
     u64 rsdp; /* gpa */

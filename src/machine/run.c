@@ -94,7 +94,7 @@ static void *vcpu_main(void *arg)
 {
     struct vcpu *v = arg;
     struct error e;
-    if (vcpu_attach(v, &e) == STATUS_OK) {
+    if (vcpu_attach(v, &e) == STATUS_OK && confine_thread(v->vm->confine, CONFINE_VCPU, &e) == STATUS_OK) {
         lock_take(&v->vm->lock);
         vcpu_rest(v);
         lock_release(&v->vm->lock);
@@ -180,6 +180,9 @@ void vm_run_real(struct vm *vm)
             vm_fail(vm, &e);
     }
     if (!vm->ended && sharing_start(vm, &e) != STATUS_OK)
+        vm_fail(vm, &e);
+    /* No guest runs yet: the vCPUs want the lock. */
+    if (!vm->ended && confine_thread(vm->confine, CONFINE_LOOP, &e) != STATUS_OK)
         vm_fail(vm, &e);
     while (!vm->ended)
         loop_turn(vm, &refilled_ns);

@@ -223,6 +223,11 @@ void vm_settle(struct vm *vm)
 
 void vm_run_virtual(struct vm *vm)
 {
+    struct error e;
     vm_attach_all(vm);
+    lock_take(&vm->lock);
+    if (!vm->ended && confine_thread(vm->confine, CONFINE_SOLE, &e) != STATUS_OK)
+        vm_fail(vm, &e);
+    lock_release(&vm->lock);
     vm_run_to(vm, UINT64_MAX);
 }

@@ -126,7 +126,7 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
     s->paged_bytes = atomic_load(&vm->mem.foreign.paged) << PAGE_SHIFT;
     s->shared_bytes = (atomic_load(&vm->mem.foreign.pages) << PAGE_SHIFT) - s->paged_bytes;
     s->shared_bytes -= (copies << PAGE_SHIFT) < s->shared_bytes ? copies << PAGE_SHIFT : s->shared_bytes;
-    s->monitor_bytes += rss_private() - (copies << PAGE_SHIFT);
+    s->monitor_bytes += rss_private(vm->own_status) - (copies << PAGE_SHIFT);
     sharing_costs(vm, s);
     s->state_hash = vm_state_hash(vm);
     lock_release(&vm->lock);

@@ -101,6 +101,17 @@ enum trine_status trine_memory_broker(int listener, const char *path)
     return broker_run(listener, path, 0) == STATUS_OK ? TRINE_OK : TRINE_HOST;
 }
 
+enum trine_status trine_confine_signals(struct trine_error *e)
+{
+    struct error err;
+    struct confine *c = NULL;
+    enum status s = confine_create(&c, 1u << CONFINE_SIGNALS, 0, &err);
+    if (s == STATUS_OK)
+        s = confine_thread(c, CONFINE_SIGNALS, &err);
+    confine_destroy(c);
+    return s == STATUS_OK ? TRINE_OK : give_error(&err, e);
+}
+
 bool trine_engine(unsigned n, const char **name, bool *usable, char *why, size_t size)
 {
     for (unsigned i = 0; i <= n; i++)

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cpu/machine_check.h"
 #include "cpu/model.h"
@@ -13,6 +14,7 @@
 #include "host/rss.h"
 #include "host/tty.h"
 #include "machine/balloon.h"
+#include "machine/confinement.h"
 #include "machine/display.h"
 #include "machine/text_display.h"
 #include "machine/pc_map.h"
@@ -426,7 +428,7 @@ static enum status make_chips(struct vm *vm, struct error *e)
                                         .log = &vm->log,
                                         .latency_ns = vm->is_virtual ? VIRTIO_LATENCY_NS : 0};
     return devices_init(&vm->devices, &vm->config, &vm->pc, &virtio,
-                        &(struct devices_sources){.random = vm_random, .balloon_changed = balloon_changed, .opaque = vm}, e);
+                        &(struct devices_sources){.random = vm_random, .balloon_changed = balloon_changed, .opaque = vm, .confine = vm->confine}, e);
 }
 
 static enum status load_firmware(struct vm *vm, struct error *e)
@@ -460,6 +462,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     vm->concurrent = !vm->is_virtual && cfg->cpus > 1;
     vm->stoppable = vm->concurrent || cfg->share;
     vm->mem.fd = vm->wake.fd = -1;
+    vm->own_status = rss_open();
     vm->clock = (struct clock){.now = vm_now,
                                .earlier = clock_earlier,
                                .opaque = vm,
@@ -468,6 +471,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         .kernel = cfg->kernel,
         .initrd = cfg->initrd,
         .append = cfg->append,
+        .files = &vm->boot_files,
         .platform = {.cpus = cfg->cpus,
                      .pci = !vm_is_microvm(vm),
                      .vga = cfg->firmware,
@@ -487,6 +491,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         (s = wake_init(&vm->wake, e)) != STATUS_OK || (s = lock_init(&vm->lock, e)) != STATUS_OK ||
         (s = cond_init(&vm->unparked, e)) != STATUS_OK || (s = cond_init(&vm->resumed, e)) != STATUS_OK ||
         (s = exclusive_init(&vm->exclusive, e)) != STATUS_OK ||
+        (cfg->confine && (s = confinement_create(&vm->confine, cfg, e)) != STATUS_OK) ||
         (cfg->screenshot && (s = display_check(cfg->screenshot, e)) != STATUS_OK) ||
         (cfg->firmware && (s = firmware_open(&vm->firmware, cfg->firmware, e)) != STATUS_OK) ||
         (s = mem_init_flash(&vm->mem, cfg->memory, vm->firmware.file.size, vm->firmware.present ? VGA_MEMORY : 0, e)) != STATUS_OK ||
@@ -555,9 +560,13 @@ void vm_destroy(struct vm *vm)
     if (vm->model)
         cpu_model_destroy(vm->model);
     firmware_close(&vm->firmware);
+    boot_files_close(&vm->boot_files);
     mem_destroy(&vm->mem);
     sharing_destroy(vm);
     wake_destroy(&vm->wake);
+    confine_destroy(vm->confine);
+    if (vm->own_status >= 0)
+        close(vm->own_status);
     free(vm->vcpus);
     free(vm);
 }

@@ -11,6 +11,7 @@
 #include "cpu/system.h"
 #include "engine/engine.h"
 #include "engine/exit.h"
+#include "host/confine.h"
 #include "host/thread.h"
 #include "host/wake.h"
 #include "machine/boot.h"
@@ -80,12 +81,15 @@ struct vm {
     struct devices devices;
     struct console console;
     struct boot_config boot;
+    struct boot_files boot_files;
     struct firmware firmware;
     const struct engine_ops *engine;
     void *engine_shared; /* what it keeps for all vCPUs; null: nothing, or not open */
     struct cpu_model *model;
     struct vcpu *vcpus; /* config.cpus of them */
     struct exit_target exits;
+    struct confine *confine; /* filters of its threads; null: none */
+    int own_status;          /* rss_open */
     struct lock lock;
     struct exclusive exclusive;
     bool concurrent; /* vCPUs run at the same time */

@@ -156,7 +156,7 @@ static void one_life(struct crash *c, bool forgets)
     c->next_version = 0;
     c->disk.image = (struct image){.ops = &disk_ops, .size = SECTORS * 512, .fd = -1};
     c->disk.forgets = forgets;
-    if (block_over(&c->host, &c->disk.image, false, true, &e) != STATUS_OK) {
+    if (block_over(&c->host, &c->disk.image, &(struct block_config){.no_io_uring = true}, &e) != STATUS_OK) {
         printf("%s\n", e.text);
         c->r.b.failures++;
         return;

@@ -168,7 +168,7 @@ static void test_failed_flush(void)
     struct image image = {.ops = &ops, .size = 4096, .fd = -1};
     struct host_block *b;
     struct error e;
-    CHECK(block_over(&b, &image, false, true, &e) == STATUS_OK);
+    CHECK(block_over(&b, &image, &(struct block_config){.no_io_uring = true}, &e) == STATUS_OK);
     CHECK_EQ(one(b, BLOCK_FLUSH, 0, NULL, 0), EIO);
     CHECK_EQ(one(b, BLOCK_FLUSH, 0, NULL, 0), EIO); /* the host would say 0 now, and the data is gone */
     block_close(b);
