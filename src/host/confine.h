@@ -16,7 +16,7 @@ enum confine_kind {
     CONFINE_KINDS
 };
 
-/* What the loop may do beside that, as the machine needs it. */
+/* What the loop, and with the last one a vCPU, may do beside that, as the machine needs it. */
 enum {
     CONFINE_READ = 1 << 0,    /* opens files for reading */
     CONFINE_WRITE = 1 << 1,   /* makes, renames and removes files */
@@ -24,6 +24,7 @@ enum {
     CONFINE_CONNECT = 1 << 3, /* makes IPv4 and IPv6 sockets */
     CONFINE_THREADS = 1 << 4, /* starts threads */
     CONFINE_CHILD = 1 << 5,   /* ends a child, and waits for it */
+    CONFINE_ENGINE = 1 << 6,  /* sets an engine up: executable memory, devices and files that it opens */
 };
 
 struct confine;

@@ -136,6 +136,10 @@ const struct confine_rule confine_rules[] = {
     CALL_MAY(unlinkat, LOOP, CONFINE_WRITE | CONFINE_SERVE),
     CALL_EQUAL(fcntl, LOOP, CONFINE_READ, 1, F_OFD_SETLK), /* a medium */
 
+    /* Another engine in the middle of a run. */
+    CALL_MAY(mprotect, VCPU, CONFINE_ENGINE),
+    CALL_MAY(openat, VCPU, CONFINE_ENGINE),
+
     /* Threads for a medium that is put in; they put on another filter of their own. */
     CALL_MASKED(clone, LOOP, CONFINE_THREADS, 0, CLONE_THREAD, CLONE_THREAD),
     CALL_MAY(set_robust_list, LOOP, CONFINE_THREADS),

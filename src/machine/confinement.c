@@ -16,6 +16,8 @@ static unsigned rights(const struct trine_config *c)
         may |= CONFINE_READ;
     if (c->screenshot || c->saves_n)
         may |= CONFINE_WRITE;
+    if (c->switches_n)
+        may |= CONFINE_ENGINE;
     for (unsigned i = 0; i < c->disks_n; i++)
         if (!c->disks[i].format || strcmp(c->disks[i].format, "raw") != 0)
             may |= CONFINE_CHILD;

@@ -1,34 +1,36 @@
 #!/bin/sh
-# Every thread of a VM has no_new_privs and a filter, on every engine and under both kinds of time; and where io_uring is forbidden,
-# a disk works by threads, which have theirs too.
+# Every thread of a VM has no_new_privs and a filter of its own, on every engine and under both kinds of time; and where io_uring is
+# forbidden (by a filter around it all), a disk works by threads, which have theirs too.
 # usage: confine_threads.sh TRINE SOURCE-ROOT REFUSE-URING HANG-IMAGE
 trine=$1 root=$2 refuse=$3 hang=$4
 . "$(dirname -- "$0")/lib.sh"
 
 truncate -s 4M "$work/disk"
-# How many threads are not confined; "none" when the process has gone.
+# PID FILTERS: how many threads have not so many; "none" when the process has gone.
 loose() {
-	cat "/proc/$1/task/"*/status 2>/dev/null | awk '/^NoNewPrivs:/ { n++; bad += $2 != 1 } /^Seccomp:/ { bad += $2 != 2 } END { print n ? bad + 0 : "none" }'
+	cat "/proc/$1/task/"*/status 2>/dev/null | awk -v filters="$2" '/^NoNewPrivs:/ { n++; bad += $2 != 1 }
+		/^Seccomp:/ { bad += $2 != 2 } /^Seccomp_filters:/ { bad += $2 != filters } END { print n ? bad + 0 : "none" }'
 }
 # NAMES WAY COMMAND...: its threads are confined soon, their names are NAMES, its disk goes by WAY.
 confined() {
-	names=$1 way=$2
+	names=$1 way=$2 filters=1
+	[ "$way" != threads ] || filters=2
 	shift 2
 	"$@" --sandbox on --quiet --disk "$work/disk" --qmp "unix:$work/qmp" --max-time 100 </dev/null >"$work/out" 2>&1 &
 	pid=$!
 	waited=0
-	until [ "$(loose $pid)" = 0 ] && [ "$(cat /proc/$pid/task/*/comm | sort | uniq | tr '\n' ' ')" = "$names " ]; do
+	until [ "$(loose $pid $filters)" = 0 ] && [ "$(cat /proc/$pid/task/*/comm | sort | uniq | tr '\n' ' ')" = "$names " ]; do
 		sleep 0.1
 		waited=$((waited + 1))
 		[ "$waited" -lt $((100 * slower)) ] || {
-			grep -E '^(Name|NoNewPrivs|Seccomp):' /proc/$pid/task/*/status
+			grep -E '^(Name|NoNewPrivs|Seccomp|Seccomp_filters):' /proc/$pid/task/*/status
 			cat "$work/out"
 			kill $pid
 			fail "not all threads are confined, or they are not these: $names"
 		}
 	done
 	rings=$(ls -l /proc/$pid/fd | grep -c 'io_uring')
-	grep -HE '^(NoNewPrivs|Seccomp):' /proc/$pid/task/*/status | sed "s|.*/task/||; s|/status||"
+	grep -HE '^(NoNewPrivs|Seccomp|Seccomp_filters):' /proc/$pid/task/*/status | sed "s|.*/task/||; s|/status||"
 	kill $pid
 	wait $pid
 	[ $? = 143 ] || fail "it does not end by SIGTERM as it should: $(cat "$work/out")"
