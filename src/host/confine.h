@@ -12,6 +12,7 @@ enum confine_kind {
     CONFINE_VCPU,    /* a guest's code, and the device accesses that it makes */
     CONFINE_SOLE,    /* both in one thread: virtual time */
     CONFINE_DISK,    /* reads and writes for an image */
+    CONFINE_SHARE,   /* looks for pages to share, and talks to the group's broker */
     CONFINE_SIGNALS, /* waits for signals */
     CONFINE_KINDS
 };

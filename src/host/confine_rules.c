@@ -21,8 +21,9 @@
 #define LOOP    (1u << CONFINE_LOOP | 1u << CONFINE_SOLE)
 #define VCPU    (1u << CONFINE_VCPU | 1u << CONFINE_SOLE)
 #define DISK    (1u << CONFINE_DISK)
+#define SHARE   (1u << CONFINE_SHARE)
 #define SIGNALS (1u << CONFINE_SIGNALS)
-#define ALL     (LOOP | VCPU | DISK | SIGNALS)
+#define ALL     (LOOP | VCPU | DISK | SHARE | SIGNALS)
 
 #define KVM_REQUESTS 0xae00u /* an ioctl's type, bits 15:8 (linux/kvm.h) */
 
@@ -47,6 +48,7 @@ const struct confine_rule confine_rules[] = {
     CALL(munmap, ALL),
     CALL(mremap, ALL),
     CALL(madvise, ALL),
+    CALL(mincore, LOOP), /* statistics of sharing */
     CALL_MASKED(mmap, ALL, 0, 2, PROT_EXEC, 0),
     CALL_MASKED(mprotect, ALL, 0, 2, PROT_EXEC, 0),
     CALL(clock_gettime, ALL), /* where the host's clock is not in its vDSO */
@@ -83,11 +85,11 @@ const struct confine_rule confine_rules[] = {
     CALL_MASKED(newfstatat, ALL, 0, 3, AT_EMPTY_PATH, AT_EMPTY_PATH), /* what fstat(3) is */
     CALL(poll, ALL),
     CALL(ppoll, ALL),
-    CALL(read, LOOP | VCPU | DISK),
+    CALL(read, LOOP | VCPU | DISK | SHARE),
     CALL(readv, LOOP | DISK),
-    CALL(pread64, LOOP | VCPU | DISK), /* a vCPU: the kernel is loaded again at a reset */
-    CALL(pwrite64, LOOP | VCPU | DISK),
-    CALL(fallocate, LOOP | VCPU | DISK), /* a vCPU: the balloon */
+    CALL(pread64, LOOP | VCPU | DISK | SHARE), /* a vCPU: the kernel is loaded again at a reset */
+    CALL(pwrite64, LOOP | VCPU | DISK | SHARE),
+    CALL(fallocate, LOOP | VCPU | DISK | SHARE), /* a vCPU: the balloon */
     CALL(fdatasync, LOOP | DISK),
     CALL(fsync, LOOP | DISK),
     CALL(ftruncate, LOOP | DISK),
@@ -103,12 +105,12 @@ const struct confine_rule confine_rules[] = {
     CALL_EQUAL(prctl, LOOP, 0, 0, PR_GET_TIMERSLACK),
     CALL_EQUAL(prctl, LOOP, 0, 0, PR_SET_TIMERSLACK),
 
-    /* Connections that stand: NBD, the control's and the debugger's clients. */
+    /* Connections that stand: NBD, the group's broker, the control's and the debugger's clients. */
     CALL(sendto, LOOP | DISK),
     CALL_EQUAL(sendto, VCPU, CONFINE_SERVE, 4, 0), /* without an address: what the guest writes to its serial port, the news of its end */
-    CALL(sendmsg, LOOP | DISK),
+    CALL(sendmsg, LOOP | DISK | SHARE),
     CALL(recvfrom, LOOP | DISK),
-    CALL(recvmsg, LOOP | DISK),
+    CALL(recvmsg, LOOP | DISK | SHARE),
     CALL(shutdown, LOOP | DISK),
     CALL_MAY(accept4, LOOP, CONFINE_SERVE),
     CALL_MAY(setsockopt, LOOP, CONFINE_SERVE | CONFINE_CONNECT),

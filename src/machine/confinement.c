@@ -27,5 +27,5 @@ static unsigned rights(const struct trine_config *c)
 enum status confinement_create(struct confine **c, const struct trine_config *cfg, struct error *e)
 {
     unsigned kinds = cfg->time == TRINE_TIME_VIRTUAL ? 1u << CONFINE_SOLE : 1u << CONFINE_LOOP | 1u << CONFINE_VCPU;
-    return confine_create(c, kinds | 1u << CONFINE_DISK, rights(cfg), e);
+    return confine_create(c, kinds | 1u << CONFINE_DISK | 1u << CONFINE_SHARE, rights(cfg), e);
 }

@@ -345,7 +345,7 @@ enum status sharing_create(struct vm *vm, struct error *e)
 
 enum status sharing_start(struct vm *vm, struct error *e)
 {
-    return vm->sharing ? thread_start(&vm->sharing->thread, "trine-share", scanner_main, vm->sharing, e) : STATUS_OK;
+    return vm->sharing ? thread_start_confined(&vm->sharing->thread, "trine-share", vm->confine, CONFINE_SHARE, scanner_main, vm->sharing, e) : STATUS_OK;
 }
 
 void sharing_stop(struct vm *vm)

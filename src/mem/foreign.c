@@ -20,7 +20,7 @@ enum status mem_foreign_init(struct mem *m, int fd, struct error *e)
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         return error_errno(e, "guest memory: records of shared pages");
-    m->foreign = (struct mem_foreign){.fd = fd, .page_fd = -1, .frame = p};
+    m->foreign = (struct mem_foreign){.fd = fd, .page_fd = -1, .frame = p, .pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
     return STATUS_OK;
 }
 
@@ -36,12 +36,15 @@ enum status mem_foreign_paging(struct mem *m, int fd, struct error *e)
 
 void mem_foreign_destroy(struct mem *m)
 {
+    if (!m->foreign.frame)
+        return;
     if (m->foreign.page_map)
         munmap((void *)(uintptr_t)m->foreign.page_map, m->span);
-    if (m->foreign.frame && m->foreign.page_fd >= 0)
+    if (m->foreign.page_fd >= 0)
         close(m->foreign.page_fd);
-    if (m->foreign.frame)
-        munmap(m->foreign.frame, (m->span >> PAGE_SHIFT) * sizeof *m->foreign.frame);
+    if (m->foreign.pagemap >= 0)
+        close(m->foreign.pagemap);
+    munmap(m->foreign.frame, (m->span >> PAGE_SHIFT) * sizeof *m->foreign.frame);
     m->foreign.frame = NULL;
 }
 
@@ -168,20 +171,17 @@ static bool is_copy(u64 word)
     return word & PAGEMAP_SWAPPED || (word & PAGEMAP_PRESENT && !(word & PAGEMAP_FILE));
 }
 
-static void look(const struct mem *m, int pagemap, u64 gpa, u32 n, bool *written)
+static void look(const struct mem *m, u64 gpa, u32 n, bool *written)
 {
     u64 word[FOREIGN_BLOCK], at = ((u64)(uintptr_t)(m->base + gpa) >> PAGE_SHIFT) * sizeof *word;
-    ssize_t got = pagemap >= 0 ? pread(pagemap, word, n * sizeof *word, (off_t)at) : -1;
+    ssize_t got = m->foreign.pagemap >= 0 ? pread(m->foreign.pagemap, word, n * sizeof *word, (off_t)at) : -1;
     for (u32 i = 0; i < n; i++)
         written[i] = mem_foreign_at(m, gpa + i * PAGE_SIZE) && (size_t)(got < 0 ? 0 : got) >= (i + 1) * sizeof *word && is_copy(word[i]);
 }
 
 void mem_foreign_written(const struct mem *m, u64 gpa, u32 n, bool *written)
 {
-    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    look(m, pagemap, gpa, n, written);
-    if (pagemap >= 0)
-        close(pagemap);
+    look(m, gpa, n, written);
 }
 
 u64 mem_foreign_copies(const struct mem *m)
@@ -190,7 +190,6 @@ u64 mem_foreign_copies(const struct mem *m)
     bool written[FOREIGN_BLOCK];
     if (!atomic_load_explicit(&m->foreign.pages, memory_order_relaxed))
         return 0;
-    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     for (u64 gpa = 0, n; gpa < m->span; gpa += n << PAGE_SHIFT) {
         n = (m->span - gpa) >> PAGE_SHIFT < FOREIGN_BLOCK ? (m->span - gpa) >> PAGE_SHIFT : FOREIGN_BLOCK;
         bool any = false;
@@ -198,11 +197,9 @@ u64 mem_foreign_copies(const struct mem *m)
             any = mem_foreign_at(m, gpa + i * PAGE_SIZE);
         if (!any)
             continue;
-        look(m, pagemap, gpa, (u32)n, written);
+        look(m, gpa, (u32)n, written);
         for (u64 i = 0; i < n; i++)
             count += written[i];
     }
-    if (pagemap >= 0)
-        close(pagemap);
     return count;
 }
