@@ -46,7 +46,7 @@ struct mem_foreign {
     int page_fd;        /* the file, laid out as RAM is; -1: none */
     const u8 *page_map; /* all of it, readable */
     _Atomic u64 paged;  /* pages that show it */
-    int pagemap;       /* /proc/self/pagemap; -1: it cannot be read */
+    int pagemap;        /* /proc/self/pagemap; -1: it cannot be read */
     u32 *frame;        /* by gpa >> 12: FOREIGN_ bits and the frame's number + 1; 0: RAM's own. Null: there is no pool. Changed under the big lock */
     _Atomic u64 pages; /* that show one */
     u64 seams;         /* between mappings, and so about their number */
