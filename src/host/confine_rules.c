@@ -90,8 +90,9 @@ const struct confine_rule confine_rules[] = {
     CALL(pread64, LOOP | VCPU | DISK | SHARE), /* a vCPU: the kernel is loaded again at a reset */
     CALL(pwrite64, LOOP | VCPU | DISK | SHARE),
     CALL(fallocate, LOOP | VCPU | DISK | SHARE), /* a vCPU: the balloon */
-    CALL(fdatasync, LOOP | DISK),
+    CALL(fdatasync, LOOP | DISK | SHARE), /* the file of pages that were written out */
     CALL(fsync, LOOP | DISK),
+    CALL(fadvise64, SHARE),
     CALL(ftruncate, LOOP | DISK),
     CALL(io_uring_enter, LOOP | VCPU),
     CALL(close, LOOP | VCPU),
