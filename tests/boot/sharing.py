@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """VMs of one group share pages, and no guest finds a byte that it did not write. Each guest fills files in memory with known contents, writes some of them anew, and
-checks all of them, again and again. Two engines side by side; `trine memory` tells of them. kill: the broker is killed in between, and a third VM starts another;
+checks all of them, again and again; a disk's contents come in by DMA in between. Two engines side by side, one with two vCPUs; `trine memory` tells of them. kill: the broker is killed in between, and a third VM starts another;
 one member is killed too.
 usage: sharing.py TRINE SOURCE-ROOT [kill] [ROUNDS]"""
-import json, os, re, signal, subprocess, sys, tempfile, time
+import hashlib, json, os, re, signal, subprocess, sys, tempfile, time
 
 trine, root = sys.argv[1:3]
 kill = "kill" in sys.argv
@@ -15,10 +15,14 @@ MIB = 1 << 20
 vms = []
 
 # A file holds 2 MiB of one line over and over: pages alike within it, and in the other guest.
-guest = """mkdir /tmp/w
+guest = """virtio
+mkdir /tmp/w
+disk() { echo 3 >/proc/sys/vm/drop_caches; md5sum </dev/vda; }
 cd /tmp/w
 write() { yes "file $1 turn $2 $(( $1 * 7919 + $2 ))" | head -c 2097152 >f$1; md5sum f$1 >s$1; }
 for i in 1 2 3 4 5 6 7 8; do write $i 0; done
+sum=$(disk)
+echo "disk $sum"
 echo filled
 turn=0
 while read word; do
@@ -26,8 +30,10 @@ while read word; do
 	turn=$((turn + 1))
 	for i in 1 2 3 4 5 6 7 8; do
 		md5sum -c s$i >/dev/null || echo "wrong: f$i at turn $turn"
-		[ $(( (i + turn) % 4 )) = 0 ] && write $i $turn
+		[ $(( (i + turn) % 4 )) = 0 ] && write $i $turn &
 	done
+	[ "$(disk)" = "$sum" ] || echo "wrong: the disk at turn $turn"
+	wait
 	for i in 1 2 3 4 5 6 7 8; do md5sum -c s$i >/dev/null || echo "wrong: f$i behind turn $turn"; done
 	echo "turn $turn done"
 done
@@ -56,11 +62,11 @@ def until(what, seconds, ok):
     fail(what)
 
 
-def start(engine):
+def start(engine, *options):
     number = len(vms) + 1
     out = "%s/out%d" % (work, number)
     vm = subprocess.Popen([trine, "run", "--engine", engine, "--kernel", cache + "/vmlinuz", "--initrd", work + "/initrd", "--memory", "128M", "--share", "test", "--append",
-                           "console=ttyS0 loglevel=5 trine.script=sharing", "--stats", out + ".stats", "--max-time", str(int(400 * slower))],
+                           "console=ttyS0 loglevel=5 trine.script=sharing", "--stats", out + ".stats", "--max-time", str(int(400 * slower)), "--disk", work + "/disk,readonly", *options],
                           stdin=subprocess.PIPE, stdout=open(out, "wb"), stderr=subprocess.STDOUT)
     vm.number, vm.out, vm.turns = number, out, 0
     vms.append(vm)
@@ -102,6 +108,7 @@ def brokers():
 
 cache = subprocess.run([root + "/tools/guest/prepare", "--path"], capture_output=True, text=True).stdout.strip()
 open(work + "/sharing", "w").write(guest)
+open(work + "/disk", "wb").write(b"".join(b"%064d" % (i // 1000) for i in range(64 << 10))) # pages alike, and like those of the other's disk
 done = subprocess.run([root + "/tools/guest/extend", work + "/initrd", work + "/sharing"])
 if done.returncode:
     sys.exit(done.returncode)
@@ -109,7 +116,7 @@ alone = subprocess.run([trine, "memory", "--group", "test"], capture_output=True
 if alone.returncode != 3 or "no VM of this group runs" not in alone.stderr:
     fail("a group that is not there: %d %s" % (alone.returncode, alone.stderr))
 start("bt")
-start("interp")
+start("interp", "--cpus", "2")
 for vm in vms:
     until("VM %d has not started" % vm.number, 150, lambda: printed(vm, "filled"))
 until("nothing is shared", 120, lambda: all(r["shared"] >= 8 for r in table()[0].values()))
@@ -139,6 +146,8 @@ for vm in vms:
 for vm in vms:
     if vm.wait(timeout=60 * slower):
         fail("VM %d: exit status %d" % (vm.number, vm.returncode))
+    if not printed(vm, "disk " + hashlib.md5(open(work + "/disk", "rb").read()).hexdigest()):
+        fail("VM %d: the disk" % vm.number)
     if not printed(vm, "checked") or printed(vm, "wrong:"):
         fail("VM %d: the sums" % vm.number)
     m = json.load(open(vm.out + ".stats"))["memory"]
