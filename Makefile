@@ -69,6 +69,7 @@ bench: build
 	@tools/guest/userland || echo "the suite's rows of Debian's programs will be left out" >&2
 	@bench/run $(BENCH)
 	@bench/suite $(SUITE)
+	@bench/io $(IO)
 
 format:
 	@tools/deps --check format
@@ -93,6 +94,6 @@ help:
 #: make tsan         runs guests with several vCPUs under ThreadSanitizer
 #: make bench-memory what a guest's memory costs the host: docs/memory.md (BENCH="PART...")
 #: make bench        the same guest and script in Trine, QEMU and Bochs, those that are installed: a table and a JSON file (BENCH="OPTION...");
-#:                   then the guest suite, natively too: bench/README.md (SUITE="OPTION...")
+#:                   then the guest suite, natively too (SUITE="OPTION..."), then disk and network (IO="OPTION..."): bench/README.md
 #: make format       clang-format over the sources
 #: make clean        removes the build folders (the guest's cache is ~/.cache/trine)
