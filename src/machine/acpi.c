@@ -1,6 +1,6 @@
 /* RSDP, RSDT, XSDT, FADT, FACS, MADT and DSDT (ACPI 6.5, chapter 5, in their 2.0 and 3.0 revisions, which
- * every system reads). The power management block is the PIIX4's, where QEMU's pc has it. No HPET, no sleep
- * states but S5; PCI: acpi_pci.c. */
+ * every system reads). The power management block is the PIIX4's, where QEMU's pc has it. The HPET
+ * stands where PCI is. No sleep states but S5; PCI: acpi_pci.c. */
 #include "machine/acpi.h"
 
 #include <stdio.h>
@@ -8,6 +8,7 @@
 
 #include "base/bits.h"
 #include "base/le.h"
+#include "dev/hpet.h"
 #include "machine/acpi_aml.h"
 #include "machine/acpi_pci.h"
 #include "machine/pc_map.h"
@@ -91,6 +92,17 @@ static void dsdt_isa(struct aml *a, const struct isa_device *d)
     aml_end(a, dev);
 }
 
+static void dsdt_hpet(struct aml *a)
+{
+    size_t dev = aml_device(a, "HPET");
+    aml_name(a, "_HID");
+    aml_eisaid(a, "PNP0103");
+    struct aml_crs crs = aml_crs(a);
+    aml_crs_memory(a, PC_HPET, HPET_LEN, false);
+    aml_crs_end(a, crs);
+    aml_end(a, dev);
+}
+
 static void dsdt_processor(struct aml *a, u32 index)
 {
     char name[8];
@@ -127,6 +139,8 @@ static u64 build_dsdt(struct acpi *a, const struct platform *p, u64 memory_base)
         dsdt_isa(&a->out, &devices[i]);
     if (p->pci)
         acpi_pci_end(&a->out, pci);
+    if (p->pci)
+        dsdt_hpet(&a->out);
     for (unsigned i = 0; i < p->virtio_mmio; i++)
         acpi_virtio_mmio(&a->out, i);
     for (u32 i = 0; i < p->cpus; i++)
@@ -214,6 +228,19 @@ static u64 build_madt(struct acpi *a, const struct platform *p)
     return table_end(a, at);
 }
 
+/* IA-PC HPET specification, 3.2.4. */
+static u64 build_hpet(struct acpi *a)
+{
+    u8 t[20] = {0};
+    size_t at = table_begin(a, "HPET", 1, 16);
+    st32(t, hpet_id());
+    t[5] = 64; /* registers in memory, 64 bits wide */
+    st64(t + 8, PC_HPET);
+    st16(t + 17, 128); /* the least ticks from one interrupt to the next that are worth asking for */
+    aml_bytes(&a->out, t, sizeof t);
+    return table_end(a, at);
+}
+
 /* RSDT and XSDT differ in the width of their pointers. */
 static u64 build_root(struct acpi *a, const char *signature, unsigned width, const u64 *tables, size_t n)
 {
@@ -232,9 +259,10 @@ size_t acpi_build(u8 *buf, size_t cap, u64 base, const struct platform *p, u64 m
     struct acpi a = {.out = {.buf = buf, .cap = cap}, .base = base};
     u64 facs = build_facs(&a);
     u64 dsdt = build_dsdt(&a, p, memory_base);
-    u64 tables[2] = {build_fadt(&a, p, facs, dsdt), build_madt(&a, p)};
-    u64 rsdt = build_root(&a, "RSDT", 4, tables, ARRAY_LEN(tables));
-    u64 xsdt = build_root(&a, "XSDT", 8, tables, ARRAY_LEN(tables));
+    u64 tables[3] = {build_fadt(&a, p, facs, dsdt), build_madt(&a, p), p->pci ? build_hpet(&a) : 0};
+    size_t n = p->pci ? 3 : 2;
+    u64 rsdt = build_root(&a, "RSDT", 4, tables, n);
+    u64 xsdt = build_root(&a, "XSDT", 8, tables, n);
     memset(rsdp, 0, ACPI_RSDP_SIZE);
     memcpy(rsdp, "RSD PTR ", 8);
     memcpy(rsdp + 9, "TRINE ", 6);

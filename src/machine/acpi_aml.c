@@ -174,6 +174,14 @@ void aml_crs_io(struct aml *a, u16 port, u8 len)
     aml_bytes(a, d, sizeof d);
 }
 
+void aml_crs_memory(struct aml *a, u32 base, u32 len, bool writable)
+{
+    u8 memory[12] = {0x86, 9, 0, writable}; /* 32-bit fixed memory (6.4.3.4) */
+    st32(memory + 4, base);
+    st32(memory + 8, len);
+    aml_bytes(a, memory, sizeof memory);
+}
+
 /* IRQ descriptor without flags: edge, active high (6.4.2.1). */
 void aml_crs_irq(struct aml *a, unsigned irq)
 {

@@ -46,6 +46,7 @@ struct aml_crs aml_crs(struct aml *a);
 /* The same under another NAME. */
 struct aml_crs aml_template(struct aml *a, const char *name);
 void aml_crs_io(struct aml *a, u16 port, u8 len);
+void aml_crs_memory(struct aml *a, u32 base, u32 len, bool writable);
 void aml_crs_irq(struct aml *a, unsigned irq);
 void aml_crs_end(struct aml *a, struct aml_crs crs);
 

@@ -192,10 +192,7 @@ void acpi_virtio_mmio(struct aml *a, unsigned n)
     aml_name(a, "_UID");
     aml_int(a, n);
     struct aml_crs crs = aml_crs(a);
-    u8 memory[12] = {0x86, 9, 0, 1}; /* 32-bit fixed memory, writable (6.4.3.4) */
-    st32(memory + 4, PC_VIRTIO_MMIO + n * PC_VIRTIO_MMIO_LEN);
-    st32(memory + 8, PC_VIRTIO_MMIO_LEN);
-    aml_bytes(a, memory, sizeof memory);
+    aml_crs_memory(a, PC_VIRTIO_MMIO + n * PC_VIRTIO_MMIO_LEN, PC_VIRTIO_MMIO_LEN, true);
     crs_irqs(a, IRQ_LEVEL_HIGH, (const u8[]){(u8)(PC_GSI_VIRTIO_MMIO + n)}, 1);
     aml_crs_end(a, crs);
     aml_end(a, dev);

@@ -2,7 +2,7 @@
  * the chips know none.
  *
  * Built: both 8259As, IOAPIC, LAPICs, 8254, MC146818, COM1, 8042, ports 0x61, 0x80, 0x92, 0xcf9, PIIX4 power
- * management, fw_cfg; i440FX and PIIX3 on a PCI bus, but in the microvm; on demand isa-debug-exit and pc-testdev; FERR# to IRQ 13 with its latch at port 0xf0.
+ * management, fw_cfg; HPET, i440FX and PIIX3 on a PCI bus, but in the microvm; on demand isa-debug-exit and pc-testdev; FERR# to IRQ 13 with its latch at port 0xf0.
  * Not built: DMA controllers. Started without firmware, the machine has no SMI
  * handler, and APMC_EN is clear, so that the ACPI commands at port 0xb2 raise no SMI. */
 #include "machine/pc.h"
@@ -13,6 +13,9 @@
 #include "base/bits.h"
 #include "dev/debug_exit.h"
 #include "machine/pc_map.h"
+
+/* Of the wires to one interrupt. */
+enum { SOURCE_CHIP, SOURCE_TEST, SOURCE_PIRQ, SOURCE_PLUGGED, SOURCE_HPET /* and on, one per timer */ };
 
 /* --- FERR#: IRQ 13 until port 0xf0 is written (IBM PC AT Technical Reference, "Math Coprocessor") */
 
@@ -68,6 +71,7 @@ static const struct {
     {offsetof(struct pc, ioapic), &ioapic_ops},
     {offsetof(struct pc, pic), &i8259_ops},
     {offsetof(struct pc, router), &irq_router_ops},
+    {offsetof(struct pc, hpet), &hpet_ops},
     {offsetof(struct pc, pit), &i8254_ops},
     {offsetof(struct pc, rtc), &mc146818_ops},
     {offsetof(struct pc, com1.uart), &ns16550_ops},
@@ -196,6 +200,7 @@ static enum status pc_place_all(struct pc *pc, struct error *e)
         {"testdev stamp", PC_PORT_TESTSTAMP, PC_TESTDEV_STAMP_LEN, &pc_testdev_stamp_bus, &pc->testdev},
     };
     const struct place memory[] = {
+        {"HPET", PC_HPET, HPET_LEN, &hpet_bus, &pc->hpet},
         {"i440FX PAM", MEM_SHADOW_BASE, MIB(1) - MEM_SHADOW_BASE, &i440fx_pam_bus, &pc->pam},
         {"IOAPIC", PC_IOAPIC_BASE, PAGE_SIZE, &ioapic_bus, &pc->ioapic},
         {"testdev memory", PC_TESTDEV_MMIO, PC_TESTDEV_MMIO_LEN, &pc_testdev_mmio_bus, &pc->testdev},
@@ -204,7 +209,7 @@ static enum status pc_place_all(struct pc *pc, struct error *e)
     struct bus *pio = &pc->mem->pio, *mmio = &pc->mem->mmio;
     if (pc_place(pio, ports, ARRAY_LEN(ports), e) != STATUS_OK ||
         pc_place(pio, pc->config.microvm ? alone : pci, 2, e) != STATUS_OK ||
-        pc_place(mmio, memory, pc->config.testdev ? ARRAY_LEN(memory) : ARRAY_LEN(memory) - 1, e) != STATUS_OK ||
+        pc_place(mmio, memory + pc->config.microvm, (pc->config.testdev ? ARRAY_LEN(memory) : ARRAY_LEN(memory) - 1) - pc->config.microvm, e) != STATUS_OK ||
         (pc->config.debug_exit && pc_place(pio, debug, ARRAY_LEN(debug), e) != STATUS_OK) ||
         (pc->config.testdev && pc_place(pio, test, ARRAY_LEN(test), e) != STATUS_OK))
         return e->status;
@@ -250,8 +255,6 @@ static enum status pc_set_fw_cfg(struct pc *pc, struct error *e)
 }
 
 /* --- PCI */
-
-enum { SOURCE_CHIP, SOURCE_TEST, SOURCE_PIRQ, SOURCE_PLUGGED };
 
 static void pc_msi(void *opaque, u64 addr, u32 data)
 {
@@ -315,6 +318,12 @@ unsigned pc_pci_free(const struct pc *pc)
     return dev;
 }
 
+static void pc_hpet_line(void *opaque, unsigned n, unsigned gsi, bool level)
+{
+    struct irq_line line = irq_router_line(opaque, gsi, SOURCE_HPET + n);
+    irq_set(&line, level);
+}
+
 struct irq_line pc_gsi(struct pc *pc, unsigned gsi)
 {
     return irq_router_line(&pc->router, gsi, SOURCE_PLUGGED);
@@ -334,8 +343,10 @@ enum status pc_init(struct pc *pc, const struct pc_config *cfg, const struct pc_
         lapic_init(&pc->lapics[i], &pc->apic);
     ioapic_init(&pc->ioapic, &pc->apic);
     irq_router_init(r, &pc->pic, &pc->ioapic, &pc->apic);
-    i8254_init(&pc->pit, w->clock, irq_router_line(r, PC_IRQ_PIT, 0));
-    mc146818_init(&pc->rtc, w->clock, w->rtc, irq_router_line(r, PC_IRQ_RTC, 0));
+    const struct irq_line legacy[] = {irq_router_line(r, PC_IRQ_PIT, 0), irq_router_line(r, PC_IRQ_RTC, 0)};
+    hpet_init(&pc->hpet, w->clock, pc_hpet_line, r, legacy, PC_HPET_ROUTES);
+    i8254_init(&pc->pit, w->clock, hpet_legacy_line(&pc->hpet, 0));
+    mc146818_init(&pc->rtc, w->clock, w->rtc, hpet_legacy_line(&pc->hpet, 1));
     com_port_init(&pc->com1, w->clock, irq_router_line(r, PC_IRQ_COM1, 0), w->serial);
     i8042_init(&pc->kbd, irq_router_line(r, PC_IRQ_KBD, 0), irq_router_line(r, PC_IRQ_AUX, 0), &pc->lines);
     port92_init(&pc->port92, &pc->lines);

@@ -6,6 +6,7 @@
 #include "cpu/exit.h"
 #include "dev/cf9.h"
 #include "dev/fw_cfg.h"
+#include "dev/hpet.h"
 #include "dev/i440fx_pam.h"
 #include "dev/i440fx_smram.h"
 #include "dev/i8042.h"
@@ -57,6 +58,7 @@ struct pc {
     struct ioapic ioapic;
     struct i8259 pic;
     struct irq_router router;
+    struct hpet hpet;
     struct i8254 pit;
     struct mc146818 rtc;
     struct com_port com1;

@@ -61,6 +61,8 @@
 #define PC_TESTDEV_STAMP 0xff010000u
 #define PC_IOAPIC_BASE  0xfec00000u
 #define PC_LAPIC_BASE   0xfee00000u
+#define PC_HPET         0xfed00000u
+#define PC_HPET_ROUTES  0x00f00000u /* IOAPIC pins 20 to 23, which nobody else has */
 #define PC_VIRTIO_MMIO     0xfeb00000u /* microvm: eight of them */
 #define PC_VIRTIO_MMIO_LEN 0x200u
 #define PC_VIRTIO_MMIOS    8

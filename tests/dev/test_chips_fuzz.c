@@ -6,6 +6,7 @@
 #include "bench.h"
 #include "dev/cf9.h"
 #include "dev/fw_cfg.h"
+#include "dev/hpet.h"
 #include "dev/i8042.h"
 #include "dev/i8254.h"
 #include "dev/mc146818.h"
@@ -16,7 +17,7 @@
 #include "irq/lapic.h"
 #include "irq/router.h"
 
-enum { CPUS = 2, DEVICES = 14, LAPIC = 0xfee00000, IOAPIC = 0xfec00000 };
+enum { CPUS = 2, DEVICES = 15, LAPIC = 0xfee00000, HPET = 0xfed00000, IOAPIC = 0xfec00000 };
 
 struct zoo {
     struct bench b;
@@ -28,6 +29,7 @@ struct zoo {
     struct irq_router router;
     struct i8259 pic;
     struct ioapic ioapic;
+    struct hpet hpet;
     struct i8254 pit;
     struct mc146818 rtc;
     struct ns16550 uart;
@@ -65,6 +67,12 @@ static size_t on_write(void *opaque, const u8 *data, size_t n)
     return rnd(opaque) % (n + 1);
 }
 
+static void on_hpet(void *opaque, unsigned n, unsigned gsi, bool level)
+{
+    struct irq_line line = irq_router_line(opaque, gsi, 2 + n);
+    irq_set(&line, level);
+}
+
 static void build(struct zoo *z)
 {
     struct bench *b = &z->b;
@@ -75,8 +83,10 @@ static void build(struct zoo *z)
     for (unsigned n = 0; n < CPUS; n++)
         lapic_init(&z->lapic[n], &z->bus);
     irq_router_init(r, &z->pic, &z->ioapic, &z->bus);
-    i8254_init(&z->pit, &b->clock, irq_router_line(r, 0, 0));
-    mc146818_init(&z->rtc, &b->clock, (struct rtc_source){on_wall, z}, irq_router_line(r, 8, 0));
+    const struct irq_line legacy[] = {irq_router_line(r, 0, 0), irq_router_line(r, 8, 0)};
+    hpet_init(&z->hpet, &b->clock, on_hpet, r, legacy, 0xf00000);
+    i8254_init(&z->pit, &b->clock, hpet_legacy_line(&z->hpet, 0));
+    mc146818_init(&z->rtc, &b->clock, (struct rtc_source){on_wall, z}, hpet_legacy_line(&z->hpet, 1));
     ns16550_init(&z->uart, &b->clock, irq_router_line(r, 4, 0),
                  (struct char_backend){.write = on_write, .opaque = z});
     i8042_init(&z->kbd, irq_router_line(r, 1, 0), irq_router_line(r, 12, 0), &z->lines);
@@ -91,7 +101,7 @@ static void build(struct zoo *z)
         {&i8259_ops, &z->pic},      {&ioapic_ops, &z->ioapic},  {&i8254_ops, &z->pit},
         {&mc146818_ops, &z->rtc},   {&ns16550_ops, &z->uart},   {&i8042_ops, &z->kbd},
         {&piix4_pm_ops, &z->pm},    {&port80_ops, &z->port80},  {&port92_ops, &z->port92},
-        {&cf9_ops, &z->cf9},        {&fw_cfg_ops, &z->fw},
+        {&cf9_ops, &z->cf9},        {&fw_cfg_ops, &z->fw},  {&hpet_ops, &z->hpet},
     };
     memcpy(z->devices, devices, sizeof devices);
     bench_map(b, &b->pio, "master", 0x20, 2, &i8259_master_bus, &z->pic);
@@ -111,6 +121,7 @@ static void build(struct zoo *z)
     bench_map(b, &b->pio, "cf9", 0xcf9, 1, &cf9_bus, &z->cf9);
     bench_map(b, &b->pio, "fw_cfg", 0x510, 2, &fw_cfg_bus, &z->fw);
     bench_map(b, &b->pio, "fw_cfg DMA", 0x514, 8, &fw_cfg_dma_bus, &z->fw);
+    bench_map(b, &b->mmio, "hpet", HPET, HPET_LEN, &hpet_bus, &z->hpet);
     bench_map(b, &b->mmio, "ioapic", IOAPIC, 4096, &ioapic_bus, &z->ioapic);
 }
 
@@ -125,6 +136,17 @@ static void random_port(struct zoo *z)
         bus_write(pio, port, size, value);
     else
         bus_read(pio, port, size);
+}
+
+static void random_hpet(struct zoo *z)
+{
+    static const u16 regs[] = {0x00, 0x10, 0x20, 0xf0, 0x100, 0x108, 0x120, 0x128, 0x140, 0x148, 0x110, 0x160};
+    u64 at = HPET + regs[rnd(z) % ARRAY_LEN(regs)] + (rnd(z) % 4 ? 0 : 4), value = rnd(z) >> rnd(z) % 64;
+    unsigned size = at & 4 || rnd(z) % 2 ? 4 : 8;
+    if (rnd(z) % 4)
+        bus_write(&z->b.mmio, at, size, value);
+    else
+        bus_read(&z->b.mmio, at, size);
 }
 
 static void random_apic(struct zoo *z)
@@ -153,14 +175,16 @@ static void storm(struct zoo *z, unsigned rounds)
     struct bench *b = &z->b;
     u8 keys[8];
     while (rounds--) {
+        if (!(rnd(z) % 4))
+            random_hpet(z);
         switch (rnd(z) % 8) {
         case 0: {
             u64 ns = rnd(z) % 1000000 >> rnd(z) % 20;
             b->wakes = 0;
             bench_step(b, ns);
-            /* What any guest can make the host do: the periodic timers of two LAPICs, PIT and RTC, and a few
-             * single shots. */
-            if (b->wakes > 16 + 4 * (ns / 20000 + 1))
+            /* What any guest can make the host do: the periodic timers of two LAPICs, PIT and RTC, the HPET, and a
+             * few single shots. */
+            if (b->wakes > 16 + 5 * (ns / 20000 + 1))
                 CHECK_EQ(b, b->wakes, 0);
             break;
         }
