@@ -95,7 +95,7 @@ const struct confine_rule confine_rules[] = {
     CALL(fadvise64, SHARE),
     CALL(ftruncate, LOOP | DISK),
     CALL(io_uring_enter, LOOP | VCPU),
-    CALL(close, LOOP | VCPU),
+    CALL(close, LOOP | VCPU | DISK), /* a disk's: the connection to a server that has gone */
     CALL_EQUAL(fcntl, LOOP, 0, 1, F_GETFL),
     CALL_EQUAL(fcntl, LOOP, 0, 1, F_SETFL),
     CALL_EQUAL(fcntl, LOOP, 0, 1, F_GETFD),

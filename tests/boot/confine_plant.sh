@@ -6,8 +6,9 @@ trine=$1 double=$2 hang=$3 refuse=$4
 . "$(dirname -- "$0")/lib.sh"
 need_debian
 [ -z "${TRINE_SANITIZED-}" ] || { echo "a sanitizer must be loaded before the double" && exit 77; }
-# The loader splits LD_PRELOAD at blanks, and the build's path may have some.
+# The loader splits LD_PRELOAD at blanks, as the shell does $wrapper, and the build's path may have some.
 cp "$double" "$work/double.so" && double=$work/double.so
+cp "$refuse" "$work/refuse-uring" && refuse=$work/refuse-uring
 
 planted() { # THREAD ACT N OPTION...
 	how="$1 $2 $3"
