@@ -46,11 +46,18 @@ static u64 yield(const struct share_report *r)
     return r->has_balloon && r->target_bytes && has > r->target_bytes ? least(has - r->target_bytes, spare) : 0;
 }
 
+/* Of what it holds alone, the part that its balloon could give back: free pages that are holes already bring nothing. */
+static u64 unused(const struct share_report *r)
+{
+    u64 holds = r->resident_bytes + r->shared_bytes + r->paged_bytes;
+    return least(holds > r->working_bytes ? holds - r->working_bytes : 0, r->resident_bytes);
+}
+
 u64 policy_page_out(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 limit)
 {
     u64 taken = pool, resident = 0, own = 0;
     for (u32 i = 0; i < n; i++) {
-        u64 give = least(yield(&all[i]), all[i].resident_bytes);
+        u64 give = least(yield(&all[i]), unused(&all[i]));
         taken += all[i].resident_bytes - give;
         resident += all[i].resident_bytes;
         if (all[i].pid == pid)

@@ -420,8 +420,11 @@ static void test_policy(void)
     CHECK_EQ(policy_page_out(all, 2, 1, 0, GIB(3)), 0);
     CHECK_EQ(policy_page_out(all, 2, 1, 0, 0), 0);
     CHECK_EQ(policy_page_out(all, 2, 1, MIB(512), GIB(2)), MIB(256)); /* half of what is too much */
-    all[0].target_bytes = MIB(512), all[0].free_bytes = MIB(700); /* its balloon comes first */
+    all[0].target_bytes = MIB(512), all[0].free_bytes = MIB(700), all[0].working_bytes = MIB(300); /* its balloon comes first */
     CHECK_EQ(policy_page_out(all, 2, 1, MIB(512), GIB(2)), 0);
+    all[0].resident_bytes = MIB(300); /* what is free are holes: a balloon brings nothing */
+    CHECK(policy_page_out(all, 2, 1, MIB(512), MIB(1600)) > 0);
+    all[0].resident_bytes = GIB(1);
     CHECK(policy_target(all, 2, 1, GIB(2), GIB(1)) >= MIB(48)); /* the pool alone is too large */
 }
 
