@@ -2,6 +2,8 @@
 #ifndef BASE_BITS_H
 #define BASE_BITS_H
 
+#include <string.h>
+
 #include "base/types.h"
 
 #define BIT(n) (1ull << (n))
@@ -35,6 +37,22 @@ static inline i64 sign_extend(u64 v, unsigned bits)
 static inline bool range_ok(u64 off, u64 len, u64 size)
 {
     return len <= size && off <= size - len;
+}
+
+/* Are the N bytes at P zeros? */
+static inline bool bytes_are_zero(const void *p, size_t n)
+{
+    const u8 *b = p;
+    return !n || (!*b && !memcmp(b, b + 1, n - 1));
+}
+
+/* What makes the sum of the N bytes at P, and of this one, 0: the checksum of firmware's tables. */
+static inline u8 bytes_checksum(const u8 *p, size_t n)
+{
+    u8 sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum = (u8)(sum + p[i]);
+    return (u8)-sum;
 }
 
 /* True when [a, a + alen) and [b, b + blen) share a byte; neither may wrap. */

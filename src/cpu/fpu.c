@@ -53,12 +53,6 @@ static unsigned vector_count(const struct cpu *c)
     return cpu_code64(c) ? 16 : 8;
 }
 
-static bool all_zero(const void *p, size_t n)
-{
-    const u8 *b = p;
-    return b[0] == 0 && !memcmp(b, b + 1, n - 1);
-}
-
 static bool is_amd(const struct cpu *c)
 {
     return silicon_is_amd(c->wires.model->silicon);
@@ -74,7 +68,7 @@ static u64 pointer_kept(const struct cpu *c, u64 p)
 static bool x87_in_use(const struct fpu *f)
 {
     return f->fcw != 0x37f || f->fsw || f->ftw || f->fop || f->fip || f->fdp ||
-           !all_zero(f->st, sizeof f->st);
+           !bytes_are_zero(f->st, sizeof f->st);
 }
 
 u64 xsave_in_use(const struct cpu *c)
@@ -314,7 +308,7 @@ static bool xrstor_header_ok(const struct cpu *c, const u8 *area)
     if (!(comp & XCOMP_COMPACT))
         return !comp && !ld64(area + XH_COMP + 8) && !(bv & ~c->xcr0);
     return cpu_has(c, FEAT_XSAVEC) && !(comp & ~XCOMP_COMPACT & ~c->xcr0) && !(bv & ~comp) &&
-           !(bv & XCOMP_COMPACT) && all_zero(area + XH_COMP + 8, XH_END - XH_COMP - 8);
+           !(bv & XCOMP_COMPACT) && bytes_are_zero(area + XH_COMP + 8, XH_END - XH_COMP - 8);
 }
 
 static void xrstor_commit(struct cpu *c, const u8 *area, u64 mask, u64 load, u32 pkru_at, bool rex_w)

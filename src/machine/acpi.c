@@ -31,14 +31,6 @@ struct acpi {
     u64 base;
 };
 
-static u8 checksum(const u8 *p, size_t n)
-{
-    u8 sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum = (u8)(sum + p[i]);
-    return (u8)-sum;
-}
-
 /* Starts a table at the next multiple of ALIGN; its offset. */
 static size_t table_begin(struct acpi *a, const char *signature, u8 revision, size_t align)
 {
@@ -63,7 +55,7 @@ static u64 table_end(struct acpi *a, size_t at)
     size_t n = a->out.len - at;
     st32(t + 4, (u32)n);
     t[9] = 0;
-    t[9] = checksum(t, n);
+    t[9] = bytes_checksum(t, n);
     return a->base + at;
 }
 
@@ -270,7 +262,7 @@ size_t acpi_build(u8 *buf, size_t cap, u64 base, const struct platform *p, u64 m
     st32(rsdp + 16, (u32)rsdt);
     st32(rsdp + 20, ACPI_RSDP_SIZE);
     st64(rsdp + 24, xsdt);
-    rsdp[8] = checksum(rsdp, 20);
-    rsdp[32] = checksum(rsdp, ACPI_RSDP_SIZE);
+    rsdp[8] = bytes_checksum(rsdp, 20);
+    rsdp[32] = bytes_checksum(rsdp, ACPI_RSDP_SIZE);
     return a.out.overflow ? 0 : a.out.len;
 }

@@ -98,14 +98,6 @@ static const u8 rom_code[] = {
 /* Offsets in the ROM (Plug and Play BIOS specification, 3.2: the expansion header). */
 enum { ROM_PNP_POINTER = 0x1a, ROM_PNP = 0x20, ROM_NAME = 0x40, ROM_CODE = 0x50, PNP_CHECKSUM = 9, PNP_NAME = 0x10, PNP_ENTRY = 0x1a, PNP_LEN = 0x20 };
 
-static u8 checksum(const u8 *p, size_t n)
-{
-    u8 sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum = (u8)(sum + p[i]);
-    return (u8)-sum;
-}
-
 static void build_rom(u8 rom[FIRMWARE_ROM])
 {
     _Static_assert(ROM_CODE + sizeof rom_code < FIRMWARE_ROM, "the ROM's last byte is its checksum");
@@ -117,10 +109,10 @@ static void build_rom(u8 rom[FIRMWARE_ROM])
     memcpy(rom + ROM_PNP, "$PnP\1\2", 6);
     st16(rom + ROM_PNP + PNP_NAME, ROM_NAME);
     st16(rom + ROM_PNP + PNP_ENTRY, ROM_CODE);
-    rom[ROM_PNP + PNP_CHECKSUM] = checksum(rom + ROM_PNP, PNP_LEN);
+    rom[ROM_PNP + PNP_CHECKSUM] = bytes_checksum(rom + ROM_PNP, PNP_LEN);
     memcpy(rom + ROM_NAME, "Linux kernel", 13);
     memcpy(rom + ROM_CODE, rom_code, sizeof rom_code);
-    rom[FIRMWARE_ROM - 1] = checksum(rom, FIRMWARE_ROM);
+    rom[FIRMWARE_ROM - 1] = bytes_checksum(rom, FIRMWARE_ROM);
 }
 
 static enum status read_whole(u8 **data, u32 *len, const char *name, const struct mem *m, struct error *e)

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/le.h"
 #include "machine/pc_map.h"
 
@@ -46,14 +47,6 @@ static void mp_interrupt(struct mp *t, u8 entry, u8 kind, u16 flags, u8 irq, u8 
     p[7] = pin;
 }
 
-static u8 sum(const u8 *p, size_t n)
-{
-    u8 s = 0;
-    for (size_t i = 0; i < n; i++)
-        s = (u8)(s + p[i]);
-    return (u8)-s;
-}
-
 size_t mptable_build(u8 buf[MP_TABLE_MAX], u32 base, u32 cpus, u8 floating[MP_FLOATING_SIZE])
 {
     struct mp t = {.buf = buf, .len = 44};
@@ -85,13 +78,13 @@ size_t mptable_build(u8 buf[MP_TABLE_MAX], u32 base, u32 cpus, u8 floating[MP_FL
     mp_interrupt(&t, MP_LOCAL_INT, INT_NMI, 0, 0, ALL_APICS, 1);
     st16(buf + 4, (u16)t.len);
     st16(buf + 34, t.entries);
-    buf[7] = sum(buf, t.len);
+    buf[7] = bytes_checksum(buf, t.len);
 
     memset(floating, 0, MP_FLOATING_SIZE);
     memcpy(floating, "_MP_", 4);
     st32(floating + 4, base);
     floating[8] = 1; /* paragraphs */
     floating[9] = 4;
-    floating[10] = sum(floating, MP_FLOATING_SIZE);
+    floating[10] = bytes_checksum(floating, MP_FLOATING_SIZE);
     return t.len;
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "host/clock.h"
 #include "machine/exclusive.h"
 #include "machine/sharing_impl.h"
@@ -11,11 +12,6 @@
 
 #define STOP_NS 200000
 #define RUN     16u /* pages of one mapping at a time */
-
-static bool is_zero(const u8 *p)
-{
-    return !*p && !memcmp(p, p + 1, PAGE_SIZE - 1);
-}
 
 /* Does the page still hold what it was chosen for? */
 static bool holds(const struct sharing *s, const struct change *c)
@@ -28,7 +24,7 @@ static bool holds(const struct sharing *s, const struct change *c)
     const u8 *page = m->base + c->gpa;
     if (c->frame == CHANGE_PAGE)
         return !memcmp(page, m->foreign.page_map + c->gpa, PAGE_SIZE);
-    return c->frame == CHANGE_ZERO ? is_zero(page) : !memcmp(page, share_frame(&s->member, c->frame), PAGE_SIZE);
+    return c->frame == CHANGE_ZERO ? bytes_are_zero(page, PAGE_SIZE) : !memcmp(page, share_frame(&s->member, c->frame), PAGE_SIZE);
 }
 
 static bool continues(const struct change *a, const struct change *b)

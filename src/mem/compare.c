@@ -18,16 +18,11 @@ static u64 hole_at(const struct mem *m, u64 at)
     return found < 0 || (u64)found > m->span ? m->span : (u64)found & PAGE_MASK;
 }
 
-static bool zero_page(const u8 *p)
-{
-    return !*p && !memcmp(p, p + 1, PAGE_SIZE - 1);
-}
-
 /* AT is inside data of A (and of B, if BOTH): the first page in [at, end) that differs, or END. */
 static u64 first_difference(const struct mem *a, const struct mem *b, bool both, u64 at, u64 end)
 {
     for (; at < end; at += PAGE_SIZE)
-        if (both ? memcmp(a->base + at, b->base + at, PAGE_SIZE) != 0 : !zero_page(a->base + at))
+        if (both ? memcmp(a->base + at, b->base + at, PAGE_SIZE) != 0 : !bytes_are_zero(a->base + at, PAGE_SIZE))
             return at;
     return end;
 }

@@ -8,11 +8,6 @@
 #include "base/bits.h"
 #include "snap/snap.h"
 
-static bool is_zero(const u8 *p, size_t n)
-{
-    return !n || (!*p && !memcmp(p, p + 1, n - 1));
-}
-
 /* RAM, whoever sees it now: under the VGA window and behind the PAM registers too; and the flash. */
 static bool is_kept(const struct mem *m, u64 at, u64 len)
 {
@@ -43,7 +38,7 @@ static enum status put_chunks(struct snap_writer *w, const struct mem *m, u8 *bu
             continue;
         if (pread(m->fd, buf, len, (off_t)at) != (ssize_t)len)
             return error_set(e, STATUS_HOST, "guest memory: cannot read it");
-        if (!is_zero(buf, len) && snap_put(w, SNAP_RAM, at, buf, len, e) != STATUS_OK)
+        if (!bytes_are_zero(buf, len) && snap_put(w, SNAP_RAM, at, buf, len, e) != STATUS_OK)
             return e->status;
     }
     return STATUS_OK;
@@ -72,7 +67,7 @@ bool snap_take_ram(struct mem *m, const struct snap_record *rec)
         !is_kept(m, rec->at, rec->len))
         return false;
     for (u32 k = 0; k < rec->len; k += PAGE_SIZE)
-        if (!is_zero(rec->data + k, PAGE_SIZE)) {
+        if (!bytes_are_zero(rec->data + k, PAGE_SIZE)) {
             memcpy(m->base + rec->at + k, rec->data + k, PAGE_SIZE);
             mem_written(m, rec->at + k, PAGE_SIZE);
         }
