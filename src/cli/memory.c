@@ -29,31 +29,39 @@ static void print_row(const char *name, const struct trine_member *m)
         printf("%7s\n", "-");
 }
 
-static void print_table(const struct trine_member *list, unsigned n)
+static struct trine_member sum_of(const struct trine_member *list, unsigned n)
 {
     struct trine_member sum = {0};
+    for (unsigned i = 0; i < n; i++) {
+        sum.guest += list[i].guest, sum.resident += list[i].resident, sum.shared += list[i].pid ? list[i].shared : 0, sum.ballooned += list[i].ballooned;
+        sum.paged += list[i].paged, sum.working += list[i].working, sum.target += list[i].target;
+    }
+    return sum;
+}
+
+static void print_table(const struct trine_member *list, unsigned n)
+{
+    struct trine_member sum = sum_of(list, n);
     printf("%8s %8s %9s %8s %10s %7s %8s %7s\n", "PID", "SIZE", "RESIDENT", "SHARED", "BALLOONED", "PAGED", "WORKING", "TARGET");
     for (unsigned i = 0; i < n; i++) {
         char pid[16];
         snprintf(pid, sizeof pid, list[i].pid ? "%u" : "pool", list[i].pid);
         print_row(pid, &list[i]);
-        sum.guest += list[i].guest, sum.resident += list[i].resident, sum.shared += list[i].pid ? list[i].shared : 0, sum.ballooned += list[i].ballooned;
-        sum.paged += list[i].paged, sum.working += list[i].working, sum.target += list[i].target;
     }
     print_row("all", &sum);
 }
 
 static struct picture_look sum_up(const struct trine_member *list, unsigned n)
 {
-    struct picture_look l = {.members = n ? n - 1 : 0};
-    for (unsigned i = 0; i < n; i++) {
-        l.value[LINE_GUEST] += (double)list[i].guest;
-        l.value[LINE_RESIDENT] += (double)list[i].resident;
-        l.value[LINE_SHARED] += list[i].pid ? (double)list[i].shared : 0;
-        l.value[LINE_BALLOONED] += (double)list[i].ballooned;
-        l.value[LINE_WORKING] += (double)list[i].working;
-    }
-    return l;
+    struct trine_member sum = sum_of(list, n);
+    return (struct picture_look){.members = n ? n - 1 : 0,
+                                 .value = {
+                                     [LINE_GUEST] = (double)sum.guest,
+                                     [LINE_RESIDENT] = (double)sum.resident,
+                                     [LINE_SHARED] = (double)sum.shared,
+                                     [LINE_BALLOONED] = (double)sum.ballooned,
+                                     [LINE_WORKING] = (double)sum.working,
+                                 }};
 }
 
 /* One look after another, a second apart, until the time is over or the group is. */

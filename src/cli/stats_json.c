@@ -68,15 +68,19 @@ static void json_double(struct json *j, const char *key, double v, bool known)
         fputs("null", j->f);
 }
 
+static void stats_cost(struct json *j, const char *key, uint64_t count, uint64_t ns, bool known)
+{
+    json_open(j, key);
+    json_u64(j, "count", count, known);
+    json_u64(j, "ns", ns, known);
+    json_close(j);
+}
+
 static void stats_exits(struct json *j, const struct trine_stats *s)
 {
     json_open(j, "exits");
-    for (unsigned i = 0; i < s->exit_kinds; i++) {
-        json_open(j, s->exits[i].kind);
-        json_u64(j, "count", s->exits[i].count, true);
-        json_u64(j, "ns", s->exits[i].ns, true);
-        json_close(j);
-    }
+    for (unsigned i = 0; i < s->exit_kinds; i++)
+        stats_cost(j, s->exits[i].kind, s->exits[i].count, s->exits[i].ns, true);
     json_close(j);
 }
 
@@ -85,14 +89,6 @@ static void stats_counts(struct json *j, const char *key, const struct trine_cou
     json_open(j, key);
     for (unsigned i = 0; i < n; i++)
         json_u64(j, c[i].name, c[i].count, true);
-    json_close(j);
-}
-
-static void stats_cost(struct json *j, const char *key, uint64_t count, uint64_t ns, bool known)
-{
-    json_open(j, key);
-    json_u64(j, "count", count, known);
-    json_u64(j, "ns", ns, known);
     json_close(j);
 }
 

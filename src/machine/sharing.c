@@ -51,7 +51,7 @@ static void rest(struct sharing *s)
 {
     u64 now = sharing_thread_ns(), worked = now - s->worked;
     s->stats.cpu_ns = now;
-    if (worked < 1000000 && s->budget)
+    if (worked < 1000000)
         return;
     s->worked = now;
     sleep_until(s, host_ns() + worked * (1000 - s->budget) / s->budget);
@@ -214,12 +214,14 @@ static void report(struct sharing *s)
 {
     struct vm *vm = s->vm;
     struct share_advice advice;
-    u64 copies = mem_foreign_copies(&vm->mem), pages = atomic_load(&vm->mem.foreign.pages), available;
-    struct share_report r = {.pid = (u32)getpid(), .guest_bytes = vm->mem.size, .resident_bytes = mem_resident(&vm->mem)};
-    u64 paged = atomic_load(&vm->mem.foreign.paged);
-    r.paged_bytes = paged << PAGE_SHIFT;
-    r.shared_bytes = (pages > copies + paged ? pages - copies - paged : 0) << PAGE_SHIFT;
-    r.target_bytes = atomic_load(&s->target);
+    struct mem_use use = mem_use(&vm->mem);
+    struct share_report r = {.pid = (u32)getpid(),
+                             .guest_bytes = vm->mem.size,
+                             .resident_bytes = use.resident,
+                             .paged_bytes = use.paged,
+                             .shared_bytes = use.shared,
+                             .target_bytes = atomic_load(&s->target)};
+    u64 available;
     lock_take(&vm->lock);
     r.ballooned_bytes = vm->devices.balloon ? vm->devices.balloon->ballooned << PAGE_SHIFT : 0;
     r.has_balloon = balloon_available(vm, &available);

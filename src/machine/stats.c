@@ -121,12 +121,11 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
     s->exit_kinds = EXIT_KINDS;
     s->guest_bytes = vm->mem.size;
     s->ballooned_bytes = vm->devices.balloon ? vm->devices.balloon->ballooned << PAGE_SHIFT : 0;
-    s->resident_bytes = mem_resident(&vm->mem);
-    u64 copies = mem_foreign_copies(&vm->mem);
-    s->paged_bytes = atomic_load(&vm->mem.foreign.paged) << PAGE_SHIFT;
-    s->shared_bytes = (atomic_load(&vm->mem.foreign.pages) << PAGE_SHIFT) - s->paged_bytes;
-    s->shared_bytes -= (copies << PAGE_SHIFT) < s->shared_bytes ? copies << PAGE_SHIFT : s->shared_bytes;
-    s->monitor_bytes += rss_private(vm->own_status) - (copies << PAGE_SHIFT);
+    struct mem_use use = mem_use(&vm->mem);
+    s->resident_bytes = use.resident;
+    s->paged_bytes = use.paged;
+    s->shared_bytes = use.shared;
+    s->monitor_bytes += rss_private(vm->own_status) - use.copies;
     sharing_costs(vm, s);
     s->state_hash = vm_state_hash(vm);
     lock_release(&vm->lock);

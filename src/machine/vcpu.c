@@ -47,7 +47,7 @@ static void wire_exit(void *opaque, struct cpu *c, struct exit *x)
         trace_exit(v, x);
     if (v->vm->exit_log.on)
         log_exit(&v->vm->exit_log, c, x);
-    if (v->vm->switches.n)
+    if (v->vm->switches.done < v->vm->switches.n) /* it changes while all vCPUs stand outside */
         look_at_switch(v);
 }
 

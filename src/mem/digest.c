@@ -1,7 +1,6 @@
 /* What looks at all of RAM without allocating it: the holes of the memfd are found by SEEK_DATA, the rest is
  * read by pread. */
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -11,8 +10,7 @@
 
 u64 mem_resident(const struct mem *m)
 {
-    struct stat st;
-    return fstat(m->fd, &st) == 0 ? (u64)st.st_blocks * 512 + (mem_foreign_copies(m) << PAGE_SHIFT) : 0;
+    return mem_use(m).resident;
 }
 
 static u64 mix(u64 h, u64 v)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -171,17 +172,12 @@ static bool is_copy(u64 word)
     return word & PAGEMAP_SWAPPED || (word & PAGEMAP_PRESENT && !(word & PAGEMAP_FILE));
 }
 
-static void look(const struct mem *m, u64 gpa, u32 n, bool *written)
+void mem_foreign_written(const struct mem *m, u64 gpa, u32 n, bool *written)
 {
     u64 word[FOREIGN_BLOCK], at = ((u64)(uintptr_t)(m->base + gpa) >> PAGE_SHIFT) * sizeof *word;
     ssize_t got = m->foreign.pagemap >= 0 ? pread(m->foreign.pagemap, word, n * sizeof *word, (off_t)at) : -1;
     for (u32 i = 0; i < n; i++)
         written[i] = mem_foreign_at(m, gpa + i * PAGE_SIZE) && (size_t)(got < 0 ? 0 : got) >= (i + 1) * sizeof *word && is_copy(word[i]);
-}
-
-void mem_foreign_written(const struct mem *m, u64 gpa, u32 n, bool *written)
-{
-    look(m, gpa, n, written);
 }
 
 u64 mem_foreign_copies(const struct mem *m)
@@ -197,9 +193,22 @@ u64 mem_foreign_copies(const struct mem *m)
             any = mem_foreign_at(m, gpa + i * PAGE_SIZE);
         if (!any)
             continue;
-        look(m, gpa, (u32)n, written);
+        mem_foreign_written(m, gpa, (u32)n, written);
         for (u64 i = 0; i < n; i++)
             count += written[i];
     }
     return count;
+}
+
+struct mem_use mem_use(const struct mem *m)
+{
+    struct stat st;
+    u64 pages = atomic_load(&m->foreign.pages), paged = atomic_load(&m->foreign.paged), copies = mem_foreign_copies(m);
+    u64 own = fstat(m->fd, &st) == 0 ? (u64)st.st_blocks * 512 : 0;
+    return (struct mem_use){
+        .resident = own + (copies << PAGE_SHIFT),
+        .copies = copies << PAGE_SHIFT,
+        .paged = paged << PAGE_SHIFT,
+        .shared = (pages > copies + paged ? pages - copies - paged : 0) << PAGE_SHIFT,
+    };
 }

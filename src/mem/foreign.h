@@ -54,4 +54,11 @@ void mem_foreign_written(const struct mem *m, u64 gpa, u32 n, bool *written);
 /* How many of all. */
 u64 mem_foreign_copies(const struct mem *m);
 
+/* Bytes of the host behind guest RAM: its own frames, private copies of shared pages among them; pages that show the pool, or the file. Reads
+ * /proc/self/pagemap for all that is shared: one look for all of it. Does not allocate. */
+struct mem_use {
+    u64 resident, copies, shared, paged;
+};
+struct mem_use mem_use(const struct mem *m);
+
 #endif
