@@ -70,12 +70,7 @@ done
 pid=$!
 until [ -s "$work/out" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.1; done # it runs, so its disks are open
 truncate -s 4M "$work/cut"
-waited=0
-until grep -q '^room' "$work/out"; do
-	sleep 0.2
-	waited=$((waited + 1))
-	kill -0 $pid 2>/dev/null && [ "$waited" -lt 1200 ] || { tail -n 30 "$work/out" && fail "the guest does not come so far"; }
-done
+await_line $pid '^room' 240 "the guest does not come so far"
 mount -o remount,size=64m "$small" || fail "remount"
 wait $pid
 status=$?

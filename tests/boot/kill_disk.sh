@@ -25,12 +25,7 @@ while [ "$life" -lt "$lives" ]; do
 	"$trine" run --quiet --kernel "$cache/vmlinuz" --initrd "$work/initrd" --memory 192M \
 		--append "console=ttyS0 loglevel=3 trine.script=kill" --disk "$work/disk" --max-time 250 </dev/null >"$work/out" 2>&1 &
 	pid=$!
-	waited=0
-	until grep -q '^ack [0-9]' "$work/out"; do
-		sleep 0.2
-		waited=$((waited + 1))
-		kill -0 $pid 2>/dev/null && [ "$waited" -lt 1200 ] || { tail -n 30 "$work/out" && fail "life $life: the guest does not write"; }
-	done
+	await_line $pid '^ack [0-9]' 240 "life $life: the guest does not write"
 	sleep "$(awk -v s="$life$$" 'BEGIN { srand(s); printf "%.2f", rand() * 3 }')"
 	kill -9 $pid
 	wait $pid 2>/dev/null

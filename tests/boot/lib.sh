@@ -38,6 +38,15 @@ expect() {
 	echo "$1: $4 (must be $2 $3)"
 }
 
+# PID PATTERN SECONDS WHY: waits until a line of "$work/out" matches; fails when the VM, process PID, ends before.
+await_line() {
+	await_end=$(($(date +%s) + $3))
+	until grep -q "$2" "$work/out"; do
+		sleep 0.2
+		kill -0 "$1" 2>/dev/null && [ "$(date +%s)" -lt "$await_end" ] || { tail -n 30 "$work/out" && fail "$4"; }
+	done
+}
+
 debian() { # OPTION...
 	"$trine" run --kernel "$cache/vmlinuz" --initrd "$cache/initramfs.cpio" --memory 256M "$@"
 }

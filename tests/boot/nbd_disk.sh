@@ -28,12 +28,7 @@ until [ -S "$work/socket" ]; do sleep 0.2; done
 "$trine" run --kernel "$cache/vmlinuz" --initrd "$work/initrd" --memory 256M --append "console=ttyS0 loglevel=3 trine.script=nbd" \
 	--disk "$work/disk.qcow2" --disk "nbd+unix:///?socket=$work/socket" --max-time 280 </dev/null >"$work/out" 2>&1 &
 pid=$!
-waited=0
-until grep -q '^vanish' "$work/out"; do
-	sleep 0.5
-	waited=$((waited + 1))
-	kill -0 $pid 2>/dev/null && [ "$waited" -lt 500 ] || { tail -n 30 "$work/out" && fail "the guest does not come so far"; }
-done
+await_line $pid '^vanish' 250 "the guest does not come so far"
 kill -9 $server
 wait $pid
 status=$?

@@ -57,12 +57,7 @@ read -r port web word <"$work/ports"
 	--append "console=ttyS0 loglevel=5 trine.script=net trine.port=$port" \
 	--net "user,hostfwd=tcp:127.0.0.1:$web-:80,hostfwd=tcp:127.0.0.1:$word-10.0.2.15:81" --max-time 280 </dev/null >"$work/out" 2>&1 &
 pid=$!
-waited=0
-until grep -q '^serving' "$work/out"; do
-	sleep 0.5
-	waited=$((waited + 1))
-	kill -0 $pid 2>/dev/null && [ "$waited" -lt 500 ] || { tail -n 30 "$work/out" && fail "the guest does not serve"; }
-done
+await_line $pid '^serving' 250 "the guest does not serve"
 python3 - "$web" "$word" <<'END' >"$work/back" || fail "the guest cannot be reached through a forwarded port"
 import socket, sys, urllib.request
 sys.stdout.buffer.write(urllib.request.urlopen("http://127.0.0.1:%s/back" % sys.argv[1], timeout=100).read())
