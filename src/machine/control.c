@@ -8,7 +8,7 @@
 
 #include "host/clock.h"
 #include "machine/balloon.h"
-#include "machine/display.h"
+#include "machine/console/display.h"
 #include "machine/snapshot.h"
 #include "machine/vm.h"
 

@@ -23,8 +23,8 @@
 #include "irq/ioapic.h"
 #include "irq/lapic.h"
 #include "irq/router.h"
-#include "machine/com_port.h"
-#include "machine/console.h"
+#include "machine/console/com_port.h"
+#include "machine/console/console.h"
 #include "mem/mem.h"
 
 struct pc_config {

@@ -11,9 +11,9 @@
  * gave up atomically, so no wake-up is lost. */
 #include "host/clock.h"
 #include "host/loop.h"
-#include "machine/monitor.h"
+#include "machine/console/monitor.h"
+#include "machine/console/text_display.h"
 #include "machine/sharing.h"
-#include "machine/text_display.h"
 #include "machine/vm.h"
 
 /* --- vCPU threads */

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "machine/boot.h"
+#include "machine/boot/boot.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

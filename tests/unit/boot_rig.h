@@ -9,7 +9,7 @@
 #include "base/bits.h"
 #include "base/le.h"
 #include "check.h"
-#include "machine/boot.h"
+#include "machine/boot/boot.h"
 
 struct image {
     u8 *bytes;

@@ -2,8 +2,8 @@
  * handlers, the chips' ports. With an argument: writes the tables to files in that folder, for a
  * disassembler. */
 #include "boot_rig.h"
-#include "machine/bios.h"
-#include "machine/e820.h"
+#include "machine/boot/bios.h"
+#include "machine/boot/e820.h"
 
 static u8 sum(struct rig *r, u64 gpa, u64 len)
 {

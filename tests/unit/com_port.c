@@ -1,6 +1,6 @@
 /* The serial line that waits until somebody listens: closed after reset, opened by the receive interrupt
  * after a pause or by polling, closed again by a change of the settings, saved and restored. */
-#include "machine/com_port.h"
+#include "machine/console/com_port.h"
 #include "base/fields.h"
 #include "check.h"
 

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "machine/input_log.h"
+#include "machine/console/input_log.h"
 #include "machine/random.h"
 
 static char path[] = "/tmp/trine-input-log-XXXXXX";

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "machine/text_keys.h"
+#include "machine/console/text_keys.h"
 
 /* BYTES is taken whole, in one stroke of CODES. */
 static void takes(const char *bytes, bool last, const char *codes)
