@@ -8,17 +8,27 @@
 
 #define TAG_BYTES (BT_LINKS * sizeof(u64))
 
-/* Address space between two guard pages; its first OPEN bytes can be written. */
-static void *room(size_t bytes, size_t open)
+/* Address space between two guard pages, whose byte AT begins a huge page; its first OPEN bytes can be written. */
+static void *room_at(size_t bytes, size_t open, size_t at)
 {
-    u8 *p = mmap(NULL, align_up(bytes, PAGE_SIZE) + 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                 -1, 0);
-    if (p == MAP_FAILED)
+    size_t whole = align_up(bytes, PAGE_SIZE) + 2 * PAGE_SIZE;
+    u8 *got = mmap(NULL, whole + BT_HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (got == MAP_FAILED)
         return NULL;
+    size_t skip = align_up((uintptr_t)got + PAGE_SIZE + at, BT_HUGE) - ((uintptr_t)got + PAGE_SIZE + at);
+    u8 *p = got + skip;
+    if (skip)
+        munmap(got, skip);
+    munmap(p + whole, BT_HUGE - skip);
     if (!open || mprotect(p + PAGE_SIZE, align_up(open, PAGE_SIZE), PROT_READ | PROT_WRITE) == 0)
         return p + PAGE_SIZE;
-    munmap(p, align_up(bytes, PAGE_SIZE) + 2 * PAGE_SIZE);
+    munmap(p, whole);
     return NULL;
+}
+
+static void *room(size_t bytes, size_t open)
+{
+    return room_at(bytes, open, 0);
 }
 
 static void give_back(void *p, size_t bytes)
@@ -30,7 +40,7 @@ static void give_back(void *p, size_t bytes)
 static bool map_code(struct bt *b, size_t data)
 {
     b->bytes = data + BT_CODE_BYTES;
-    b->base = room(b->bytes, data);
+    b->base = room_at(b->bytes, data, data);
     b->write = room(BT_CODE_BYTES, 0);
     if (!b->base || !b->write)
         return false;
@@ -41,6 +51,16 @@ static bool map_code(struct bt *b, size_t data)
     /* An old size of 0 maps shared pages a second time (mremap(2)). */
     b->code = mremap(w, 0, BT_CODE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, b->base + data);
     return b->code != MAP_FAILED && mprotect(b->code, BT_CODE_BYTES, PROT_READ | PROT_EXEC) == 0;
+}
+
+void bt_arena_huge(struct bt *b)
+{
+    enum { COLLAPSE = 25 }; /* MADV_COLLAPSE of Linux 6.1, whatever shmem_enabled says; older ones refuse it */
+    for (; b->huge_end + BT_HUGE / 2 <= b->used && b->huge_end < BT_COLD_AT; b->huge_end += BT_HUGE) {
+        b->write[b->huge_end + BT_HUGE - 1] = 0xcc; /* a page at least is there */
+        if (madvise(b->write + b->huge_end, BT_HUGE, COLLAPSE) == 0)
+            madvise(b->code + b->huge_end, BT_HUGE, COLLAPSE);
+    }
 }
 
 enum status bt_arena_init(struct bt *b, struct error *e)

@@ -43,6 +43,7 @@ enum {
 #define BT_TAGS_AT       (BT_SCRATCH_BYTES + BT_JUMPS * sizeof(struct bt_jump)) /* from the scratch page */
 #define BT_CODE_BYTES    ((size_t)128 << 20)
 #define BT_COLD_AT       (BT_CODE_BYTES / 2)
+#define BT_HUGE          ((size_t)2 << 20) /* a huge page of the host's */
 /* The last stretch before an instruction limit goes by the interpreter: a block may overshoot by its length.
  */
 #define BT_SLACK   (2 * BT_BLOCK_MAX)
@@ -200,6 +201,7 @@ struct bt {
     u8 *code;  /* RX */
     u8 *write; /* the same bytes, RW */
     u32 stubs_used;
+    size_t huge_end; /* up to here huge pages were asked for */
     size_t used, stubs_end, cold_used; /* blocks' own code grows from the stubs on, rare paths from the middle */
     struct bt_block *blocks;
     u32 blocks_n;
@@ -237,6 +239,8 @@ struct bt {
 /* arena.c: address space, reserve and commit */
 enum status bt_arena_init(struct bt *b, struct error *e);
 void bt_arena_destroy(struct bt *b);
+/* Code has been written up to b->used: huge pages for it, so that the host's instruction TLB reaches it all. */
+void bt_arena_huge(struct bt *b);
 
 /* stubs.c: the world switch */
 void bt_make_stubs(struct bt *b);
