@@ -41,14 +41,29 @@ static bool hex4(struct cursor *c, u32 *v)
     return true;
 }
 
+size_t json_utf8(const char *text, size_t n)
+{
+    u8 lead = n ? (u8)*text : 0xff, second = n > 1 ? (u8)text[1] : 0;
+    size_t len = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : (lead & 0xf0) == 0xe0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+    /* Too long a form, a surrogate, beyond U+10FFFF. */
+    if (len > n || (lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) || (lead == 0xf0 && second < 0x90) ||
+        (lead == 0xf4 && second > 0x8f))
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if (((u8)text[i] & 0xc0) != 0x80)
+            return 0;
+    return len;
+}
+
 /* One character of a string, decoded; its UTF-8 goes to OUT, at most 4 bytes. */
 static bool character(struct cursor *c, char out[4], size_t *n)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     u32 v, low;
-    *n = 1;
-    out[0] = *c->at++;
-    if ((u8)out[0] < ' ')
+    *n = json_utf8(c->at, (size_t)(c->end - c->at));
+    memcpy(out, c->at, *n);
+    c->at += *n;
+    if (!*n || (u8)out[0] < ' ')
         return false;
     if (out[0] != '\\')
         return true;
@@ -190,31 +205,56 @@ bool json_string(struct json v, char *out, size_t size)
     return true;
 }
 
+/* The next member of an object, behind its brace; false: there is none. */
+static bool member(struct cursor *c, struct json *key, struct json *v)
+{
+    space(c);
+    take(c, ',');
+    space(c);
+    if (c->at == c->end || *c->at == '}')
+        return false;
+    key->text = c->at;
+    string(c);
+    key->n = (size_t)(c->at - key->text);
+    space(c);
+    take(c, ':');
+    space(c);
+    v->text = c->at;
+    if (!value(c, 1))
+        return false;
+    v->n = (size_t)(c->at - v->text);
+    return true;
+}
+
 struct json json_member(struct json v, const char *key)
 {
-    struct json found = {0};
+    struct json found = {0}, k, m;
     struct cursor c = {v.text, v.text + v.n};
     char name[64];
     if (!json_is_object(v))
         return found;
-    c.at++;
-    for (space(&c); c.at < c.end && *c.at != '}'; space(&c)) {
-        struct json k = {c.at, 0}, m;
-        string(&c);
-        k.n = (size_t)(c.at - k.text);
-        space(&c);
-        take(&c, ':');
-        space(&c);
-        m.text = c.at;
-        if (!value(&c, 1))
-            return found;
-        m.n = (size_t)(c.at - m.text);
+    for (c.at++; member(&c, &k, &m);)
         if (json_string(k, name, sizeof name) && !strcmp(name, key))
             found = m;
-        space(&c);
-        take(&c, ',');
-    }
     return found;
+}
+
+bool json_members_among(struct json v, const char *const *keys, size_t n, char *other, size_t size)
+{
+    struct json k, m;
+    struct cursor c = {v.text, v.text + v.n};
+    if (!json_is_object(v))
+        return true;
+    for (c.at++; member(&c, &k, &m);) {
+        size_t i = 0;
+        if (!json_string(k, other, size))
+            strcpy(other, "...");
+        while (i < n && keys[i] && strcmp(keys[i], other))
+            i++;
+        if (i == n || !keys[i])
+            return false;
+    }
+    return true;
 }
 
 size_t json_object_end(const char *text, size_t n)

@@ -12,7 +12,8 @@
 #include "mon/json.h"
 #include "mon/qmp_impl.h"
 
-#define ANSWER_MAX 4096u /* the longest: query-commands, or an error that quotes a path */
+#define ANSWER_MAX 4096u /* the longest: query-commands, or an error that quotes a path; and an id */
+#define ID_MAX     1024u
 
 bool qmp_has_room(const struct qmp_client *c)
 {
@@ -30,14 +31,17 @@ PRINTF(2, 3) static void put(struct qmp_client *c, const char *fmt, ...)
         c->out_used += (size_t)n;
 }
 
-/* TEXT as a JSON string's inside. */
+/* TEXT as a JSON string's inside: what is no UTF-8 in it, a path that was cut in the middle of a character, as U+FFFD. */
 static void put_text(struct qmp_client *c, const char *text)
 {
-    for (; *text; text++) {
+    for (size_t n; *text; text += n ? n : 1) {
+        n = json_utf8(text, strlen(text));
         if (*text == '"' || *text == '\\')
             put(c, "\\%c", *text);
+        else if (!n)
+            put(c, "\\ufffd");
         else if ((u8)*text >= ' ')
-            put(c, "%c", *text);
+            put(c, "%.*s", (int)n, text);
         else
             put(c, "\\u%04x", (u8)*text);
     }
@@ -51,10 +55,14 @@ struct call {
     struct json id, arguments;
 };
 
+/* As it came, but in one line: outside of its strings an id may have line ends. */
 static void put_id(const struct call *k)
 {
-    if (k->id.n && k->id.n < 256)
-        put(k->c, ", \"id\": %.*s", (int)k->id.n, k->id.text);
+    if (k->id.n)
+        put(k->c, ", \"id\": ");
+    for (size_t i = 0; i < k->id.n; i++)
+        if ((u8)k->id.text[i] >= ' ')
+            put(k->c, "%c", k->id.text[i]);
     put(k->c, "}\r\n");
 }
 
@@ -101,6 +109,14 @@ static bool text_argument(const struct call *k, const char *name, char *out, siz
 
 static void negotiate(const struct call *k)
 {
+    struct json enable = json_member(k->arguments, "enable");
+    size_t at = 1;
+    while (at < enable.n && strchr(" \t\r\n", enable.text[at]))
+        at++;
+    if (enable.n && (enable.text[0] != '[' || enable.text[at] != ']')) {
+        refuse(k, "GenericError", "Parameter 'enable' names a capability that is not offered");
+        return;
+    }
     k->c->negotiated = true;
     answer(k, "{}");
 }
@@ -150,9 +166,13 @@ static void quit(const struct call *k)
 
 static void screendump(const struct call *k)
 {
-    char path[QMP_PATH];
+    char path[QMP_PATH], format[QMP_NAME] = "png";
     struct error e;
-    if (text_argument(k, "filename", path, sizeof path))
+    if (json_member(k->arguments, "format").n && !text_argument(k, "format", format, sizeof format))
+        return;
+    if (strcmp(format, "png"))
+        refuse(k, "GenericError", "Parameter 'format' does not accept this value: pictures are PNG");
+    else if (text_argument(k, "filename", path, sizeof path))
         done(k, k->q->target.screendump(k->q->target.opaque, path, &e), &e);
 }
 
@@ -212,11 +232,13 @@ static void query_balloon(const struct call *k)
 
 static void query_commands(const struct call *k);
 
+/* With the arguments that each takes. Those of QEMU's that change nothing here are taken too: a medium is raw, and read-only. */
 static const struct {
     const char *name;
     void (*run)(const struct call *k);
+    const char *takes[6];
 } commands[] = {
-    {"qmp_capabilities", negotiate},
+    {"qmp_capabilities", negotiate, {"enable"}},
     {"query-status", query_status},
     {"query-commands", query_commands},
     {"query-version", query_version},
@@ -225,11 +247,11 @@ static const struct {
     {"system_powerdown", powerdown},
     {"system_reset", reset},
     {"quit", quit},
-    {"screendump", screendump},
-    {"save", save},
-    {"blockdev-change-medium", change_medium},
-    {"eject", eject},
-    {"balloon", balloon},
+    {"screendump", screendump, {"filename", "format"}},
+    {"save", save, {"filename"}},
+    {"blockdev-change-medium", change_medium, {"device", "id", "filename", "format", "force", "read-only-mode"}},
+    {"eject", eject, {"device", "id", "force"}},
+    {"balloon", balloon, {"value"}},
     {"query-balloon", query_balloon},
 };
 
@@ -242,11 +264,33 @@ static void query_commands(const struct call *k)
     put_id(k);
 }
 
+/* The message has the members that QMP knows, and ARGUMENTS are among TAKES; false: told. */
+static bool is_expected(const struct call *k, struct json message, const char *const *takes, size_t n)
+{
+    static const char *const members[] = {"execute", "arguments", "id"};
+    char other[QMP_NAME], why[48 + QMP_NAME];
+    if (!json_members_among(message, members, ARRAY_LEN(members), other, sizeof other))
+        snprintf(why, sizeof why, "QMP input member '%s' is unexpected", other);
+    else if (k->arguments.n && !json_is_object(k->arguments))
+        snprintf(why, sizeof why, "QMP input member 'arguments' must be an object");
+    else if (!json_members_among(k->arguments, takes, n, other, sizeof other))
+        snprintf(why, sizeof why, "Parameter '%s' is unexpected", other);
+    else
+        return true;
+    refuse(k, "GenericError", why);
+    return false;
+}
+
 static void command(struct call *k, struct json message)
 {
     char name[QMP_NAME] = "";
     k->id = json_member(message, "id");
     k->arguments = json_member(message, "arguments");
+    if (k->id.n > ID_MAX) {
+        k->id.n = 0;
+        refuse(k, "GenericError", "QMP input member 'id' has more than 1024 bytes");
+        return;
+    }
     if (!json_string(json_member(message, "execute"), name, sizeof name)) {
         refuse(k, "GenericError", "QMP input lacks member 'execute'");
         return;
@@ -259,7 +303,8 @@ static void command(struct call *k, struct json message)
     }
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         if (!strcmp(commands[i].name, name)) {
-            commands[i].run(k);
+            if (is_expected(k, message, commands[i].takes, ARRAY_LEN(commands[i].takes)))
+                commands[i].run(k);
             return;
         }
     refuse(k, "CommandNotFound", "The command has not been found");
