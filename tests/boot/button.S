@@ -1,5 +1,6 @@
 /* A Multiboot guest that waits for the power button: polls PWRBTN_STS of the PIIX4 (ACPI 6.5, 4.8.4.1) at port 0x600, sends `B`, clears the
- * bit, sees it clear, and powers off. A tick on COM1 tells that it runs. Status 0; 35 when the bit would not clear. */
+ * bit, sees it clear, and powers off. A tick on COM1 tells that it runs. Status 0; 35 when the bit would not clear.
+ * With RESET it resets instead (port 0xcf9): status 1. */
 	.section .text, "ax"
 	.code32
 	.globl _start
@@ -28,6 +29,12 @@ wait:
 	inw %dx, %ax
 	testw $0x100, %ax
 	jnz stuck
+#ifdef RESET
+	movw $0xcf9, %dx
+	movb $0x06, %al
+	outb %al, %dx
+	hlt
+#endif
 	movw $0x604, %dx	/* S5 */
 	movw $0x2000, %ax
 	outw %ax, %dx

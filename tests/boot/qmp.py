@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """--qmp as a client sees it: modes, negotiation, every command, events, several clients, garbage and floods, the end.
-usage: qmp.py TRINE BUTTON-IMAGE"""
-import json, os, socket, stat, subprocess, sys, tempfile, time
+usage: qmp.py TRINE BUTTON-IMAGE RESET-IMAGE"""
+import os, signal, socket, stat, subprocess, sys, tempfile, threading, time
+from qmp_client import Client as Connection
 
-trine, image = sys.argv[1:3]
+trine, image, reset_image = sys.argv[1:4]
 work = tempfile.mkdtemp()
 path = work + "/qmp"
 
@@ -19,56 +20,18 @@ def check(what, ok):
         fail(what)
 
 
-class Client:
-    def __init__(self, negotiate=True):
-        self.s = socket.socket(socket.AF_UNIX)
-        self.s.settimeout(30)
-        self.s.connect(path)
-        self.buf = b""
-        self.events = []
-        check("greeting", "QMP" in self.message())
-        if negotiate:
-            check("negotiation", self.ask("qmp_capabilities") == {})
-
-    def message(self):
-        while b"\n" not in self.buf:
-            more = self.s.recv(65536)
-            if not more:
-                raise EOFError
-            self.buf += more
-        line, self.buf = self.buf.split(b"\n", 1)
-        return json.loads(line)
-
-    def answer(self):
-        while True:
-            m = self.message()
-            if "event" not in m:
-                return m
-            check("timestamp", abs(m["timestamp"]["seconds"] - time.time()) < 100)
-            self.events.append(m["event"])
-
-    def full(self, name, **arguments):
-        self.s.sendall(json.dumps({"execute": name, "arguments": arguments, "id": [name, {"a": 1}]}).encode())
-        m = self.answer()
-        check("id of " + name, m["id"] == [name, {"a": 1}])
-        return m
-
-    def ask(self, name, **arguments):
-        m = self.full(name, **arguments)
-        return m.get("return", m.get("error"))
-
-    def wait(self, event):
-        while event not in self.events:
-            m = self.message()
-            check("only events", "event" in m)
-            self.events.append(m["event"])
-        self.events.remove(event)
+def Client(negotiate=True):
+    return Connection(path, check, negotiate)
 
 
-def start(*options):
+def start(*options, image=image, mask=0o022):
     global vm
+    if os.path.exists(work + "/serial"):
+        os.unlink(work + "/serial")
+    before = os.umask(mask)
     vm = subprocess.Popen([trine, "run", "--kernel", image, "--memory", "4M", "--debug-exit", "--max-time", "120", "--quiet",
                            "--serial", "file:" + work + "/serial", "--qmp", "unix:" + path, *options])
+    os.umask(before)
     for _ in range(600):
         if os.path.exists(path) and os.path.exists(work + "/serial") and os.path.getsize(work + "/serial"):
             return
@@ -145,7 +108,6 @@ check("others are served meanwhile", b.ask("query-status")["status"] == "running
 c.s.setblocking(True)
 c.s.settimeout(30)
 if sent < len(out):
-    import threading
     threading.Thread(target=lambda: c.s.sendall(out[sent:]), daemon=True).start()
 for i in range(N):
     check("flood answer %d" % i, c.answer()["id"] == i)
@@ -170,16 +132,16 @@ late.close()
 c.s.close()
 
 check("reset", a.ask("system_reset") == {})
-a.wait("RESET")
-b.wait("RESET")
+for client in (a, b):
+    check("whose reset", client.wait("RESET") == {"guest": False, "reason": "host-qmp-system-reset"})
 check("powerdown", a.ask("system_powerdown") == {})
-a.wait("POWERDOWN")
-a.wait("SHUTDOWN")
+for client in (a, b):
+    check("powerdown's data", client.wait("POWERDOWN") is None)
+    check("whose shutdown", client.wait("SHUTDOWN") == {"guest": True, "reason": "guest-shutdown"})
 check("status", vm.wait(60) == 0)
 check("the guest saw the button", open(work + "/serial").read().count("!") == 2 and open(work + "/serial").read().endswith("B"))
 check("the socket is gone", not os.path.exists(path))
 
-os.unlink(work + "/serial")
 start("--time", "virtual")
 a = Client()
 check("save", a.ask("save", filename=work + "/snapshot") == {})
@@ -191,9 +153,96 @@ before = ticks()
 time.sleep(0.3)
 check("stands", ticks() == before)
 check("cont", a.ask("cont") == {})
+check("stopped again", a.ask("stop") == {} and a.ask("save", filename=work + "/snapshot2") == {})
 check("quit", a.ask("quit") == {})
 a.wait("SHUTDOWN")
+check("status", vm.wait(60) == 0 and os.path.getsize(work + "/snapshot2") > 1000)
+
+# Each of two commands that are already done changes nothing. A reset and the power button while the guest is stopped come when it goes on.
+start(mask=0)
+check("mode 0600 whatever the umask", stat.S_IMODE(os.stat(path).st_mode) == 0o600)
+a, b = Client(), Client()
+check("no descriptor is passed on", not [fd for fd in os.listdir("/proc/%d/fd" % vm.pid) if int(fd) > 2 and not int(
+    open("/proc/%d/fdinfo/%s" % (vm.pid, fd)).read().split("flags:")[1].split()[0], 8) & os.O_CLOEXEC])
+check("cont twice", a.ask("cont") == {} and b.ask("query-status")["running"] and not b.events)
+check("stop twice", a.ask("stop") == {} and a.ask("stop") == {} and b.ask("query-status") == {"running": False, "singlestep": False, "status": "paused"})
+check("one STOP", [name for name, data in b.events] == ["STOP"] and [name for name, data in a.events] == ["STOP"])
+b.events.clear()
+check("reset while stopped", a.ask("system_reset") == {} and a.ask("query-status")["status"] == "paused")
+before = ticks()
+time.sleep(0.3)
+check("stands", ticks() == before and a.ask("query-status")["status"] == "paused")
+check("cont", a.ask("cont") == {} and a.ask("cont") == {})
+check("whose reset", b.wait("RESET") == {"guest": False, "reason": "host-qmp-system-reset"})
+check("stop", a.ask("stop") == {} and a.ask("system_powerdown") == {} and a.ask("query-status")["status"] == "paused" and a.ask("cont") == {})
+check("whose shutdown", b.wait("SHUTDOWN") == {"guest": True, "reason": "guest-shutdown"})
 check("status", vm.wait(60) == 0)
+
+# One that does not read, and one that goes while it is written to, hold up nobody: not the others, not the guest, not the end.
+start()
+a, deaf = Client(), Client()
+deaf.s.setblocking(False)
+for stalled in range(50):
+    try:
+        deaf.s.send(b'{"execute": "query-commands"}' * 1000)
+    except BlockingIOError:
+        time.sleep(0.01)
+for i in range(3):
+    gone = Client()
+    gone.s.sendall(b'{"execute": "query-commands"}' * 2000)
+    gone.s.close()
+check("others are served", a.ask("query-status")["running"])
+before = ticks()
+time.sleep(0.5)
+check("the guest runs", ticks() > before)
+full = [Client(), Client()]
+waiting = socket.socket(socket.AF_UNIX)
+waiting.connect(path)
+
+
+def loop_ticks():
+    return sum(map(int, open("/proc/%d/task/%d/stat" % (vm.pid, vm.pid)).read().rsplit(")", 1)[1].split()[11:13]))
+
+
+before = loop_ticks()
+time.sleep(1)
+check("a client that waits for a place costs nothing", loop_ticks() - before < 30)
+check("quit", a.ask("quit") == {})
+check("whose shutdown", a.wait("SHUTDOWN") == {"guest": False, "reason": "host-qmp-quit"})
+check("status", vm.wait(20) == 0)
+
+# A signal, and the guest's own reset: before --reboot the end, with it an event; whose it was.
+start()
+a = Client()
+vm.send_signal(signal.SIGTERM)
+check("whose shutdown", a.wait("SHUTDOWN") == {"guest": False, "reason": "host-signal"})
+check("status", vm.wait(20) == 128 + signal.SIGTERM)
+start(image=reset_image)
+a = Client()
+a.ask("system_powerdown")
+check("whose shutdown", a.wait("SHUTDOWN") == {"guest": True, "reason": "guest-reset"})
+check("status", vm.wait(20) == 1)
+start("--reboot", image=reset_image)
+a = Client()
+for command, data in (("system_powerdown", {"guest": True, "reason": "guest-reset"}), ("system_reset", {"guest": False, "reason": "host-qmp-system-reset"}),
+                      ("system_powerdown", {"guest": True, "reason": "guest-reset"})):
+    a.ask(command)
+    check("whose reset", a.wait("RESET") == data)
+a.ask("quit")
+check("status", vm.wait(20) == 0)
+
+# A debugger and `stop` do not mix.
+vm = subprocess.Popen([trine, "run", "--kernel", image, "--memory", "4M", "--max-time", "60", "--quiet", "--serial", "none", "--gdb", "unix:" + work + "/gdb",
+                       "--qmp", "unix:" + path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+for _ in range(200):
+    if os.path.exists(path) and os.path.exists(work + "/gdb"):
+        break
+    time.sleep(0.05)
+a = Client()
+check("stop beside a debugger", "debugger" in a.ask("stop")["desc"] and "debugger" in a.ask("cont")["desc"])
+check("it waits", a.ask("query-status")["status"] == "paused")
+a.ask("quit")
+check("status", vm.wait(20) == 0)
 
 for why, address in (("not unix:PATH", "tcp:1"), ("No such file", "unix:/none/q"), ("has 1 to", "unix:" + "x" * 200)):
     r = subprocess.run([trine, "run", "--kernel", image, "--qmp", address], capture_output=True, text=True)
