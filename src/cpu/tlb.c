@@ -6,10 +6,16 @@
 #include "base/bits.h"
 #include "cpu/walk.h"
 
+static struct tlb_entry no_entry(unsigned k)
+{
+    u64 no = tlb_no_tag(k);
+    return (struct tlb_entry){no, no, no, 0};
+}
+
 static void table_make(struct tlb_table *t)
 {
     for (unsigned k = 0; k < TLB_SLOTS; k++)
-        t->entry[k] = (struct tlb_entry){TLB_INVALID, TLB_INVALID, TLB_INVALID, 0};
+        t->entry[k] = no_entry(k);
     memset(t->kind, 0, sizeof t->kind);
     memset(t->filled, 0, sizeof t->filled);
     t->second_hits = 0;
@@ -33,7 +39,7 @@ void tlb_context_make(struct tlb_context *x)
 
 static void slot_clear(struct tlb_table *t, unsigned k)
 {
-    t->entry[k] = (struct tlb_entry){TLB_INVALID, TLB_INVALID, TLB_INVALID, 0};
+    t->entry[k] = no_entry(k);
     t->kind[k] = 0;
     t->filled[k / 64] &= ~(1ull << k % 64);
     t->removed++;
@@ -195,10 +201,10 @@ u8 tlb_kind(const struct walk *w)
 
 static u64 entry_page(const struct tlb_entry *e)
 {
-    return (e->read & e->write & e->exec) == TLB_INVALID ? TLB_INVALID
-           : e->read != TLB_INVALID                      ? e->read
-           : e->exec != TLB_INVALID                      ? e->exec
-                                                         : e->write;
+    return tlb_is_tag(e->read)    ? e->read
+           : tlb_is_tag(e->exec)  ? e->exec
+           : tlb_is_tag(e->write) ? e->write
+                                  : TLB_INVALID;
 }
 
 static void slot_set(struct tlb_table *t, unsigned k, struct tlb_entry e, u8 kind)
@@ -413,8 +419,8 @@ void tlb_protect_frame(struct cpu *c, u64 gpa)
             struct tlb_entry *e = table->entry;
             FILLED(table, k)
             {
-                if (e[k].write != TLB_INVALID && e[k].write + e[k].addend == hva)
-                    e[k].write = TLB_INVALID, table->removed++;
+                if (tlb_is_tag(e[k].write) && e[k].write + e[k].addend == hva)
+                    e[k].write = tlb_no_tag(tlb_first(e[k].write)), table->removed++;
             }
         }
 }

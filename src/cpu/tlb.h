@@ -7,7 +7,7 @@
  *
  * An entry answers for one 4 KiB page in one view. A hit in `read`, `write` or `exec` means: allowed, RAM,
  * and nothing else to do; `write` is valid only when D is set and the frame is neither code nor watched.
- * Everything else takes the slow path (cpu/access.h). Tags hold the page's linear address, or TLB_INVALID.
+ * Everything else takes the slow path (cpu/access.h). Tags hold the page's linear address, or are odd.
  * The hit test includes the access's last byte: tag == (lin + size - 1) & PAGE_MASK, entry chosen by lin's
  * page: an access that crosses a page never hits. */
 #ifndef CPU_TLB_H
@@ -20,7 +20,8 @@
 #define TLB_ENTRIES  (1u << TLB_BITS)
 #define TLB_SECOND   256u /* a power of two */
 #define TLB_SLOTS    (TLB_ENTRIES + TLB_SECOND)
-#define TLB_INVALID  1ull
+#define TLB_INVALID  1ull /* no page */
+#define TLB_BELOW    32768u /* frames of signals, of up to 12 KiB with AMX's state */
 #define TLB_CONTEXTS 8 /* PCIDs kept at a time, least recently used goes */
 
 /* One table per view, because permission depends on it. TLB_VIEW_NONE never hits: alignment checks or data
@@ -43,7 +44,8 @@ struct tlb_entry {
 enum { TLB_GLOBAL = 1, TLB_SIZE_2M = 2, TLB_SIZE_4M = 4, TLB_SIZE_1G = 6, TLB_SIZE = 6 };
 
 struct tlb_table {
-    struct tlb_entry entry[TLB_SLOTS]; /* the first way, then the second */
+    u8 below[TLB_BELOW]; /* translated code's stack: its stack pointer is at the first entry */
+    _Alignas(64) struct tlb_entry entry[TLB_SLOTS]; /* the first way, then the second */
     u8 kind[TLB_SLOTS];
     u64 filled[TLB_SLOTS / 64]; /* a bit for every entry that may hold something: flushes take as long as was filled */
     u64 second_hits;            /* pages that came back from the second way */
@@ -114,6 +116,18 @@ INLINE unsigned tlb_second(u64 lin)
 INLINE struct tlb_entry *tlb_slot(struct tlb_table *t, u64 lin)
 {
     return &t->entry[tlb_first(lin)];
+}
+
+/* A tag that answers for nothing, in the entry of a page whose first slot is FIRST. It is odd, and lies in a page of another first slot: so the test
+ * (address ^ tag) <= PAGE_SIZE - size fails for every address that leads there. */
+INLINE u64 tlb_no_tag(unsigned first)
+{
+    return first ? 1 : PAGE_SIZE | 1;
+}
+
+INLINE bool tlb_is_tag(u64 tag)
+{
+    return !(tag & 1);
 }
 
 /* The first way's entry that answers for SIZE bytes at LIN, all in one page, for accesses of kind ACC; it may come from the second way. Null: none. */

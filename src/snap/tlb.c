@@ -24,8 +24,8 @@ static bool save_table(const struct mem *m, const struct tlb_table *t, struct bu
 {
     for (unsigned k = 0; k < TLB_SLOTS; k++) {
         const struct tlb_entry *e = &t->entry[k];
-        unsigned tags = (e->read != TLB_INVALID ? TAG_READ : 0u) |
-                        (e->write != TLB_INVALID ? TAG_WRITE : 0u) | (e->exec != TLB_INVALID ? TAG_EXEC : 0u);
+        unsigned tags = (tlb_is_tag(e->read) ? TAG_READ : 0u) | (tlb_is_tag(e->write) ? TAG_WRITE : 0u) |
+                        (tlb_is_tag(e->exec) ? TAG_EXEC : 0u);
         u64 page = tags & TAG_READ ? e->read : tags & TAG_EXEC ? e->exec : e->write;
         if (tags &&
             !(buffer_put_n(out, k, 2) && buffer_put_n(out, t->kind[k], 1) && buffer_put_n(out, tags, 1) &&
@@ -69,10 +69,11 @@ static bool take_entry(struct mem *m, struct tlb_table *t, unsigned slot, struct
     }
     tlb_mark_filled(t, slot);
     t->kind[slot] = (u8)kind;
+    u64 no = tlb_no_tag(tlb_first(page));
     t->entry[slot] = (struct tlb_entry){
-        .read = tags & TAG_READ ? page : TLB_INVALID,
-        .write = tags & TAG_WRITE ? page : TLB_INVALID,
-        .exec = tags & TAG_EXEC ? page : TLB_INVALID,
+        .read = tags & TAG_READ ? page : no,
+        .write = tags & TAG_WRITE ? page : no,
+        .exec = tags & TAG_EXEC ? page : no,
         .addend = (u64)(uintptr_t)m->base + gpa - page,
     };
     return true;

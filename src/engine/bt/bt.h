@@ -6,7 +6,7 @@
  *
  * Registers in translated code: guest RAX RCX RDX RBX RBP RSI RDI R8 R9 R12 R13 stand in themselves,
  * guest RSP in host R15, guest R10 R11 R14 R15 in the scratch page; host R10 and R11 are free for glue, host R14 is what is left of the
- * budget, host RSP is the monitor's stack. The arithmetic flags stand in the host's flags or in scratch.flags; the translator
+ * budget, host RSP is the soft TLB's table. The arithmetic flags stand in the host's flags or in scratch.flags; the translator
  * knows which at each point (flags.c). Vector registers and MXCSR are the guest's own; x87 and MMX too, from the
  * first instruction that needs them until the cache is left (x87.c). */
 #ifndef ENGINE_BT_BT_H
@@ -92,7 +92,7 @@ struct bt_scratch {
     u64 target; /* of an indirect branch */
     struct bt_jump *jumps;
     u64 info; /* site that left the cache */
-    u64 host_rsp;
+    u64 host_rsp, stub_rsp;
     u64 entry; /* where to enter the cache */
     u8 *ymm;
     u64 *gpr;

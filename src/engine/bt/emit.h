@@ -126,6 +126,16 @@ static inline void e_mov_imm32(struct emit *e, int r, u32 imm)
     e8(e, 0xb8 | (r & 7));
     e32(e, imm);
 }
+/* RORX r32, which leaves the flags alone. */
+static inline void e_rorx32(struct emit *e, int to, int from, unsigned by)
+{
+    e8(e, 0xc4);
+    e8(e, (to >= 8 ? 0 : 0x80u) | 0x40 | (from >= 8 ? 0 : 0x20u) | 3);
+    e8(e, 0x7b);
+    e8(e, 0xf0);
+    e8(e, 0xc0u | (unsigned)(to & 7) << 3 | (unsigned)(from & 7));
+    e8(e, by);
+}
 /* JMP, CALL rel32 to a code offset. */
 static inline void e_rel32(struct emit *e, u32 to)
 {
@@ -156,7 +166,7 @@ static inline void e_patch(struct bt *b, u32 at, u32 to)
     memcpy(b->write + at, &rel, 4);
 }
 
-enum { CC_O = 0, CC_B = 2, CC_AE = 3, CC_E = 4, CC_NE = 5, CC_S = 8, CC_NS = 9 };
+enum { CC_O = 0, CC_B = 2, CC_AE = 3, CC_E = 4, CC_NE = 5, CC_A = 7, CC_S = 8, CC_NS = 9 };
 enum { ALU_ADD = 0, ALU_OR = 1, ALU_AND = 4, ALU_SUB = 5, ALU_XOR = 6, ALU_CMP = 7 };
 
 #endif

@@ -172,10 +172,8 @@ static void lookup(struct tr *t, unsigned pop)
 {
     struct emit *e = &t->e;
     _Static_assert(sizeof(struct bt_jump) == 32, "index by shift");
-    e_op(e, false, 0x8b, HOST_T1, reg_opnd(HOST_T0), 0);
-    e_alu_imm(e, false, ALU_AND, HOST_T1, BT_JUMPS - 1);
-    e_op(e, false, 0xc1, 4, reg_opnd(HOST_T1), 1); /* SHL */
-    e8(e, 5);
+    e_rorx32(e, HOST_T1, HOST_T0, 32 - 5);
+    e_alu_imm(e, false, ALU_AND, HOST_T1, (BT_JUMPS - 1) << 5);
     e_op(e, true, 0x03, HOST_T1, SCRATCH(jumps), 0);
     e_op(e, true, 0x3b, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, rip)), 0);
     struct late *l = late_new(t, LATE_LOOKUP, e_jcc(e, CC_NE));

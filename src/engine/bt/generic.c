@@ -117,6 +117,7 @@ static int stand_in(unsigned g, const u8 *list, unsigned n, const int *scratch)
 
 struct fields {
     int reg, rm, vvvv, opcode; /* host registers, or NO_REG: as in the guest's bytes */
+    u8 turn;                   /* bits of the opcode to change */
 };
 
 static void prefixes(struct emit *e, const struct dec *d)
@@ -149,7 +150,7 @@ static void encode(struct emit *e, const struct dec *d, const struct fields *f, 
             e8(e, 0x40 | (d->rex & 8u) | bits);
     }
     for (unsigned k = 0; k < d->opcode_n; k++) {
-        u8 c = d->opcode[k];
+        u8 c = d->opcode[k] ^ (k + 1u == d->opcode_n ? f->turn : 0);
         if (k + 1u == d->opcode_n && f->opcode != NO_REG)
             c = (u8)((c & ~7u) | (unsigned)(f->opcode & 7));
         e8(e, c);
@@ -162,7 +163,7 @@ static void encode(struct emit *e, const struct dec *d, const struct fields *f, 
 
 static struct fields fields_of(const struct dec *d, const u8 *list, unsigned n, const int *scratch)
 {
-    struct fields f = {NO_REG, NO_REG, NO_REG, NO_REG};
+    struct fields f = {NO_REG, NO_REG, NO_REG, NO_REG, 0};
     unsigned g;
     bool high;
     OPERANDS(d, o)
@@ -192,6 +193,100 @@ static bool writes(const struct dec *d, unsigned want)
             return true;
     }
     return false;
+}
+
+static bool reads(const struct dec *d, unsigned want)
+{
+    unsigned g;
+    bool high;
+    OPERANDS(d, o)
+    {
+        if (operand_gpr(o, &g, &high) && g == want && o->actions & ZYDIS_OPERAND_ACTION_MASK_READ)
+            return true;
+    }
+    return false;
+}
+
+/* Does D give register G, which it does not read, a whole new value? */
+static bool replaces(const struct dec *d, unsigned g)
+{
+    switch (d->i.op) {
+    case OP_MOV:
+    case OP_MOVZX:
+    case OP_MOVSX:
+    case OP_MOVSXD: return d->i.size >= 4 && !reads(d, g);
+    default: return false;
+    }
+}
+
+/* ---- a homeless register's place as the operand itself ---- */
+
+static bool in_place_op(u16 op)
+{
+    switch (op) {
+    case OP_MOV:
+    case OP_ADD:
+    case OP_OR:
+    case OP_ADC:
+    case OP_SBB:
+    case OP_AND:
+    case OP_SUB:
+    case OP_XOR:
+    case OP_CMP:
+    case OP_TEST:
+    case OP_INC:
+    case OP_DEC:
+    case OP_NEG:
+    case OP_NOT:
+    case OP_SHL:
+    case OP_SHR:
+    case OP_SAR:
+    case OP_MOVZX:
+    case OP_MOVSX:
+    case OP_MOVSXD:
+    case OP_IMUL: return true;
+    default: return false;
+    }
+}
+
+/* Opcodes whose bit 1 says which of the two operands is written: ADD to CMP, and MOV. */
+static bool has_direction(const struct dec *d)
+{
+    return d->opcode_n == 1 && ((d->opcode[0] < 0x40 && (d->opcode[0] & 7) < 4) || (d->opcode[0] & 0xfc) == 0x88);
+}
+
+/* D names one homeless register, G, once, and no memory: it can use G's place in the scratch page instead. Not to write 32 bits of it, which clear the
+ * upper half. */
+static bool in_place(struct tr *t, const struct dec *d, unsigned g)
+{
+    const ZydisDecodedOperand *it = NULL, *other = NULL;
+    unsigned x, n = 0;
+    bool high;
+    if (d->vex[0] || !(d->z.attributes & ZYDIS_ATTRIB_HAS_MODRM) || !in_place_op(d->i.op) || (writes(d, g) && d->i.size == 4))
+        return false;
+    OPERANDS(d, o)
+    {
+        if (!encoded(o) || !operand_gpr(o, &x, &high))
+            continue;
+        if (x == g)
+            it = o, n++;
+        else
+            other = o;
+    }
+    if (n != 1 || it->encoding == ZYDIS_OPERAND_ENCODING_OPCODE)
+        return false;
+    struct fields f = {NO_REG, NO_REG, NO_REG, NO_REG, 0};
+    if (it->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG) {
+        if (!has_direction(d) || !other || !operand_gpr(other, &x, &high))
+            return false;
+        f.turn = 2;
+        f.reg = host_reg(x);
+    } else if (other && operand_gpr(other, &x, &high)) {
+        f.reg = host_reg(x);
+    }
+    struct opnd m = home(g);
+    encode(&t->e, d, &f, &m);
+    return true;
 }
 
 void generic_again(struct tr *t, const struct dec *d)
@@ -236,8 +331,14 @@ void generic_emit(struct tr *t, struct dec *d)
     bool needs = d->reads_flags || (d->touches_flags && !d->full);
     if (needs)
         flags_to_host(t, !mo);
+    if (n == 1 && !mo && in_place(t, d, list[0])) {
+        if (d->touches_flags)
+            flags_written(t);
+        return;
+    }
     for (unsigned k = 0; k < n; k++)
-        e_load(&t->e, scratch[k], home(list[k]));
+        if (!replaces(d, list[k]))
+            e_load(&t->e, scratch[k], home(list[k]));
     may_fault(t, d);
     struct fields f = fields_of(d, list, n, scratch);
     int low = high_of(d, mo);

@@ -1,6 +1,9 @@
 /* How a memory operand reaches memory: the soft TLB's hit test in line, over the same struct tlb as the
- * interpreter's. The one exchangeable part (memory rung 1). 13 instructions at most around an access, one where
- * another of its group was tested (plan.c); a miss calls stub_fill and tries again. */
+ * interpreter's. The one exchangeable part (memory rung 1). Seven to nine instructions before an access, one where
+ * another of its group was tested (plan.c); a miss calls stub_miss and goes on.
+ *
+ * The host's stack pointer is the soft TLB's table, so that an entry is one addition in the operand away; what translated code calls, and signals,
+ * use the bytes below it (tlb_table.below). */
 #include "base/bits.h"
 #include "engine/bt/tr.h"
 
@@ -86,30 +89,34 @@ struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed)
     return o;
 }
 
-/* The soft-TLB entry for the page of O's byte LO into HOST_T1, that of byte HI - 1 compared with its tag;
- * HOST_T0 goes. */
+void mem_entry(struct emit *e)
+{
+    _Static_assert(sizeof(struct tlb_entry) == 32, "entry by shift");
+    e_rorx32(e, HOST_T1, HOST_T0, PAGE_SHIFT - 5);
+    e_alu_imm(e, false, ALU_AND, HOST_T1, (TLB_ENTRIES - 1) << 5);
+}
+
+struct opnd mem_field(size_t field, i32 pushed)
+{
+    return (struct opnd){.base = RSP, .index = HOST_T1, .disp = (i32)field + pushed};
+}
+
+static struct opnd tag_of(unsigned acc)
+{
+    return mem_field(acc & ACC_WRITE ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read), 0);
+}
+
+/* The soft-TLB entry for the page of O's byte LO into HOST_T1; that byte's address, less the entry's page, into HOST_T0. */
 static u32 hit_test(struct tr *t, const struct ea *ea, struct opnd o, int lo, int hi, unsigned acc)
 {
     struct emit *e = &t->e;
-    _Static_assert(sizeof(struct tlb_entry) == 32 && offsetof(struct tlb_table, entry) == 0,
-                   "entry by shift");
     o.disp += lo;
-    e_lea32(e, HOST_T1, o);
-    if (ea->lin32) /* beyond 4 GiB lies no page with a tag: what wraps there misses */
-        e_lea(e, HOST_T0, mem_opnd(HOST_T1, hi - lo - 1));
-    e_op(e, false, 0xc1, 5, reg_opnd(HOST_T1), 1); /* SHR */
-    e8(e, PAGE_SHIFT - 5);
-    e_alu_imm(e, false, ALU_AND, HOST_T1, (TLB_ENTRIES - 1) << 5);
-    e_op(e, true, 0x03, HOST_T1, SCRATCH(tlb), 0);
-    o.disp += hi - lo - 1;
-    if (!ea->lin32)
-        e_lea(e, HOST_T0, o);
-    e_alu_imm(e, true, ALU_AND, HOST_T0, -4096);
-    e_op(e, true, 0x3b, HOST_T0,
-         mem_opnd(HOST_T1,
-                  acc & ACC_WRITE ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read)),
-         0);
-    return e_jcc(e, CC_NE);
+    if (ea->lin32 || o.base != HOST_T0 || o.index != NO_REG || o.disp)
+        e_op(e, !ea->lin32, 0x8d, HOST_T0, o, 0);
+    mem_entry(e);
+    e_op(e, true, 0x33, HOST_T0, tag_of(acc), 0);
+    e_alu_imm(e, true, ALU_CMP, HOST_T0, (i32)PAGE_SIZE - (hi - lo));
+    return e_jcc(e, CC_A);
 }
 
 struct opnd mem_slot(unsigned slot)
@@ -117,39 +124,30 @@ struct opnd mem_slot(unsigned slot)
     return in_scratch(offsetof(struct bt_scratch, slot) + 8u * (slot - 1u));
 }
 
-/* The host address, with the entry in HOST_T1; from O, or (USED) from HOST_T0 where O was collapsed into. */
-static struct opnd address(struct tr *t, const struct ea *ea, struct opnd o, bool used, bool keep, int *spare)
+/* The host address of O, of which byte LO was tested, with the entry in HOST_T1. USED: O was computed from HOST_T0, which holds the test's value.
+ * KEEP: in HOST_T0. */
+static struct opnd address(struct tr *t, struct opnd o, bool used, bool keep, int lo, unsigned acc, int *spare)
 {
     struct emit *e = &t->e;
-    struct opnd addend = mem_opnd(HOST_T1, offsetof(struct tlb_entry, addend));
-    if (ea->lin32) {
-        e_lea32(e, HOST_T0, o);
-        e_op(e, true, 0x03, HOST_T0, addend, 0);
-        *spare = HOST_T1;
-        return mem_opnd(HOST_T0, 0);
-    }
-    *spare = HOST_T0;
-    if (!used && o.index == NO_REG) { /* [base + addend + disp] */
+    struct opnd addend = mem_field(offsetof(struct tlb_entry, addend), 0);
+    if (!used && o.index == NO_REG && !keep) { /* [base + addend + disp] */
         e_load(e, HOST_T1, addend);
         if (o.base == NO_REG)
             o.base = HOST_T1;
         else
             o.index = HOST_T1, o.scale = 0;
-        if (!keep)
-            return o;
-        e_lea(e, HOST_T0, o);
-        *spare = HOST_T1;
-        return mem_opnd(HOST_T0, 0);
+        *spare = HOST_T0;
+        return o;
     }
-    if (o.index != NO_REG || o.base != HOST_T0) {
-        e_lea(e, HOST_T0, o);
-        o = mem_opnd(HOST_T0, 0);
-    } else if (keep && o.disp) {
+    *spare = HOST_T1;
+    if (used) {
+        e_op(e, true, 0x33, HOST_T0, tag_of(acc), 0);
+        o = mem_opnd(HOST_T0, -lo);
+    } else {
         e_lea(e, HOST_T0, o);
         o = mem_opnd(HOST_T0, 0);
     }
     e_op(e, true, 0x03, HOST_T0, addend, 0);
-    *spare = HOST_T1;
     return o;
 }
 
@@ -177,18 +175,14 @@ struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigne
     flags_clobber(t);
     if (ea->lin32 && ea->seg)
         check_segment(t, ea->seg);
-    bool collapsed, again;
+    bool collapsed;
     struct opnd o;
     if (near_access(t, ea, size, acc, x, &o)) {
         *spare = HOST_T1;
         return o;
     }
-    if (x->leads)
-        t->bias[x->slot - 1] = 0;
     o = ea_prepare(t, ea, &collapsed);
-    bool used = o.base == HOST_T0 || o.index == HOST_T0;
-    if (collapsed)
-        e_store(e, SCRATCH(spill[1]), HOST_T0);
+    bool used = o.base == HOST_T0 || o.index == HOST_T0 || ea->lin32;
     struct late *l = late_new(t, LATE_FILL, hit_test(t, ea, o, x->lo, x->hi, acc));
     l->back = e_off(e);
     l->ea = *ea;
@@ -196,13 +190,11 @@ struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigne
     l->site = site_new(t, SITE_MEM, t->index);
     t->b->sites[l->site].size = (u8)size;
     t->b->sites[l->site].acc = (u8)acc;
-    if (collapsed)
-        e_load(e, HOST_T0, SCRATCH(spill[1]));
-    else if (used)
-        o = ea_prepare(t, ea, &again);
-    o = address(t, ea, o, used, x->leads, spare);
-    if (x->leads)
+    o = address(t, o, used, x->leads, x->lo, acc, spare);
+    if (x->leads) {
         e_store(e, mem_slot(x->slot), HOST_T0);
+        t->bias[x->slot - 1] = (i16)o.disp;
+    }
     return o;
 }
 
@@ -240,12 +232,18 @@ u32 mem_crosses(struct tr *t, const struct late *l, struct opnd o)
 void mem_late(struct tr *t, const struct late *l)
 {
     struct emit *e = &t->e;
+    unsigned acc = t->b->sites[l->site].acc;
     bool collapsed;
     flags_to_mem(t);
     t->host = false;
     u32 crosses = mem_crosses(t, l, ea_prepare(t, &l->ea, &collapsed));
+    e_store(e, SCRATCH(spill[1]), HOST_T0);
     e_mov_imm32(e, HOST_T1, l->site | (u32)l->size << BT_SITE_BITS);
-    e_call(e, t->b->stub_miss[t->b->sites[l->site].acc & ACC_WRITE ? 1 : 0]);
+    e_call(e, t->b->stub_miss[acc & ACC_WRITE ? 1 : 0]);
+    e_load(e, HOST_T0, SCRATCH(spill[1]));
+    if (l->lo)
+        e_op(e, !l->ea.lin32, 0x8d, HOST_T0, mem_opnd(HOST_T0, l->lo), 0);
+    e_op(e, true, 0x33, HOST_T0, tag_of(acc), 0);
     e_jmp(e, l->back);
     mem_careful(t, l, crosses);
 }

@@ -1,14 +1,13 @@
-/* Operands that are tested in less than nine to thirteen instructions.
+/* Operands that are tested in less than seven to nine instructions.
  *
  * Those of the user's stack, and of FS without a register, likely lie in the page of the last time: before the soft TLB they ask one entry of the
  * scratch page. Of RIP-relative ones the offset in the page is known, so that only the page is looked for:
  *
  *     lea r10, [r15+disp]          mov r10, [rip_page]
  *     sub r10, [range.page]        lea r10, [r10+pages]
- *     cmp r10, [range.limit]       mov r11d, r10d; shr r11d, 7; and r11d, 0xffe0; add r11, [tlb]
- *     jae rare                     cmp r10, [r11+read]
- *     add r10, [range.host]        jne rare
- *                                  add r10, [r11+addend]
+ *     cmp r10, [range.limit]       rorx r11d, r10d, 7; and r11d, 0xffe0; cmp r10, [rsp+r11+read]
+ *     jae rare                     jne rare
+ *     add r10, [range.host]        add r10, [rsp+r11+addend]
  *
  * An entry says what an entry of the soft TLB's first way says that is there now: it is forgotten when the table that it comes from lost something or is
  * another, which is looked at on the way into the cache and behind a miss. So what is a hit, and what is filled, is as without them. User code
@@ -82,19 +81,14 @@ static void load_page(struct tr *t, const struct ea *ea)
         e_lea(&t->e, HOST_T0, mem_opnd(HOST_T0, page_of(ea)));
 }
 
-/* The first way's entry for HOST_T0's page into HOST_T1. */
-static void first_way(struct emit *e)
+static struct opnd tag_opnd(bool write, i32 pushed)
 {
-    e_op(e, false, 0x8b, HOST_T1, reg_opnd(HOST_T0), 0);
-    e_op(e, false, 0xc1, 5, reg_opnd(HOST_T1), 1); /* SHR */
-    e8(e, PAGE_SHIFT - 5);
-    e_alu_imm(e, false, ALU_AND, HOST_T1, (TLB_ENTRIES - 1) << 5);
-    e_op(e, true, 0x03, HOST_T1, SCRATCH(tlb), 0);
+    return mem_field(write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read), pushed);
 }
 
-static struct opnd tag_opnd(bool write)
+static struct opnd addend_opnd(i32 pushed)
 {
-    return mem_opnd(HOST_T1, write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read));
+    return mem_field(offsetof(struct tlb_entry, addend), pushed);
 }
 
 /* The place to go on behind a miss. */
@@ -102,11 +96,11 @@ static u32 page_access(struct tr *t, const struct ea *ea, bool write)
 {
     struct emit *e = &t->e;
     load_page(t, ea);
-    first_way(e);
-    e_op(e, true, 0x3b, HOST_T0, tag_opnd(write), 0);
+    mem_entry(e);
+    e_op(e, true, 0x3b, HOST_T0, tag_opnd(write, 0), 0);
     late_new(t, LATE_PAGE, e_jcc(e, CC_NE));
     u32 back = e_off(e);
-    e_op(e, true, 0x03, HOST_T0, mem_opnd(HOST_T1, offsetof(struct tlb_entry, addend)), 0);
+    e_op(e, true, 0x03, HOST_T0, addend_opnd(0), 0);
     return back;
 }
 
@@ -156,7 +150,7 @@ static void range_late(struct tr *t, const struct late *l)
     look(t, l, t->b->stub_look);
     e_call(e, t->b->stub_note[l->near]);
     address(t, &l->ea, l->near, l->lo);
-    e_op(e, true, 0x03, HOST_T0, mem_opnd(HOST_T1, offsetof(struct tlb_entry, addend)), 0);
+    e_op(e, true, 0x03, HOST_T0, addend_opnd(0), 0);
     e_jmp(e, l->back);
     mem_careful(t, l, crosses);
 }
@@ -195,11 +189,11 @@ static void make_look(struct emit *e, bool write)
     e->b->stub_look[write] = e_off(e);
     e_store(e, SCRATCH(look[0]), HOST_T0);
     e_store(e, SCRATCH(look[1]), HOST_T1);
-    first_way(e);
+    mem_entry(e);
     /* 64 bytes from here on, more than any operand has: else the second way's code looks */
     e_lea(e, HOST_T0, mem_opnd(HOST_T0, 63));
     e_alu_imm(e, true, ALU_AND, HOST_T0, -4096);
-    e_op(e, true, 0x3b, HOST_T0, tag_opnd(write), 0);
+    e_op(e, true, 0x3b, HOST_T0, tag_opnd(write, 8), 0);
     u32 miss = e_jcc(e, CC_NE);
     e8(e, 0xc3);
     e_patch(e->b, miss, e_off(e));
@@ -212,11 +206,11 @@ static void make_look(struct emit *e, bool write)
 static void make_note(struct emit *e, unsigned range)
 {
     e->b->stub_note[range] = e_off(e);
-    e_load(e, HOST_T0, mem_opnd(HOST_T1, offsetof(struct tlb_entry, write)));
-    e_op(e, true, 0x3b, HOST_T0, mem_opnd(HOST_T1, offsetof(struct tlb_entry, read)), 0);
+    e_load(e, HOST_T0, tag_opnd(true, 8));
+    e_op(e, true, 0x3b, HOST_T0, tag_opnd(false, 8), 0);
     u32 no = e_jcc(e, CC_NE);
     e_store(e, RANGE(range, page), HOST_T0);
-    e_op(e, true, 0x03, HOST_T0, mem_opnd(HOST_T1, offsetof(struct tlb_entry, addend)), 0);
+    e_op(e, true, 0x03, HOST_T0, addend_opnd(8), 0);
     e_store(e, RANGE(range, host), HOST_T0);
     for (unsigned k = 0; k < BT_LIMITS; k++)
         store_imm(e, limit_opnd(range, k), (u32)PAGE_SIZE - span_of[k] + 1u);

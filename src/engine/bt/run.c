@@ -421,9 +421,9 @@ static bool bt_probe(char *why, size_t size)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx"))
+    if (__builtin_cpu_supports("avx") && __builtin_cpu_supports("bmi2"))
         return true;
-    snprintf(why, size, "it needs a CPU with AVX");
+    snprintf(why, size, "it needs a CPU with AVX and BMI2");
 #else
     snprintf(why, size, "it translates for x86-64 hosts alone");
 #endif

@@ -139,6 +139,7 @@ static void stac_clac(struct tr *t, bool ac)
     e_op(e, false, 0x89, HOST_T1, mem_opnd(HOST_T0, CPU(view)), 0);
     e_load(e, HOST_T1, ac ? SCRATCH(by_ac[1].table) : SCRATCH(by_ac[0].table));
     e_store(e, SCRATCH(tlb), HOST_T1);
+    e_lea(e, RSP, mem_opnd(HOST_T1, offsetof(struct tlb_table, entry)));
     e_load(e, HOST_T0, mem_opnd(HOST_T0, CPU(tlb)));
     e_store(e, mem_opnd(HOST_T0, (i32)offsetof(struct tlb, current)), HOST_T1);
 }

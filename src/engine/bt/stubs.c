@@ -56,6 +56,8 @@ static void make_enter(struct emit *e)
     for (int h = 0; h < 16; h++)
         if (guest_of_host(h) != NO_REG)
             e_load(e, h, mem_opnd(HOST_T1, 8 * guest_of_host(h)));
+    e_load(e, HOST_T1, SCRATCH(tlb));
+    e_lea(e, RSP, mem_opnd(HOST_T1, offsetof(struct tlb_table, entry)));
     e_op(e, false, 0xff, 4, SCRATCH(entry), 0);
 }
 
@@ -95,6 +97,18 @@ static void pop_volatile(struct emit *e)
         pop(e, volatile_regs[k]);
 }
 
+/* From translated code's stack to the monitor's, which is 16-aligned, and back. */
+static void to_monitor(struct emit *e)
+{
+    e_store(e, SCRATCH(stub_rsp), RSP);
+    e_load(e, RSP, SCRATCH(host_rsp));
+}
+
+static void from_monitor(struct emit *e)
+{
+    e_load(e, RSP, SCRATCH(stub_rsp));
+}
+
 /* Calls the C function in FN, whose first argument is the translator, with the guest's vector registers put away. RSP is 16-aligned. */
 static void call_c(struct emit *e, struct opnd fn)
 {
@@ -121,11 +135,12 @@ static void call_find(struct emit *e, bool write)
 }
 
 /* Called with the linear address in HOST_T0, the site and the operand's size above BT_SITE_BITS in HOST_T1. Returns with the soft TLB's entry
- * in HOST_T1: out of the second way, or by bt_fill; or leaves the cache. Host RSP is 16-aligned in translated code. */
+ * in HOST_T1, as mem_entry has it: out of the second way, or by bt_fill; or leaves the cache. */
 static void make_miss(struct emit *e, bool write)
 {
     e->b->stub_miss[write] = e_off(e);
     push_volatile(e);
+    to_monitor(e);
     e_alu_imm(e, true, ALU_SUB, RSP, 16);
     e_store(e, mem_opnd(RSP, 0), HOST_T0);
     e_store(e, mem_opnd(RSP, 8), HOST_T1);
@@ -141,12 +156,14 @@ static void make_miss(struct emit *e, bool write)
     near_filled(e);
     e_load(e, HOST_T0, mem_opnd(RSP, 8));
     e_mov(e, HOST_T1, RAX);
-    e_alu_imm(e, true, ALU_ADD, RSP, 16);
+    from_monitor(e);
     pop_volatile(e);
     e_op(e, true, 0x85, HOST_T1, reg_opnd(HOST_T1), 0);
-    e8(e, 0x74), e8(e, 1); /* JZ over RET */
+    u32 none = e_jcc(e, CC_E);
+    e_op(e, true, 0x2b, HOST_T1, reg_opnd(RSP), 0);
+    e_lea(e, HOST_T1, mem_opnd(HOST_T1, -8)); /* the return address */
     e8(e, 0xc3);
-    e_alu_imm(e, true, ALU_ADD, RSP, 8);
+    e_patch(e->b, none, e_off(e));
     e_jmp(e, e->b->stub_exit); /* HOST_T0 is the site */
 }
 
@@ -155,7 +172,9 @@ static void make_x87(struct emit *e)
 {
     e->b->stub_x87 = e_off(e);
     push_volatile(e);
+    to_monitor(e);
     call_c(e, SCRATCH(x87_fn));
+    from_monitor(e);
     pop_volatile(e);
     e8(e, 0xc3);
 }

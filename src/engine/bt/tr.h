@@ -154,7 +154,12 @@ void flags_clobber(struct tr *t);               /* the host's flags are about to
 void flags_to_host(struct tr *t, bool scratch); /* SCRATCH: HOST_T0 is free */
 void flags_written(struct tr *t);               /* by a guest instruction, in the host's flags */
 
-/* mem.c: glue for one access. The operand to use, and which scratch register is free then. */
+/* mem.c */
+/* How far from the table the soft TLB's entry for HOST_T0's page is, into HOST_T1. */
+void mem_entry(struct emit *e);
+/* A field of that entry; PUSHED bytes lie on the stack. */
+struct opnd mem_field(size_t field, i32 pushed);
+/* Glue for one access. The operand to use, and which scratch register is free then. */
 struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, int *spare);
 void mem_late(struct tr *t, const struct late *l);
 /* The ways on from a miss of L, whose operands ea_prepare gives as O: to the careful variant where what was tested lies in two
