@@ -53,14 +53,28 @@ static bool map_code(struct bt *b, size_t data)
     return b->code != MAP_FAILED && mprotect(b->code, BT_CODE_BYTES, PROT_READ | PROT_EXEC) == 0;
 }
 
+#define COLLAPSE 25 /* MADV_COLLAPSE of Linux 6.1, whatever shmem_enabled says; older ones refuse it */
+
+/* Huge pages of the code up to USED, the last when half of it is written. */
+static void code_huge(struct bt *b, size_t *end, size_t used)
+{
+    for (; *end + BT_HUGE / 2 <= used; *end += BT_HUGE)
+        if (madvise(b->write + *end, BT_HUGE, COLLAPSE) == 0)
+            madvise(b->code + *end, BT_HUGE, COLLAPSE);
+}
+
 void bt_arena_huge(struct bt *b)
 {
-    enum { COLLAPSE = 25 }; /* MADV_COLLAPSE of Linux 6.1, whatever shmem_enabled says; older ones refuse it */
-    for (; b->huge_end + BT_HUGE / 2 <= b->used && b->huge_end < BT_COLD_AT; b->huge_end += BT_HUGE) {
-        b->write[b->huge_end + BT_HUGE - 1] = 0xcc; /* a page at least is there */
-        if (madvise(b->write + b->huge_end, BT_HUGE, COLLAPSE) == 0)
-            madvise(b->code + b->huge_end, BT_HUGE, COLLAPSE);
+    if (!b->huge_end) { /* the guest is not a small one */
+        madvise(b->jumps, BT_JUMPS * sizeof *b->jumps, COLLAPSE);
+        madvise(b->tags, TAG_BYTES, MADV_HUGEPAGE);
+        madvise(b->blocks, BT_BLOCKS * sizeof *b->blocks, MADV_HUGEPAGE);
+        madvise(b->links, BT_LINKS * sizeof *b->links, MADV_HUGEPAGE);
+        madvise(b->sites, BT_SITES * sizeof *b->sites, MADV_HUGEPAGE);
+        madvise(b->maps, BT_MAPS * sizeof *b->maps, MADV_HUGEPAGE);
     }
+    code_huge(b, &b->huge_end, b->used);
+    code_huge(b, &b->huge_cold, b->cold_used);
 }
 
 enum status bt_arena_init(struct bt *b, struct error *e)

@@ -27,7 +27,7 @@ enum {
     HOST_GUEST_RSP = 15,
 };
 
-#define BT_JUMPS         (1u << 14)
+#define BT_JUMPS         (1u << 16)
 #define BT_LINKS         (1u << 20)
 #define BT_SITE_BITS     24 /* of a site's number, where an operand's size stands above it */
 #define BT_SITES         (1u << 22)
@@ -42,7 +42,7 @@ enum {
 #define BT_SCRATCH_BYTES 4096
 #define BT_TAGS_AT       (BT_SCRATCH_BYTES + BT_JUMPS * sizeof(struct bt_jump)) /* from the scratch page */
 #define BT_CODE_BYTES    ((size_t)128 << 20)
-#define BT_COLD_AT       (BT_CODE_BYTES / 2)
+#define BT_COLD_AT       (BT_CODE_BYTES / 16 * 9)
 #define BT_HUGE          ((size_t)2 << 20) /* a huge page of the host's */
 /* The last stretch before an instruction limit goes by the interpreter: a block may overshoot by its length.
  */
@@ -201,8 +201,8 @@ struct bt {
     u8 *code;  /* RX */
     u8 *write; /* the same bytes, RW */
     u32 stubs_used;
-    size_t huge_end; /* up to here huge pages were asked for */
-    size_t used, stubs_end, cold_used; /* blocks' own code grows from the stubs on, rare paths from the middle */
+    size_t huge_end, huge_cold; /* up to here huge pages were asked for */
+    size_t used, stubs_end, cold_used; /* blocks' own code grows from the stubs on, rare paths from BT_COLD_AT */
     struct bt_block *blocks;
     u32 blocks_n;
     struct bt_link *links;
@@ -239,7 +239,7 @@ struct bt {
 /* arena.c: address space, reserve and commit */
 enum status bt_arena_init(struct bt *b, struct error *e);
 void bt_arena_destroy(struct bt *b);
-/* Code has been written up to b->used: huge pages for it, so that the host's instruction TLB reaches it all. */
+/* Code has been written up to b->used and b->cold_used: huge pages for it, and for the tables, so that the host's TLBs reach it all. */
 void bt_arena_huge(struct bt *b);
 
 /* stubs.c: the world switch */

@@ -57,7 +57,7 @@ void bt_cache_flush(struct bt *b)
 
 void bt_cache_make_room(struct bt *b)
 {
-    if (UNLIKELY(b->used >= b->huge_end + BT_HUGE / 2))
+    if (UNLIKELY(b->used >= b->huge_end + BT_HUGE / 2 || b->cold_used >= b->huge_cold + BT_HUGE / 2))
         bt_arena_huge(b);
     if (BT_COLD_AT - b->used < BT_BLOCK_CODE || BT_CODE_BYTES - b->cold_used < BT_BLOCK_CODE || BT_BLOCKS - b->blocks_n < 2 ||
         BT_LINKS - b->links_n < 4 || BT_SITES - b->sites_n < 4 * BT_BLOCK_MAX ||

@@ -34,13 +34,11 @@ void flow_cross(struct tr *t, u32 link, i32 delta)
     e8(e, 0xe9);
     t->b->links[link].at = e_off(e);
     e32(e, 0);
-    u32 stub = e_off(e);
-    e_patch(t->b, miss, stub);
-    t->b->links[link].stub = stub;
-    u32 site = site_new(t, SITE_LINK, t->index);
-    t->b->sites[site].link = link;
-    leave_at(t, site);
-    e_patch(t->b, t->b->links[link].at, stub);
+    struct late *l = late_new(t, LATE_LINK, t->b->links[link].at);
+    l->at2 = miss;
+    l->link = link;
+    l->site = site_new(t, SITE_LINK, t->index);
+    t->b->sites[l->site].link = link;
 }
 
 void flow_refund(struct tr *t, unsigned index)

@@ -411,7 +411,7 @@ static enum status bt_attach(struct cpu *c, void *shared, void **state, struct e
     init_scratch(b);
     b->blocks_n = b->links_n = 1;
     b->sites_n = SITE_FIRST;
-    b->cold_used = BT_COLD_AT;
+    b->cold_used = b->huge_cold = BT_COLD_AT;
     bt_signal_init();
     *state = b;
     return STATUS_OK;

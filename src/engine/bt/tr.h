@@ -69,7 +69,7 @@ struct plan {
     struct touch touch[2];
 };
 
-enum late_kind { LATE_FILL, LATE_BUDGET, LATE_SITE, LATE_LINK, LATE_CROSS, LATE_SIDE, LATE_LOOKUP, LATE_X87, LATE_RANGE, LATE_PAGE };
+enum late_kind { LATE_FILL, LATE_BUDGET, LATE_SITE, LATE_LINK, LATE_CROSS, LATE_SIDE, LATE_LOOKUP, LATE_X87, LATE_RANGE, LATE_PAGE, LATE_DONE };
 /* What is emitted behind the block's own code. */
 struct late {
     u8 kind;
@@ -81,7 +81,7 @@ struct late {
     i16 lo, hi; /* LATE_FILL, LATE_RANGE: what was tested */
     u8 near;    /* LATE_RANGE, LATE_PAGE: which */
     u32 at;         /* rel32 that leads here; 0: none */
-    u32 at2;        /* LATE_LOOKUP: from where the entry's key was another */
+    u32 at2;        /* LATE_LOOKUP: from where the entry's key was another; LATE_LINK: from where the page was another, or 0 */
     u32 back;       /* LATE_X87, LATE_FILL: where to go on; the latter with the entry in HOST_T1 */
     struct ea ea;
     u32 site, link;

@@ -140,7 +140,11 @@ static void emit_late(struct tr *t, const struct late *l)
         e_patch(t->b, l->at, e_off(e));
         e_store(e, SCRATCH(target), HOST_T0);
         break;
-    case LATE_LINK: t->b->links[l->link].stub = here; break;
+    case LATE_LINK:
+        t->b->links[l->link].stub = here;
+        if (l->at2)
+            e_patch(t->b, l->at2, here);
+        break;
     case LATE_CROSS:
         flags_clobber(t);
         flow_cross(t, l->link, l->delta);
@@ -300,6 +304,19 @@ static bool body(struct tr *t)
     return true;
 }
 
+/* The ways out by branches that are taken, which are not rare: behind the block's own code. */
+static void emit_branches(struct tr *t)
+{
+    t->cold = true;
+    for (u32 l = 0; l < t->late_n; l++) {
+        if (t->late[l].kind != LATE_SIDE && t->late[l].kind != LATE_CROSS)
+            continue;
+        struct late branch = t->late[l];
+        t->late[l].kind = LATE_DONE;
+        emit_late(t, &branch);
+    }
+}
+
 /* From here on the rare paths: in their own part of the cache, so that what runs lies close together. */
 static void go_cold(struct tr *t)
 {
@@ -355,9 +372,11 @@ u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip)
     } else {
         b->maps[k->map + k->count] = (struct bt_map){.guest = k->bytes, .host = BT_NO_HOST};
     }
+    emit_branches(t);
     go_cold(t);
     for (u32 l = 0; l < t->late_n; l++)
-        emit_late(t, &t->late[l]);
+        if (t->late[l].kind != LATE_DONE)
+            emit_late(t, &t->late[l]);
     k->stale = e_off(&t->e);
     t->host = mode & BT_MODE_FLAGS, t->mem = !t->host, t->lost = -1, t->charged = false;
     flags_to_mem(t);
