@@ -222,6 +222,7 @@ struct bt {
     } key_cache[256];
     /* offsets of stubs */
     u32 stub_enter, stub_exit, stub_miss[2], stub_x87; /* stub_miss: of a read, of a write */
+    u32 stub_other; /* flow.c */
     u32 stub_look[2], stub_note[BT_RANGES]; /* near.c */
     u64 translated, flushed, dropped;
     u64 steps, direct, fills, cache_flushes;

@@ -165,6 +165,31 @@ static void load_operand(struct tr *t, const struct dec *d)
     load_word(t, HOST_T0, m);
 }
 
+void lookup_late(struct tr *t, const struct late *l)
+{
+    struct emit *e = &t->e;
+    e_patch(t->b, l->at2, e_off(e));
+    e_load(e, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, rip)));
+    e_patch(t->b, l->at, e_off(e));
+    e_call(e, t->b->stub_other);
+    u32 found = e_jcc(e, CC_E);
+    e_patch(t->b, found, l->back);
+}
+
+/* Called with a target in HOST_T0, which is not in the jump table's entry HOST_T1: is it in the second? ZF says so. */
+void flow_make_stub(struct emit *e)
+{
+    e->b->stub_other = e_off(e);
+    e_store(e, SCRATCH(target), HOST_T0);
+    e_alu_imm(e, true, ALU_XOR, HOST_T1, (i32)sizeof(struct bt_jump));
+    e_op(e, true, 0x3b, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, rip)), 0);
+    u32 no = e_jcc(e, CC_NE);
+    e_load(e, HOST_T0, SCRATCH(key));
+    e_op(e, true, 0x3b, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, key)), 0);
+    e_patch(e->b, no, e_off(e));
+    e8(e, 0xc3);
+}
+
 /* To the target in HOST_T0 by the jump table. Who finds it there pops POP bytes; else it is the dispatcher's. */
 static void lookup(struct tr *t, unsigned pop)
 {
@@ -180,6 +205,7 @@ static void lookup(struct tr *t, unsigned pop)
     l->at2 = e_jcc(e, CC_NE);
     l->site = site_new(t, SITE_LOOKUP, t->index);
     t->b->sites[l->site].pop = (u32)pop;
+    l->back = e_off(e);
     e_load(e, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, page)));
     e_store(e, SCRATCH(page_tag), HOST_T0);
     e_alu_imm(e, true, ALU_AND, HOST_T0, -4096);

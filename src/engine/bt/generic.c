@@ -60,6 +60,18 @@ const ZydisDecodedOperand *generic_memory(const struct dec *d)
     return NULL;
 }
 
+static bool high_written(const struct dec *d)
+{
+    unsigned g;
+    bool high;
+    OPERANDS(d, o)
+    {
+        if (operand_gpr(o, &g, &high) && high && o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+            return true;
+    }
+    return false;
+}
+
 bool generic_can(const struct dec *d)
 {
     u8 list[3];
@@ -82,12 +94,12 @@ bool generic_can(const struct dec *d)
     if (memories > 1 || n > (memories ? 1u : 2u) || (memories && !d->i.msize))
         return false;
     if (any_high && memories)
-        return d->code32 && !implied;
+        return !implied && (d->code32 || !high_written(d));
     return !any_high || !other;
 }
 
-/* AH, CH, DH or BH beside a memory operand, whose registers need REX: its bytes change places with AL's for the while. None of the
- * address's registers is the guest's in 32-bit code (mem.c). The low register's number, or NO_REG. */
+/* AH, CH, DH or BH beside a memory operand, whose registers need REX: where it is only read, a copy of it stands in for it. In 32-bit code its
+ * bytes change places with AL's for the while: none of the address's registers is the guest's there (mem.c). The low register's number, or NO_REG. */
 static int high_of(const struct dec *d, const ZydisDecodedOperand *memory)
 {
     unsigned g;
@@ -342,7 +354,10 @@ void generic_emit(struct tr *t, struct dec *d)
     may_fault(t, d);
     struct fields f = fields_of(d, list, n, scratch);
     int low = high_of(d, mo);
-    if (low != NO_REG) {
+    if (low != NO_REG && !d->code32) {
+        e_rorx32(&t->e, f.reg = spare, low, 8);
+        low = NO_REG;
+    } else if (low != NO_REG) {
         f.reg = low;
         exchange(&t->e, low);
     }

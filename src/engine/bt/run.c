@@ -127,15 +127,26 @@ static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
     return bt_translate(b, p.gpa, mode, p.hva, rip);
 }
 
+/* RIP may stand in one of two entries; translated code looks into the second in a stub (flow.c). */
+static struct bt_jump *jump_entry(struct bt *b, u64 rip, unsigned way)
+{
+    return &b->jumps[(rip & (BT_JUMPS - 1)) ^ way];
+}
+
 /* The code for RIP: by the jump table, or found and entered there. Null: as find. */
 static void *code_for(struct bt *b, u64 rip, bool *foreign)
 {
-    struct bt_jump *j = &b->jumps[rip & (BT_JUMPS - 1)];
-    if (LIKELY(j->rip == rip && j->key == b->scratch->key))
-        return j->code;
+    for (unsigned way = 0; way < 2; way++) {
+        const struct bt_jump *known = jump_entry(b, rip, way);
+        if (known->rip == rip && known->key == b->scratch->key)
+            return known->code;
+    }
     u32 n = find(b, rip, 0, foreign);
     if (!n)
         return NULL;
+    struct bt_jump *j = jump_entry(b, rip, 0);
+    if (j->key == b->scratch->key)
+        *jump_entry(b, rip, 1) = *j;
     *j = (struct bt_jump){.rip = rip,
                           .code = b->code + b->blocks[n].code,
                           .key = b->scratch->key,
@@ -146,7 +157,9 @@ static void *code_for(struct bt *b, u64 rip, bool *foreign)
 /* A dropped block was found in the jump table: nobody finds it there again. */
 static void forget(struct bt *b, u64 rip)
 {
-    b->jumps[rip & (BT_JUMPS - 1)].key = 0;
+    for (unsigned way = 0; way < 2; way++)
+        if (jump_entry(b, rip, way)->rip == rip)
+            jump_entry(b, rip, way)->key = 0;
 }
 
 static void enter(struct bt *b, void *code)

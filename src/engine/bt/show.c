@@ -67,6 +67,7 @@ static bool place_name(const struct view *v, u64 at, char *out, size_t size)
     } else if (code < b->stubs_end) {
         snprintf(out, size, "%s",
                  code == b->stub_exit   ? "EXIT"
+                 : code == b->stub_other ? "OTHER"
                  : code == b->stub_miss[0] || code == b->stub_miss[1] ? "MISS"
                  : code == b->stub_x87  ? "LOAD_X87"
                                         : "stub");

@@ -187,6 +187,7 @@ void bt_make_stubs(struct bt *b)
     make_miss(&e, false);
     make_miss(&e, true);
     near_make_stubs(&e);
+    flow_make_stub(&e);
     make_x87(&e);
     b->stubs_used = e_off(&e);
     b->stubs_end = b->used = (e_off(&e) + 63u) & ~63u;

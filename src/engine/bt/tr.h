@@ -212,6 +212,8 @@ struct late *late_new(struct tr *t, enum late_kind kind, u32 at);
 
 /* flow.c */
 void flow_emit(struct tr *t, struct dec *d);
+void flow_make_stub(struct emit *e);
+void lookup_late(struct tr *t, const struct late *l);
 void flow_side(struct tr *t, struct dec *d);
 void flow_push(struct tr *t, struct dec *d);
 void flow_pop(struct tr *t, struct dec *d);

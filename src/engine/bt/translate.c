@@ -135,10 +135,7 @@ static void emit_late(struct tr *t, const struct late *l)
         }
         break;
     case LATE_LOOKUP:
-        e_patch(t->b, l->at2, here);
-        e_load(e, HOST_T0, mem_opnd(HOST_T1, offsetof(struct bt_jump, rip)));
-        e_patch(t->b, l->at, e_off(e));
-        e_store(e, SCRATCH(target), HOST_T0);
+        lookup_late(t, l);
         break;
     case LATE_LINK:
         t->b->links[l->link].stub = here;
