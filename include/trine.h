@@ -116,6 +116,10 @@ struct trine_config {
     const char *serial_path;
     void (*serial_output)(void *opaque, const uint8_t *data, size_t n); /* TRINE_SERIAL_CALLBACK */
     void *serial_opaque;
+    bool console; /* a virtio console too: Linux' hvc0 */
+    enum trine_serial console_to; /* its other end; not TRINE_SERIAL_CALLBACK, and not where `serial` leads */
+    const char *console_path;
+    bool console_logged; /* input_log and record_input are its, not the serial port's */
     const struct trine_disk *disks; /* borrowed until trine_destroy */
     unsigned disks_n;
     struct trine_net net;
@@ -308,6 +312,8 @@ enum trine_status trine_create(const struct trine_config *c, struct trine_vm **v
 enum trine_status trine_run(struct trine_vm *vm, struct trine_result *r, struct trine_error *e);
 /* Any thread, any signal handler: ends trine_run soon with TRINE_END_STOPPED. */
 void trine_stop(struct trine_vm *vm);
+/* Likewise: the terminal has another size. */
+void trine_terminal_resized(struct trine_vm *vm);
 /* Before or after trine_run, not during it. Reads all of the guest's memory, for state_hash. */
 void trine_get_stats(struct trine_vm *vm, struct trine_stats *s);
 void trine_destroy(struct trine_vm *vm);
@@ -317,7 +323,7 @@ void trine_destroy(struct trine_vm *vm);
 void trine_terminal_suspend(void);
 void trine_terminal_resume(void);
 
-/* Confines the calling thread, for ever, to waiting for signals, trine_stop, the two functions above, writing to open files, and stopping or ending
+/* Confines the calling thread, for ever, to waiting for signals, trine_stop, the three functions about the terminal, writing to open files, and stopping or ending
  * this process. */
 enum trine_status trine_confine_signals(struct trine_error *e);
 

@@ -133,7 +133,7 @@ static const char *set_sandbox(struct run_options *o, const char *value)
     return o->config.confine || !strcmp(value, "off") ? NULL : "neither on nor off";
 }
 
-static const char *set_serial(struct run_options *o, const char *value)
+static const char *line_end(const char *value, enum trine_serial *kind, const char **where)
 {
     static const struct {
         const char *name;
@@ -149,12 +149,24 @@ static const char *set_serial(struct run_options *o, const char *value)
             continue;
         if (path && !value[n])
             return "no path given";
-        o->serial_named = true;
-        o->config.serial = kinds[i].kind;
-        o->config.serial_path = path ? value + n : NULL;
+        *kind = kinds[i].kind;
+        *where = path ? value + n : NULL;
         return NULL;
     }
     return "none of stdio, none, file:PATH, unix:PATH";
+}
+
+static const char *set_serial(struct run_options *o, const char *value)
+{
+    o->serial_named = true;
+    return line_end(value, &o->config.serial, &o->config.serial_path);
+}
+
+static const char *set_console(struct run_options *o, const char *value)
+{
+    const char *why = line_end(value, &o->config.console_to, &o->config.console_path);
+    o->config.console = o->config.console_to != TRINE_SERIAL_NONE;
+    return why;
 }
 
 static const char *set_display(struct run_options *o, const char *value)
@@ -278,6 +290,10 @@ static const struct option options[] = {
      "the first serial port; default stdio. On a terminal Ctrl-A x ends the VM,\n"
      "Ctrl-A h lists the rest. unix: listens, one client at a time",
      .set = set_serial},
+    {"console", "none|stdio|file:PATH|unix:PATH",
+     "a virtio console too (Linux: console=hvc0); default none. With stdio the\n"
+     "serial port is none, or what --serial says",
+     .set = set_console},
     {"debug-exit", NULL, "port 0xf4: writing V ends the VM with exit status (V << 1) | 1",
      AT(config.debug_exit)},
     {"testdev", NULL, "the ports and the memory of QEMU's pc-testdev, for test kernels", AT(config.testdev)},
@@ -407,8 +423,10 @@ static bool options_check(struct run_options *o)
                  c->restore ? c->restore : c->saves[0].path);
         return false;
     }
-    if (c->display == TRINE_DISPLAY_TEXT && !o->serial_named)
+    bool terminal_taken = c->display == TRINE_DISPLAY_TEXT || (c->console && c->console_to == TRINE_SERIAL_STDIO);
+    if (terminal_taken && !o->serial_named)
         c->serial = TRINE_SERIAL_NONE;
+    c->console_logged = c->console && c->serial == TRINE_SERIAL_NONE;
     if (c->display == TRINE_DISPLAY_TEXT && c->kernel && !c->firmware) {
         complain("--display text: a machine without firmware (--kernel) has no display");
         return false;

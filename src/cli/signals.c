@@ -3,6 +3,7 @@
  *
  *   TERM HUP INT QUIT   stop the VM; it is flushed, the terminal restored, exit status 128 + signal. A second
  * one ends the process at once TSTP, then CONT     terminal restored, process stopped; terminal raw again
+ *   WINCH               the VM learns that the terminal has another size
  *   SEGV BUS ILL FPE ABRT TRAP SYS   a fault of ours: terminal restored, then whatever happened before we
  * were here; SYS also says which system call the sandbox refused, and to whom */
 #include "cli/signals.h"
@@ -17,7 +18,7 @@
 
 #include "cli/cli.h"
 
-static const int waited[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT};
+static const int waited[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH};
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
 
 #ifndef SYS_SECCOMP
@@ -72,6 +73,11 @@ static void *signals_main(void *arg)
             kill(getpid(), SIGSTOP); /* SIGTSTP's own stop is refused to orphaned process groups */
         } else if (sig == SIGCONT) {
             trine_terminal_resume();
+        } else if (sig == SIGWINCH) {
+            pthread_mutex_lock(&s->lock);
+            if (s->vm)
+                trine_terminal_resized(s->vm);
+            pthread_mutex_unlock(&s->lock);
         } else {
             end_by_signal(s, sig);
         }

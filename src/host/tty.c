@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -79,6 +80,16 @@ void tty_release(void)
     tty_suspend();
     int expected = TTY_SUSPENDED;
     atomic_compare_exchange_strong(&terminal.state, &expected, TTY_FREE);
+}
+
+bool tty_size(u16 *cols, u16 *rows)
+{
+    struct winsize w;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || !w.ws_col || !w.ws_row)
+        return false;
+    *cols = w.ws_col;
+    *rows = w.ws_row;
+    return true;
 }
 
 void tty_log_sink(void *opaque, const char *line)

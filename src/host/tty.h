@@ -14,6 +14,9 @@ void tty_release(void);
 void tty_suspend(void);
 void tty_resume(void);
 
+/* Characters in a line, and lines, of the terminal on standard output; false: there is none, or it has no size. */
+bool tty_size(u16 *cols, u16 *rows);
+
 /* A log sink: writes `trine: LINE` to standard error, with the carriage return that a raw terminal needs.
  * OPAQUE is unused. */
 void tty_log_sink(void *opaque, const char *line);

@@ -62,6 +62,8 @@ static enum status machine_make(struct pair *p, unsigned n, int fd, bool console
     c.gdb = c.trace = NULL;
     if (!console || c.serial == TRINE_SERIAL_STDIO)
         c.serial = TRINE_SERIAL_NONE;
+    if (!console || c.console_to == TRINE_SERIAL_STDIO)
+        c.console_to = TRINE_SERIAL_NONE;
     if (!console)
         c.record_input = NULL;
     c.quiet |= !console;

@@ -8,7 +8,7 @@ static unsigned rights(const struct trine_config *c)
     unsigned may = 0;
     if (c->qmp) /* pictures and snapshots, wherever its clients want them; media, each with threads of its own */
         may |= CONFINE_READ | CONFINE_WRITE | CONFINE_SERVE | CONFINE_THREADS;
-    if (c->gdb || c->serial == TRINE_SERIAL_UNIX)
+    if (c->gdb || c->serial == TRINE_SERIAL_UNIX || (c->console && c->console_to == TRINE_SERIAL_UNIX))
         may |= CONFINE_SERVE;
     if (c->net.kind == TRINE_NET_USER) /* it looks into /etc/resolv.conf now and then */
         may |= CONFINE_CONNECT | CONFINE_READ;

@@ -234,6 +234,37 @@ static enum status add_balloon(struct devices *d, const struct trine_config *cfg
     return pc_plug(d->pc, &virtio_balloon_ops, d->balloon, e);
 }
 
+static enum status add_console(struct devices *d, const struct devices_sources *sources, struct error *e)
+{
+    d->console = calloc(1, sizeof *d->console);
+    if (!d->console)
+        return error_set(e, STATUS_HOST, "console: out of memory");
+    virtio_console_init(d->console, &d->wires, sources->console, sources->console_sized);
+    if (plug(d, &d->console->v, e) != STATUS_OK)
+        return e->status;
+    return pc_plug(d->pc, &virtio_console_ops, d->console, e);
+}
+
+static size_t console_room(void *opaque)
+{
+    return virtio_console_room(opaque);
+}
+
+static void console_receive(void *opaque, const u8 *data, size_t n)
+{
+    virtio_console_receive(opaque, data, n);
+}
+
+static void console_writable(void *opaque)
+{
+    virtio_console_writable(opaque);
+}
+
+struct console_chip devices_console(struct devices *d)
+{
+    return (struct console_chip){.room = console_room, .receive = console_receive, .writable = console_writable, .opaque = d->console};
+}
+
 enum status devices_init(struct devices *d, const struct trine_config *cfg, struct pc *pc,
                          const struct virtio_wires *wires, const struct devices_sources *sources,
                          struct error *e)
@@ -250,6 +281,8 @@ enum status devices_init(struct devices *d, const struct trine_config *cfg, stru
         if (add_disk(d, &cfg->disks[i], d->synchronous, e) != STATUS_OK)
             return e->status;
     if (cfg->balloon && add_balloon(d, cfg, sources, e) != STATUS_OK)
+        return e->status;
+    if (cfg->console && add_console(d, sources, e) != STATUS_OK)
         return e->status;
     virtio_rng_init(&d->rng, wires, sources->random, sources->opaque);
     if ((d->microvm ? plug_mmio(d, &d->rng.v, e) : plug_pci(d, &d->rng.v, PC_PCI_RNG, e)) != STATUS_OK)
@@ -277,6 +310,7 @@ void devices_destroy(struct devices *d)
         d->net->ops->close(d->net);
     free(d->nic);
     free(d->balloon);
+    free(d->console);
     free(d->ide);
     free(d->vga);
     for (unsigned i = 0; i < d->cards_n; i++)

@@ -7,6 +7,7 @@
 #include "dev/vga/vga.h"
 #include "dev/virtio/virtio_balloon.h"
 #include "dev/virtio/virtio_blk.h"
+#include "dev/virtio/virtio_console.h"
 #include "dev/virtio/virtio_mmio.h"
 #include "dev/virtio/virtio_net.h"
 #include "dev/virtio/virtio_pci.h"
@@ -14,6 +15,7 @@
 #include "host/block.h"
 #include "host/loop.h"
 #include "host/net.h"
+#include "machine/console/console.h"
 #include "machine/pc.h"
 #include "machine/pc_map.h"
 #include "trine.h"
@@ -35,7 +37,7 @@ struct devices {
     bool microvm;
     bool synchronous; /* virtual time: requests end where they are made */
     const struct confine *confine; /* of the threads of disks; null: none */
-    struct virtio_pci *cards[DEVICES_MAX + 5];
+    struct virtio_pci *cards[DEVICES_MAX + 6];
     unsigned cards_n;
     struct virtio_mmio slots[PC_VIRTIO_MMIOS]; /* microvm */
     unsigned slots_n;
@@ -49,12 +51,15 @@ struct devices {
     unsigned net_fds;
     struct virtio_rng rng;
     struct virtio_balloon *balloon; /* null: none */
+    struct virtio_console *console; /* null: none */
 };
 
 /* What the devices draw upon. */
 struct devices_sources {
     u64 (*random)(void *opaque);
     void (*balloon_changed)(void *opaque);
+    struct char_backend console; /* the other end of the virtio console */
+    bool console_sized;          /* a terminal is */
     void *opaque;
     const struct confine *confine; /* null: none */
 };
@@ -65,6 +70,9 @@ enum status devices_init(struct devices *d, const struct trine_config *cfg, stru
                          struct error *e);
 /* Ends what is in flight, flushes disks, closes. */
 void devices_destroy(struct devices *d);
+
+/* The virtio console's side of its other end; there is such a device. */
+struct console_chip devices_console(struct devices *d);
 
 /* What firmware boots from, in its words (OpenFirmware device paths, a line each): disks, then the network. TEXT. */
 const char *devices_boot_order(const struct devices *d, char *text, size_t size);

@@ -11,6 +11,7 @@
  * gave up atomically, so no wake-up is lost. */
 #include "host/clock.h"
 #include "host/loop.h"
+#include "host/tty.h"
 #include "machine/console/monitor.h"
 #include "machine/console/text_display.h"
 #include "machine/sharing.h"
@@ -124,19 +125,29 @@ static u64 loop_sleep_until(const struct vm *vm)
     return host < end ? host : end;
 }
 
+static void look_at_terminal(struct vm *vm)
+{
+    u16 cols, rows;
+    if (atomic_exchange(&vm->resized, false) && vm->devices.console && tty_size(&cols, &rows))
+        virtio_console_resize(vm->devices.console, cols, rows);
+}
+
 /* One turn, lock held; it sleeps without. */
 static void loop_turn(struct vm *vm, u64 *refilled_ns)
 {
-    struct loop_fd fds[LOOP_MAX_FDS] = {{.fd = vm->wake.fd, .in = true}};
+    struct loop_fd fds[LOOP_MAX_FDS] = {{.fd = vm->wake.fd, .in = true}}, *const hvc = fds + 1 + CONSOLE_FDS;
+    struct loop_fd *const debugger = hvc + CONSOLE_FDS, *const control = debugger + GDB_FDS, *const display = control + QMP_FDS;
     vm->devices_at_work = true;
+    look_at_terminal(vm);
     if (!vm->paused)
         clock_run(&vm->clock);
     vm->devices_at_work = false;
     console_prepare(&vm->console, fds + 1);
-    debugger_prepare(vm, fds + 1 + CONSOLE_FDS);
-    control_prepare(vm, fds + 1 + CONSOLE_FDS + GDB_FDS);
-    text_display_prepare(vm, fds + 1 + CONSOLE_FDS + GDB_FDS + QMP_FDS);
-    unsigned first = 1 + CONSOLE_FDS + GDB_FDS + QMP_FDS + TEXT_DISPLAY_FDS, n = 0;
+    console_prepare(&vm->hvc, hvc);
+    debugger_prepare(vm, debugger);
+    control_prepare(vm, control);
+    text_display_prepare(vm, display);
+    unsigned first = (unsigned)(display - fds) + TEXT_DISPLAY_FDS, n = 0;
     if (!vm->paused)
         n = devices_prepare(&vm->devices, fds + first, LOOP_MAX_FDS - first);
     vm->loop_deadline = clock_next(&vm->clock);
@@ -151,11 +162,12 @@ static void loop_turn(struct vm *vm, u64 *refilled_ns)
     devices_serve(&vm->devices, fds + first, n);
     vm->devices_at_work = false;
     bool quit = console_serve(&vm->console, fds + 1);
-    if (text_display_serve(vm, fds + 1 + CONSOLE_FDS + GDB_FDS + QMP_FDS) || quit)
+    quit |= console_serve(&vm->hvc, hvc);
+    if (text_display_serve(vm, display) || quit)
         vm_end(vm, TRINE_END_STOPPED, "ended from the terminal");
     monitor_serve(vm);
-    debugger_serve(vm, fds + 1 + CONSOLE_FDS);
-    control_serve(vm, fds + 1 + CONSOLE_FDS + GDB_FDS);
+    debugger_serve(vm, debugger);
+    control_serve(vm, control);
     if (atomic_load(&vm->stop_wanted))
         vm_end(vm, TRINE_END_STOPPED, "stopped");
     u64 now = host_ns();

@@ -118,6 +118,7 @@ static void look_at_sockets(struct vm *vm)
 static void look_outside(struct vm *vm, struct turns *t)
 {
     console_flush(&vm->console);
+    console_flush(&vm->hvc);
     look_at_sockets(vm);
     if (atomic_load(&vm->stop_wanted))
         vm_end(vm, TRINE_END_STOPPED, "stopped");

@@ -70,7 +70,7 @@ static void machine_describe(struct machine_image *m, const struct vm *vm)
     m->features = vm->model->features;
 }
 
-static void machine_take(struct machine_image *m, const struct vm *vm)
+static void machine_take(struct machine_image *m, struct vm *vm)
 {
     machine_describe(m, vm);
     m->rtc = (u64)vm->config.rtc;
@@ -79,8 +79,8 @@ static void machine_take(struct machine_image *m, const struct vm *vm)
     m->fruitless = vm->turns.fruitless;
     memcpy(m->random, vm->random.s, sizeof m->random);
     m->resets = vm->resets;
-    m->input_piece = vm->console.piece;
-    m->input_at = vm->console.at;
+    m->input_piece = vm_logged_console(vm)->piece;
+    m->input_at = vm_logged_console(vm)->at;
     m->current = vm->current->cpu.index;
     m->reset_wanted = vm->reset_wanted;
 }
@@ -152,7 +152,7 @@ static enum status machine_put(const struct machine_image *m, struct vm *vm, con
                                struct error *e)
 {
     const char *differs = machine_differs(m, vm);
-    struct console *c = &vm->console;
+    struct console *c = vm_logged_console(vm);
     if (differs && !strcmp(differs, "--memory"))
         return error_set(
             e, STATUS_USAGE, "%s: saved from a machine with --memory %lluK, and this one has %lluK", path,

@@ -27,6 +27,7 @@ void trine_config_init(struct trine_config *c)
         .cpus = 1,
         .memory = MIB(512),
         .serial = TRINE_SERIAL_STDIO,
+        .console_to = TRINE_SERIAL_NONE,
         .time = TRINE_TIME_REAL,
         .pv_kvm = true,
         .rtc = 946684800, /* 2000-01-01 */
@@ -64,6 +65,11 @@ enum trine_status trine_run(struct trine_vm *vm, struct trine_result *r, struct 
 void trine_stop(struct trine_vm *vm)
 {
     vm_stop((struct vm *)vm);
+}
+
+void trine_terminal_resized(struct trine_vm *vm)
+{
+    vm_terminal_resized((struct vm *)vm);
 }
 
 void trine_get_stats(struct trine_vm *vm, struct trine_stats *s)

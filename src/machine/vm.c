@@ -268,6 +268,21 @@ static enum status choose_level(const char *name, u64 features, enum cpu_level *
     return STATUS_OK;
 }
 
+/* The virtio console's other end is nobody else's. */
+static enum status check_console(const struct trine_config *cfg, struct error *e)
+{
+    bool path = cfg->console_to == TRINE_SERIAL_FILE || cfg->console_to == TRINE_SERIAL_UNIX;
+    if (cfg->console_to == TRINE_SERIAL_CALLBACK)
+        return error_set(e, STATUS_USAGE, "console: a function is the serial port's alone");
+    if (cfg->console_to == TRINE_SERIAL_STDIO && cfg->serial == TRINE_SERIAL_STDIO)
+        return error_set(e, STATUS_USAGE, "console stdio: standard input and output are the serial port's");
+    if (cfg->console_to == TRINE_SERIAL_STDIO && cfg->display == TRINE_DISPLAY_TEXT)
+        return error_set(e, STATUS_USAGE, "console stdio: the terminal is the display's");
+    if (path && cfg->serial == cfg->console_to && cfg->console_path && cfg->serial_path && !strcmp(cfg->console_path, cfg->serial_path))
+        return error_set(e, STATUS_USAGE, "console %s: the serial port leads there already", cfg->console_path);
+    return STATUS_OK;
+}
+
 static enum status check_config(struct vm *vm, const struct engine_ops *engine, enum cpu_level *level, struct error *e)
 {
     const struct trine_config *cfg = &vm->config;
@@ -285,6 +300,8 @@ static enum status check_config(struct vm *vm, const struct engine_ops *engine, 
         if (cfg->serial == TRINE_SERIAL_STDIO)
             return error_set(e, STATUS_USAGE, "display text: the serial port cannot have the same terminal");
     }
+    if (cfg->console && check_console(cfg, e) != STATUS_OK)
+        return e->status;
     if (cfg->time != TRINE_TIME_REAL && cfg->time != TRINE_TIME_VIRTUAL)
         return error_set(e, STATUS_USAGE, "time: neither real nor virtual");
     if (cfg->time == TRINE_TIME_VIRTUAL && !engine->virtual_time)
@@ -390,6 +407,23 @@ static u64 vm_random(void *opaque)
     return vm->is_virtual ? random_next(&vm->random) : entropy_u64();
 }
 
+struct console *vm_logged_console(struct vm *vm)
+{
+    return vm->config.console && vm->config.console_logged ? &vm->hvc : &vm->console;
+}
+
+static enum status make_consoles(struct vm *vm, struct error *e)
+{
+    const struct trine_config *cfg = &vm->config;
+    bool hvc_logs = vm_logged_console(vm) == &vm->hvc;
+    const struct console_end serial = {.name = "serial", .kind = cfg->serial, .path = cfg->serial_path, .logs = !hvc_logs};
+    const struct console_end hvc = {
+        .name = "console", .kind = cfg->console ? cfg->console_to : TRINE_SERIAL_NONE, .path = cfg->console_path, .logs = hvc_logs};
+    if (console_init(&vm->console, cfg, &serial, &vm->clock, &vm->wake, &vm->stop_wanted, e) != STATUS_OK)
+        return e->status;
+    return console_init(&vm->hvc, cfg, &hvc, &vm->clock, &vm->wake, &vm->stop_wanted, e);
+}
+
 static enum status make_chips(struct vm *vm, struct error *e)
 {
     const struct pc_config cfg = {
@@ -427,8 +461,16 @@ static enum status make_chips(struct vm *vm, struct error *e)
                                         .clock = &vm->clock,
                                         .log = &vm->log,
                                         .latency_ns = vm->is_virtual ? VIRTIO_LATENCY_NS : 0};
-    return devices_init(&vm->devices, &vm->config, &vm->pc, &virtio,
-                        &(struct devices_sources){.random = vm_random, .balloon_changed = balloon_changed, .opaque = vm, .confine = vm->confine}, e);
+    const struct devices_sources sources = {.random = vm_random,
+                                            .balloon_changed = balloon_changed,
+                                            .opaque = vm,
+                                            .console = console_backend(&vm->hvc),
+                                            .console_sized = !vm->is_virtual && vm->hvc.host.terminal,
+                                            .confine = vm->confine};
+    s = devices_init(&vm->devices, &vm->config, &vm->pc, &virtio, &sources, e);
+    if (s == STATUS_OK && vm->devices.console)
+        vm->hvc.chip = devices_console(&vm->devices);
+    return s;
 }
 
 static enum status load_firmware(struct vm *vm, struct error *e)
@@ -496,7 +538,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         (cfg->firmware && (s = firmware_open(&vm->firmware, cfg->firmware, e)) != STATUS_OK) ||
         (s = mem_init_flash(&vm->mem, cfg->memory, vm->firmware.file.size, vm->firmware.present ? VGA_MEMORY : 0, e)) != STATUS_OK ||
         (cfg->prealloc && (s = prealloc(vm, e)) != STATUS_OK) || (cfg->share && (s = sharing_create(vm, e)) != STATUS_OK) || (s = make_vcpus(vm, level, e)) != STATUS_OK ||
-        (s = console_init(&vm->console, cfg, &vm->clock, &vm->wake, &vm->stop_wanted, e)) != STATUS_OK ||
+        (s = make_consoles(vm, e)) != STATUS_OK ||
         (cfg->display == TRINE_DISPLAY_TEXT && (s = text_display_create(vm, e)) != STATUS_OK) ||
         (s = make_chips(vm, e)) != STATUS_OK || (s = make_pv(vm, e)) != STATUS_OK || (vm->firmware.present && (s = load_firmware(vm, e)) != STATUS_OK))
         return s;
@@ -555,6 +597,7 @@ void vm_destroy(struct vm *vm)
     struct error unheard; /* vm_finish has told it */
     (void)trace_close(&vm->trace, &unheard);
     console_destroy(&vm->console);
+    console_destroy(&vm->hvc);
     devices_destroy(&vm->devices);
     pc_destroy(&vm->pc);
     if (vm->model)
@@ -691,6 +734,8 @@ enum status vm_start(struct vm *vm, struct error *e)
     vm->ran = true;
     vm->started_ns = vm->epoch_ns = vm->paused_at = host_ns();
     console_start(&vm->console, vm_max_time(vm));
+    console_start(&vm->hvc, vm_max_time(vm));
+    atomic_store(&vm->resized, true);
     text_display_start(vm);
     balloon_start(vm);
     return STATUS_OK;
@@ -700,8 +745,10 @@ enum status vm_finish(struct vm *vm, struct trine_result *r, struct error *e)
 {
     vm->stopped_ns = host_ns();
     text_display_stop(vm);
-    console_stop(&vm->console, vm->result.end != TRINE_END_STOPPED && vm->result.end != TRINE_END_MAX_TIME);
-    if (vm->failure == STATUS_OK && vm->console.record_failed)
+    bool patient = vm->result.end != TRINE_END_STOPPED && vm->result.end != TRINE_END_MAX_TIME;
+    console_stop(&vm->console, patient);
+    console_stop(&vm->hvc, patient);
+    if (vm->failure == STATUS_OK && vm_logged_console(vm)->record_failed)
         vm->failure = error_set(&vm->error, STATUS_HOST, "%s: cannot write", vm->config.record_input);
     struct error own;
     if (trace_close(&vm->trace, &own) != STATUS_OK && vm->failure == STATUS_OK) {
@@ -725,6 +772,12 @@ enum status vm_run(struct vm *vm, struct trine_result *r, struct error *e)
     else
         vm_run_real(vm);
     return vm_finish(vm, r, e);
+}
+
+void vm_terminal_resized(struct vm *vm)
+{
+    atomic_store(&vm->resized, true);
+    wake_post(&vm->wake);
 }
 
 void vm_stop(struct vm *vm)

@@ -2,7 +2,7 @@
  *
  * Locks: the big lock, and after it the one of machine/exclusive.h. Under the big lock: every chip, the clock, the console's ring, exit statistics,
  * everything about the end. A vCPU takes it for the time of an exit; the loop thread holds it while it is
- * awake. `attention` of a vCPU and `stop_wanted` are atomic. A vCPU's registers belong to the thread that
+ * awake. `attention` of a vCPU, `stop_wanted` and `resized` are atomic. A vCPU's registers belong to the thread that
  * runs it, or to whoever has stopped it. */
 #ifndef MACHINE_VM_H
 #define MACHINE_VM_H
@@ -79,7 +79,8 @@ struct vm {
     struct mem mem;
     struct pc pc;
     struct devices devices;
-    struct console console;
+    struct console console; /* of the first serial port */
+    struct console hvc;     /* of the virtio console; leads nowhere without one */
     struct boot_config boot;
     struct boot_files boot_files;
     struct firmware firmware;
@@ -115,6 +116,7 @@ struct vm {
 
     struct wake wake;
     _Atomic bool stop_wanted;
+    _Atomic bool resized; /* the terminal, since the loop last looked */
     bool reset_wanted;
     bool paused;      /* no vCPU runs, or is about to; guest time stands still */
     u64 paused_at;    /* real time: host's clock */
@@ -150,6 +152,10 @@ void vm_destroy(struct vm *vm);
 enum status vm_run(struct vm *vm, struct trine_result *r, struct error *e);
 /* Any thread, any signal handler. */
 void vm_stop(struct vm *vm);
+/* Any thread: the terminal has another size. */
+void vm_terminal_resized(struct vm *vm);
+/* The one whose input is written down, or comes from a log. */
+struct console *vm_logged_console(struct vm *vm);
 
 /* vm_run under virtual time in pieces: vm_start, any number of vm_run_to, vm_finish. vm_run_to comes back at
  * the first boundary at or behind TIME, or when the VM has ended; what it did is what an uninterrupted run

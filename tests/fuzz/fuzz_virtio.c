@@ -1,4 +1,4 @@
-/* virtio devices under a hostile driver: a block, a network and an entropy device and a balloon, each behind an MMIO slot and
+/* virtio devices under a hostile driver: a block, a network and an entropy device, a console and a balloon, each behind an MMIO slot and
  * behind PCI. The input is a program: stores into the page of rings and descriptors, register accesses of both
  * transports, notifications, steps of the clock, frames from the network, the end of held disk requests. Nothing
  * may crash, spin, or write outside RAM.
@@ -12,6 +12,7 @@
 #include "dev/pci/i440fx.h"
 #include "dev/virtio/virtio_balloon.h"
 #include "dev/virtio/virtio_blk.h"
+#include "dev/virtio/virtio_console.h"
 #include "dev/virtio/virtio_mmio.h"
 #include "dev/virtio/virtio_net.h"
 #include "dev/virtio/virtio_pci.h"
@@ -19,7 +20,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { DISK = 1 << 16, RINGS = 0x10000, KINDS = 4, QUEUES = 5, RING_PAGES = 3 * 2 + QUEUES, HELD = 128 };
+enum { DISK = 1 << 16, RINGS = 0x10000, KINDS = 5, BALLOON = KINDS - 1, QUEUES = 5, RING_PAGES = BALLOON * 2 + QUEUES, HELD = 128 };
 
 struct fuzz {
     const u8 *data;
@@ -32,11 +33,12 @@ struct fuzz {
     u8 bytes[DISK];
     struct block_request *held[HELD];
     unsigned held_n;
-    bool hold;
+    bool hold, full; /* the disk keeps requests; the console's other end takes nothing */
     struct net net[2];
     struct virtio_blk blk[2];
     struct virtio_net nic[2];
     struct virtio_rng rng[2];
+    struct virtio_console console[2];
     struct virtio_balloon balloon[2];
     struct virtio_mmio slots[KINDS];
     struct pci_bus bus;
@@ -100,6 +102,18 @@ static void on_room(struct net *n)
     (void)n;
 }
 
+static size_t on_write(void *opaque, const u8 *data, size_t n)
+{
+    volatile u8 last = data[n - 1];
+    (void)last;
+    return ((struct fuzz *)opaque)->full ? n / 2 : n;
+}
+
+static void on_drained(void *opaque)
+{
+    (void)opaque;
+}
+
 static void on_pirq(void *opaque, unsigned n, bool level)
 {
     (void)opaque, (void)n, (void)level;
@@ -142,7 +156,7 @@ static void start(struct fuzz *f, unsigned d, u64 features)
         virtio_mmio_bus.write(s, 0x20, 4, (u32)(features >> 32 * i) | i);
     }
     virtio_mmio_bus.write(s, 0x70, 4, 11);
-    for (unsigned q = 0; q < (d == 3 ? QUEUES : 2); q++) {
+    for (unsigned q = 0; q < (d == BALLOON ? QUEUES : 2); q++) {
         u64 at = RINGS + d * 0x2000 + q * 0x1000; /* the balloon's are the last */
         virtio_mmio_bus.write(s, 0x30, 4, q);
         virtio_mmio_bus.write(s, 0x38, 4, 16);
@@ -179,7 +193,7 @@ static void offer(struct fuzz *f)
     (void)!mem_write(&f->mem, avail + 4 + 2 * (index & 15), b, 2);
     st16(b, index + 1);
     (void)!mem_write(&f->mem, avail + 2, b, 2);
-    virtio_mmio_bus.write(&f->slots[where < 6 ? where / 2 : 3], 0x50, 4, where < 6 ? where & 1 : where - 6);
+    virtio_mmio_bus.write(&f->slots[where < 2 * BALLOON ? where / 2 : BALLOON], 0x50, 4, where < 2 * BALLOON ? where & 1 : where - 2 * BALLOON);
 }
 
 static void frame(struct fuzz *f)
@@ -189,6 +203,19 @@ static void frame(struct fuzz *f)
     size_t len = (size_t)take(f, 2) + 2;
     memset(bytes, (int)take(f, 1), 64);
     (void)!n->port.receive(n->port.opaque, bytes, len);
+}
+
+/* The other end of a console: it types, it takes what is written or half of it, it has another size. */
+static void other_end(struct fuzz *f, unsigned what)
+{
+    static u8 typed[8192];
+    struct virtio_console *c = &f->console[what & 1];
+    size_t room = virtio_console_room(c), n = (size_t)take(f, 2);
+    virtio_console_receive(c, typed, n < room ? n : room);
+    f->full = what & 2;
+    if (!f->full)
+        virtio_console_writable(c);
+    virtio_console_resize(c, (u16)n, (u16)(n >> 3));
 }
 
 /* What the host does to a balloon while the driver is at it; and what must hold after anything. */
@@ -232,7 +259,7 @@ static void window_access(struct fuzz *f, bool write)
 static void command(struct fuzz *f)
 {
     static const u64 features[] = {0, BIT(28) | BIT(29), BIT(9) | BIT(15), ~0ull};
-    unsigned kind = (unsigned)take(f, 1), d = kind >> 4 & 3;
+    unsigned kind = (unsigned)take(f, 1), d = (kind >> 4) % KINDS;
     struct virtio_mmio *slot = &f->slots[d];
     u8 b[8];
     u64 off;
@@ -252,10 +279,12 @@ static void command(struct fuzz *f)
         virtio_mmio_bus.write(slot, off, 4, take(f, 4));
         break;
     case 7: (void)!virtio_mmio_bus.read(slot, take(f, 2) & 0x1fc, 4); break;
-    case 8: step(f, take(f, 2)); break;
+    case 8: step(f, take(f, 2) << (kind >> 4)); break;
     case 9:
         if (kind & 64)
             ask_balloon(f, kind >> 4 & 3);
+        else if (kind & 128)
+            other_end(f, kind >> 4 & 3);
         else
             frame(f);
         break;
@@ -275,6 +304,7 @@ static void build(struct fuzz *f)
     if (mem_init(&f->mem, MIB(2), &e) != STATUS_OK)
         abort();
     f->wires = (struct virtio_wires){.mem = &f->mem, .clock = &f->clock};
+    const struct char_backend end = {.write = on_write, .drained = on_drained, .opaque = f};
     f->disk = (struct block){.ops = &disk_ops, .size = DISK};
     pci_bus_init(&f->bus, &f->mem, (struct msi_wire){on_msi, f}, on_pirq, f);
     for (unsigned i = 0; i < 2; i++) {
@@ -282,10 +312,11 @@ static void build(struct fuzz *f)
         virtio_blk_init(&f->blk[i], &f->wires, &f->disk, "fuzz");
         virtio_net_init(&f->nic[i], &f->wires, &f->net[i], (const u8[6]){2});
         virtio_rng_init(&f->rng[i], &f->wires, on_random, f);
+        virtio_console_init(&f->console[i], &f->wires, end, i);
         virtio_balloon_init(&f->balloon[i], &f->wires, NULL, NULL);
     }
-    struct virtio *const mmio[] = {&f->blk[0].v, &f->nic[0].v, &f->rng[0].v, &f->balloon[0].v};
-    struct virtio *const pci[] = {&f->blk[1].v, &f->nic[1].v, &f->rng[1].v, &f->balloon[1].v};
+    struct virtio *const mmio[] = {&f->blk[0].v, &f->nic[0].v, &f->rng[0].v, &f->console[0].v, &f->balloon[0].v};
+    struct virtio *const pci[] = {&f->blk[1].v, &f->nic[1].v, &f->rng[1].v, &f->console[1].v, &f->balloon[1].v};
     for (unsigned i = 0; i < KINDS; i++) {
         virtio_mmio_init(&f->slots[i], mmio[i], (struct irq_line){0});
         virtio_pci_init(&f->cards[i], pci[i]);

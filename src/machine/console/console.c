@@ -177,40 +177,47 @@ void console_flush(struct console *c)
     console_drain(c);
 }
 
-static enum status console_open_host(struct console *c, const struct trine_config *cfg, struct error *e)
+static enum status console_open_host(struct console *c, const struct trine_config *cfg, const struct console_end *end, struct error *e)
 {
     static const enum char_kind kinds[] = {
         [TRINE_SERIAL_STDIO] = CHAR_STDIO,   [TRINE_SERIAL_NONE] = CHAR_NONE,
         [TRINE_SERIAL_FILE] = CHAR_FILE,     [TRINE_SERIAL_UNIX] = CHAR_UNIX,
         [TRINE_SERIAL_CALLBACK] = CHAR_NONE,
     };
-    if ((unsigned)cfg->serial >= ARRAY_LEN(kinds))
-        return error_set(e, STATUS_USAGE, "serial: no such kind");
-    if (cfg->serial == TRINE_SERIAL_CALLBACK) {
+    if ((unsigned)end->kind >= ARRAY_LEN(kinds))
+        return error_set(e, STATUS_USAGE, "%s: no such kind", end->name);
+    if (end->kind == TRINE_SERIAL_CALLBACK) {
         if (!cfg->serial_output)
-            return error_set(e, STATUS_USAGE, "serial: no function to call");
+            return error_set(e, STATUS_USAGE, "%s: no function to call", end->name);
         c->output = cfg->serial_output;
         c->output_opaque = cfg->serial_opaque;
     }
-    return char_open(&c->host, kinds[cfg->serial], cfg->serial_path, !c->is_virtual, e);
+    return char_open(&c->host, kinds[end->kind], end->path, !c->is_virtual, e);
 }
 
-enum status console_init(struct console *c, const struct trine_config *cfg, struct clock *clock,
+static size_t no_room(void *opaque)
+{
+    (void)opaque;
+    return 0;
+}
+
+enum status console_init(struct console *c, const struct trine_config *cfg, const struct console_end *end, struct clock *clock,
                          const struct wake *wake, const _Atomic bool *stop, struct error *e)
 {
-    *c = (struct console){.clock = clock,
+    *c = (struct console){.chip = {.room = no_room},
+                          .clock = clock,
                           .wake = wake,
                           .stop = stop,
                           .is_virtual = cfg->time == TRINE_TIME_VIRTUAL,
                           .deadline_ns = UINT64_MAX};
     timer_init(&c->input_due, console_input_due, c);
-    if (cfg->input_log && !c->is_virtual)
+    if (end->logs && cfg->input_log && !c->is_virtual)
         return error_set(e, STATUS_USAGE, "%s: an input log needs --time virtual", cfg->input_log);
-    if (cfg->input_log && input_log_load(&c->log, cfg->input_log, e) != STATUS_OK)
+    if (end->logs && cfg->input_log && input_log_load(&c->log, cfg->input_log, e) != STATUS_OK)
         return e->status;
-    if (cfg->record_input && !(c->record = fopen(cfg->record_input, "we")))
+    if (end->logs && cfg->record_input && !(c->record = fopen(cfg->record_input, "we")))
         return error_errno(e, "%s", cfg->record_input);
-    return console_open_host(c, cfg, e);
+    return console_open_host(c, cfg, end, e);
 }
 
 void console_destroy(struct console *c)

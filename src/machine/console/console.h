@@ -1,6 +1,5 @@
-/* Between the first serial port and the host: output waits here until the host takes it, input comes from the
- * host or, under
- * --time virtual, from a log.
+/* Between the first serial port, or the virtio console, and the host: output waits here until the host takes it, input comes from the
+ * host or, under --time virtual, from a log.
  *
  * Under --time real the loop thread alone calls the host's side; a vCPU only appends to the ring (under the
  * big lock) and, once per burst, wakes the loop. Under --time virtual the one thread does both, and waits for
@@ -54,8 +53,16 @@ struct console {
     bool record_failed;
 };
 
-/* Opens and checks what CFG names. CHIP is set by the machine before the first run. */
-enum status console_init(struct console *c, const struct trine_config *cfg, struct clock *clock,
+/* Where the host's end is. */
+struct console_end {
+    const char *name; /* for messages */
+    enum trine_serial kind;
+    const char *path;
+    bool logs; /* the log of input is its, and what is recorded */
+};
+
+/* Opens and checks what END and CFG name. CHIP is set by the machine before the first run; until then it has room for nothing. */
+enum status console_init(struct console *c, const struct trine_config *cfg, const struct console_end *end, struct clock *clock,
                          const struct wake *wake, const _Atomic bool *stop, struct error *e);
 void console_destroy(struct console *c);
 /* Around the run. DEADLINE on the host's clock: when a wait for a slow reader ends at the latest. PATIENT:

@@ -13,7 +13,7 @@
 
 static struct char_dev *terminal(struct vm *vm)
 {
-    return vm->text_display ? text_display_terminal(vm->text_display) : &vm->console.host;
+    return vm->text_display ? text_display_terminal(vm->text_display) : vm->hvc.host.kind == CHAR_STDIO ? &vm->hvc.host : &vm->console.host;
 }
 
 PRINTF(2, 3) static void say(struct vm *vm, const char *fmt, ...)

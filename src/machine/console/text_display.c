@@ -4,10 +4,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "host/clock.h"
+#include "host/tty.h"
 #include "machine/console/text_keys.h"
 #include "machine/console/text_screen.h"
 #include "machine/vm.h"
@@ -60,10 +60,8 @@ void text_display_start(struct vm *vm)
 
 static struct vga_size terminal_size(void)
 {
-    struct winsize w;
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || !w.ws_col || !w.ws_row)
-        return (struct vga_size){80, 25};
-    return (struct vga_size){w.ws_col, w.ws_row};
+    u16 cols, rows;
+    return tty_size(&cols, &rows) ? (struct vga_size){cols, rows} : (struct vga_size){80, 25};
 }
 
 static void draw(struct vm *vm, struct text_display *d)
