@@ -95,6 +95,9 @@ enum trine_display { TRINE_DISPLAY_NONE, TRINE_DISPLAY_TEXT };
 /* How the translator does sensitive instructions: in line; by leaving its cache; privileged ones by a trap, the others by leaving. */
 enum trine_sensitive { TRINE_SENSITIVE_INLINE, TRINE_SENSITIVE_CALL, TRINE_SENSITIVE_TRAP };
 
+/* Who has the local APICs under engine kvm: the host's kernel where it can (AUTO), the machine, or the kernel or nobody. */
+enum trine_irqchip { TRINE_IRQCHIP_AUTO, TRINE_IRQCHIP_USER, TRINE_IRQCHIP_KERNEL };
+
 #define TRINE_SHOW_MAX 4096 /* bytes of guest code whose translations can be asked for */
 
 /* Zero-initialise, then trine_config_init. Strings are borrowed until trine_destroy. */
@@ -124,6 +127,7 @@ struct trine_config {
     unsigned disks_n;
     struct trine_net net;
     bool debug_exit, testdev;
+    enum trine_irqchip irqchip; /* engine kvm: who has the local APICs */
     bool pv_kvm; /* offer KVM's paravirtual interface; on by default */
     enum trine_time time;
     uint64_t seed;

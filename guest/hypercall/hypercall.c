@@ -115,7 +115,7 @@ static void wrmsr_faults(const char *what, uint32_t msr)
 struct steal_page {
     volatile uint64_t ns;
     volatile uint32_t version, flags;
-    volatile uint8_t rest[48];
+    volatile uint8_t preempted, rest[47];
 } __attribute__((aligned(64)));
 
 static struct steal_page steal;

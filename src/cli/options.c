@@ -193,6 +193,14 @@ static const char *set_pv(struct run_options *o, const char *value)
     return NULL;
 }
 
+static const char *set_irqchip(struct run_options *o, const char *value)
+{
+    if (strcmp(value, "user") && strcmp(value, "kernel"))
+        return "neither user nor kernel";
+    o->config.irqchip = value[0] == 'u' ? TRINE_IRQCHIP_USER : TRINE_IRQCHIP_KERNEL;
+    return NULL;
+}
+
 static const char *set_bt_sensitive(struct run_options *o, const char *value)
 {
     static const char *const names[] = {
@@ -297,6 +305,10 @@ static const struct option options[] = {
     {"debug-exit", NULL, "port 0xf4: writing V ends the VM with exit status (V << 1) | 1",
      AT(config.debug_exit)},
     {"testdev", NULL, "the ports and the memory of QEMU's pc-testdev, for test kernels", AT(config.testdev)},
+    {"irqchip", "user|kernel",
+     "engine kvm: local APICs of the machine, or of the host's kernel (default,\n"
+     "where the kernel can)",
+     .set = set_irqchip},
     {"pv", "kvm|none", "paravirtual interface: KVM's (default), or none: no hypercalls, no clock", .set = set_pv},
     {"reboot", NULL, "reset instead of ending when the guest resets", AT(config.reboot)},
     {"time", "real|virtual",
@@ -348,7 +360,6 @@ static const struct option options[] = {
      "on (default): no_new_privs and a filter of system calls for every thread,\nbefore the guest starts; off: for debugging",
      .set = set_sandbox},
     {"quiet", NULL, "no messages but errors", AT(config.quiet)},
-    NEVER_BUILT("irqchip", "KIND", "user"),
 };
 
 /* The option that TEXT, without its dashes, names up to its end or a `=`. */

@@ -207,6 +207,8 @@ struct cpu_wires {
     /* LAPIC's part of the register file: IA32_APIC_BASE, x2APIC MSRs, IA32_TSC_DEADLINE; false raises #GP. */
     bool (*apic_msr_read)(void *opaque, struct cpu *c, u32 msr, u64 *value);
     bool (*apic_msr_write)(void *opaque, struct cpu *c, u32 msr, u64 value);
+    /* An engine that keeps the local APICs: a level-triggered interrupt of VECTOR has ended. */
+    void (*apic_eoi)(void *opaque, struct cpu *c, u8 vector);
     u8 (*cr8_read)(void *opaque, struct cpu *c);
     void (*cr8_write)(void *opaque, struct cpu *c, u8 tpr);
     /* KVM's MSRs (pv/kvm.c); null: they do not exist. False raises #GP. */

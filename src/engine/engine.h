@@ -40,11 +40,37 @@ enum engine_way {
     ENGINE_WAYS,
 };
 
+/* Who has the local APICs while the guest runs: the machine, or an engine that can keep them (engine_apic). */
+enum engine_irqchip { IRQCHIP_AUTO, IRQCHIP_USER, IRQCHIP_KERNEL };
+
 /* What an engine that keeps something for all vCPUs of a machine makes it of. */
 struct engine_machine {
     struct mem *mem;
+    struct log *log;
     const struct cpu_model *model;
     u32 cpus;
+    enum engine_irqchip irqchip;
+};
+
+/* A vCPU's local APIC between the machine and an engine that keeps it. */
+#define ENGINE_APIC_BYTES 1024
+#define ENGINE_APIC_PINS  24 /* of the IOAPIC, which stays the machine's */
+struct engine_apic_state {
+    u64 base;                     /* IA32_APIC_BASE */
+    u64 deadline_ns;              /* from now until the TSC reaches IA32_TSC_DEADLINE, 0: it has; UINT64_MAX: none */
+    u8 image[ENGINE_APIC_BYTES]; /* the registers as their page has them */
+};
+
+/* Local APICs that an engine keeps: INIT, SIPI and HLT are then its own too, and `activity` is one of what push and pull carry. SHARED is open's.
+ * All under the big lock; `get` and `put` while vCPU N does not run. */
+struct engine_apic {
+    bool (*kept)(const void *shared); /* else the machine has them, and nothing below is called */
+    bool (*get)(void *shared, u32 n, struct engine_apic_state *s);
+    bool (*put)(void *shared, u32 n, const struct engine_apic_state *s);
+    /* A message, with the address and data of an MSI; bits 63:40 of the address: bits 31:8 of the destination. */
+    void (*message)(void *shared, u64 addr, u32 data);
+    /* What an IOAPIC pin sends: the end of a level-triggered one is told by cpu->wires.apic_eoi. */
+    void (*pin)(void *shared, unsigned pin, u64 addr, u32 data);
 };
 
 struct engine_ops {
@@ -62,6 +88,7 @@ struct engine_ops {
     /* What all vCPUs of M share; null: nothing. Before the first attach; closed after the last detach. */
     enum status (*open)(const struct engine_machine *m, void **shared, struct error *e);
     void (*close)(void *shared);
+    const struct engine_apic *apic; /* null: it keeps no local APICs */
     /* Per-vCPU state of the engine. Called on the thread that will run it. */
     enum status (*attach)(struct cpu *c, void *shared, void **state, struct error *e);
     void (*detach)(void *state);

@@ -14,6 +14,10 @@ void apic_bus_init(struct apic_bus *b, struct clock *clock, const struct apic_wi
 void apic_bus_deliver(struct apic_bus *b, const struct apic_message *m)
 {
     struct lapic *lowest = NULL;
+    if (b->keeper && m->delivery != APIC_DM_SMI) { /* system management mode is software's on every engine */
+        b->keeper->message(b->keeper->opaque, m);
+        return;
+    }
     for (unsigned i = 0; i < b->count; i++) {
         struct lapic *l = b->lapics[i];
         if (!lapic_matches(l, m))
@@ -25,6 +29,16 @@ void apic_bus_deliver(struct apic_bus *b, const struct apic_message *m)
     }
     if (lowest)
         lapic_receive(lowest, m);
+}
+
+void apic_bus_keep(struct apic_bus *b, const struct apic_keeper *keeper)
+{
+    b->keeper = keeper;
+    for (unsigned i = 0; i < b->count; i++)
+        if (keeper)
+            timer_disarm(b->clock, &b->lapics[i]->timer);
+        else
+            lapic_resume(b->lapics[i]);
 }
 
 /* Address: 19..12 destination | 3 redirection hint | 2 logical. Data: 15 level-triggered | 10..8 delivery

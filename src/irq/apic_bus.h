@@ -50,9 +50,19 @@ struct apic_wires {
     void *opaque;
 };
 
+/* Who keeps the local APICs while the guest runs, if not this folder (KVM, with its own in the kernel). `struct lapic` is a copy then: no
+ * timer runs, nothing is signalled but the 8259's INT. */
+struct apic_keeper {
+    void (*message)(void *opaque, const struct apic_message *m);
+    /* What IOAPIC pin N sends changed: the EOI of level-triggered ones must come back. */
+    void (*pin)(void *opaque, unsigned n, const struct apic_message *m);
+    void *opaque;
+};
+
 struct apic_bus {
     struct clock *clock;
     struct apic_wires wires;
+    const struct apic_keeper *keeper; /* null: the local APICs are here */
     struct lapic *lapics[APIC_MAX_CPUS];
     unsigned count;
     bool x2apic; /* CPUID offers it */
@@ -64,6 +74,8 @@ struct apic_bus {
 
 void apic_bus_init(struct apic_bus *b, struct clock *clock, const struct apic_wires *wires, bool x2apic);
 void apic_bus_deliver(struct apic_bus *b, const struct apic_message *m);
+/* From now on KEEPER has the local APICs, or, when it is null, this folder: timers run again from what the registers say. */
+void apic_bus_keep(struct apic_bus *b, const struct apic_keeper *keeper);
 /* A message-signalled interrupt: a write of DATA to ADDR in 0xfee00000..0xfeefffff (SDM vol. 3, 11.11). */
 void apic_bus_msi(struct apic_bus *b, u64 addr, u32 data);
 /* Drives the LINT0 (PIN 0) or LINT1 (PIN 1) wire, which all processors share. */

@@ -23,19 +23,38 @@ enum {
 #define REDIR_LOGICAL    0x800ull
 #define REDIR_WRITABLE   0xff0000000001afffull
 
-static void pin_send(struct ioapic *io, unsigned n)
+static struct apic_message pin_message(const struct ioapic *io, unsigned n)
 {
     u64 r = io->redir[n];
     u8 delivery = r >> 8 & 7;
     bool ordinary = delivery == APIC_DM_FIXED || delivery == APIC_DM_LOWEST;
-    bool level = r & REDIR_LEVEL && ordinary;
-    if (level)
+    return (struct apic_message){.dest = (u32)(r >> 56),
+                                 .logical = r & REDIR_LOGICAL,
+                                 .level = r & REDIR_LEVEL && ordinary,
+                                 .delivery = delivery,
+                                 .vector = (u8)r};
+}
+
+static void pin_send(struct ioapic *io, unsigned n)
+{
+    struct apic_message m = pin_message(io, n);
+    if (m.level)
         io->redir[n] |= REDIR_REMOTE_IRR;
-    apic_bus_deliver(io->bus, &(struct apic_message){.dest = (u32)(r >> 56),
-                                                     .logical = r & REDIR_LOGICAL,
-                                                     .level = level,
-                                                     .delivery = delivery,
-                                                     .vector = (u8)r});
+    apic_bus_deliver(io->bus, &m);
+}
+
+static void pin_tell(const struct ioapic *io, unsigned n)
+{
+    const struct apic_keeper *keeper = io->bus->keeper;
+    struct apic_message m = pin_message(io, n);
+    if (keeper)
+        keeper->pin(keeper->opaque, n, &m);
+}
+
+void ioapic_tell(const struct ioapic *io)
+{
+    for (unsigned n = 0; n < IOAPIC_PINS; n++)
+        pin_tell(io, n);
 }
 
 /* Sends what a level-triggered pin asks for, if it may. */
@@ -79,6 +98,7 @@ static void redir_write(struct ioapic *io, unsigned reg, u32 value)
     if (!(r & REDIR_LEVEL))
         r &= ~REDIR_REMOTE_IRR;
     io->redir[n] = r;
+    pin_tell(io, n);
     pin_level(io, n);
 }
 

@@ -22,5 +22,7 @@ void ioapic_init(struct ioapic *io, struct apic_bus *bus);
 void ioapic_set(void *opaque, unsigned n, bool level);
 /* A level-triggered VECTOR was ended. */
 void ioapic_eoi(struct ioapic *io, u8 vector);
+/* Tells the bus's keeper of all pins. */
+void ioapic_tell(const struct ioapic *io);
 
 #endif

@@ -8,55 +8,17 @@
 #include <string.h>
 
 #include "base/bits.h"
-
-/* Register numbers: offset in the page / 16 = x2APIC MSR - 0x800. */
-enum {
-    APIC_ID = 0x02,
-    APIC_VERSION = 0x03,
-    APIC_TPR = 0x08,
-    APIC_APR = 0x09,
-    APIC_PPR = 0x0a,
-    APIC_EOI = 0x0b,
-    APIC_RRD = 0x0c,
-    APIC_LDR = 0x0d,
-    APIC_DFR = 0x0e,
-    APIC_SVR = 0x0f,
-    APIC_ISR = 0x10,
-    APIC_TMR = 0x18,
-    APIC_IRR = 0x20,
-    APIC_ESR = 0x28,
-    APIC_ICR = 0x30,
-    APIC_ICR2 = 0x31,
-    APIC_LVT = 0x32,
-    APIC_LVT_LAST = APIC_LVT + LVT_COUNT - 1,
-    APIC_INIT_COUNT = 0x38,
-    APIC_CURRENT_COUNT = 0x39,
-    APIC_DIVIDE = 0x3e,
-    APIC_SELF_IPI = 0x3f,
-    X2APIC_MSR = 0x800,
-    X2APIC_MSR_END = 0x900,
-
-    VERSION = 0x14 | (LVT_COUNT - 1) << 16,
-    SVR_ENABLE = 0x100,
-    SVR_WRITABLE = 0x3ff,
-    LVT_STATUS = 0x1000,
-    LVT_REMOTE_IRR = 0x4000,
-    LVT_LEVEL = 0x8000,
-    LVT_MASKED = 0x10000,
-    ESR_SEND_ILLEGAL = 0x20,
-    ESR_RECEIVE_ILLEGAL = 0x40,
-    ESR_REGISTER = 0x80,
-    ICR_LOGICAL = 0x800,
-    ICR_BUSY = 0x1000,
-    ICR_ASSERT = 0x4000,
-    ICR_LEVEL = 0x8000,
-    ICR_WRITABLE = 0xccfff & ~ICR_BUSY,
-};
+#include "irq/lapic_registers.h"
 
 static const u32 lvt_writable[LVT_COUNT] = {
     [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff,
     [LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,   [LVT_ERROR] = 0x100ff,
 };
+
+u32 lapic_lvt_writable(unsigned n)
+{
+    return lvt_writable[n];
+}
 
 static bool is_enabled(const struct lapic *l)
 {
@@ -125,7 +87,7 @@ bool lapic_has_interrupt(const struct lapic *l)
 
 static void update(struct lapic *l)
 {
-    if (lapic_has_interrupt(l))
+    if (!l->bus->keeper && lapic_has_interrupt(l))
         signal_cpu(l, APIC_SIGNAL_INTR, 0);
 }
 
@@ -263,6 +225,11 @@ void lapic_set_lint(struct lapic *l, unsigned pin, bool level)
     if (pin > 1 || l->lint[pin] == level)
         return;
     l->lint[pin] = level;
+    if (l->bus->keeper) { /* it looks at LVT_LINT0 itself; nothing drives LINT1 */
+        if (level && !pin)
+            signal_cpu(l, APIC_SIGNAL_INTR, 0);
+        return;
+    }
     if (level && !is_enabled(l) && pin == 1)
         signal_cpu(l, APIC_SIGNAL_NMI, 0);
     else if (level)
@@ -288,6 +255,19 @@ static void end_of_interrupt(struct lapic *l)
             l->bus->eoi(l->bus->router, (u8)v);
     }
     update(l);
+}
+
+/* With a keeper, who sends has L's registers in hand, but not those of TO. */
+static void receive_from(const struct lapic *l, struct lapic *to, const struct apic_message *m)
+{
+    if (l == to || !l->bus->keeper) {
+        lapic_receive(to, m);
+        return;
+    }
+    struct apic_message one = *m;
+    one.wide = is_x2apic(to);
+    one.dest = one.wide ? to->index : to->id;
+    apic_bus_deliver(l->bus, &one);
 }
 
 static void send(struct lapic *l, u32 low, u32 dest)
@@ -319,7 +299,7 @@ static void send(struct lapic *l, u32 low, u32 dest)
     default:
         for (unsigned i = 0; i < b->count; i++)
             if ((shorthand == 2 || b->lapics[i] != l) && lapic_matches(b->lapics[i], &all))
-                lapic_receive(b->lapics[i], &all);
+                receive_from(l, b->lapics[i], &all);
     }
 }
 
@@ -353,7 +333,7 @@ static bool reg_read(struct lapic *l, unsigned reg, u32 *v)
 {
     switch (reg) {
     case APIC_ID: *v = is_x2apic(l) ? l->index : l->id << 24; break;
-    case APIC_VERSION: *v = VERSION; break;
+    case APIC_VERSION: *v = APIC_VERSION_VALUE; break;
     case APIC_TPR: *v = l->tpr; break;
     case APIC_APR:
     case APIC_RRD: *v = 0; break;
@@ -521,6 +501,17 @@ bool lapic_msr_write(struct lapic *l, u32 msr, u64 value)
         return msr >= X2APIC_MSR && msr < X2APIC_MSR_END && x2apic_write(l, msr - X2APIC_MSR, value);
     lapic_timer_write_deadline(l, value);
     return true;
+}
+
+int lapic_ack_extint(struct lapic *l)
+{
+    return l->lint[0] && l->bus->inta ? l->bus->inta(l->bus->router) : -1;
+}
+
+void lapic_resume(struct lapic *l)
+{
+    lapic_timer_arm(l);
+    update(l);
 }
 
 u8 lapic_cr8_read(const struct lapic *l)

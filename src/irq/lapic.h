@@ -49,6 +49,8 @@ bool lapic_has_interrupt(const struct lapic *l);
 /* Acknowledges it; the vector, or -1 when there is none (any more). Signals INTR again when another waits
  * behind it. */
 int lapic_ack(struct lapic *l);
+/* The same, of the 8259's interrupt alone, which a keeper of L lets in. */
+int lapic_ack_extint(struct lapic *l);
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE, 0x800..0x8ff. False: #GP. */
 bool lapic_msr_read(struct lapic *l, u32 msr, u64 *value);
 bool lapic_msr_write(struct lapic *l, u32 msr, u64 value);
@@ -69,7 +71,15 @@ void lapic_tsc_moved(struct lapic *l);
 /* An event of the processor's own: LVT_PERF, LVT_THERMAL. */
 void lapic_local_event(struct lapic *l, enum lapic_lvt n);
 
+/* The registers as the page has them, LAPIC_IMAGE_BYTES, in both modes' layout (SDM vol. 3, table 11-1; in x2APIC mode the id is 32 bits wide). Of the
+ * timer: the initial count only while it counts, and the current one; a deadline and IA32_APIC_BASE are not in it. */
+#define LAPIC_IMAGE_BYTES 1024
+void lapic_image_get(const struct lapic *l, u8 image[LAPIC_IMAGE_BYTES]);
+void lapic_image_put(struct lapic *l, const u8 image[LAPIC_IMAGE_BYTES]);
+
 /* For the bus. */
+/* Timer and signals, after the registers were kept elsewhere. */
+void lapic_resume(struct lapic *l);
 bool lapic_matches(const struct lapic *l, const struct apic_message *m);
 void lapic_receive(struct lapic *l, const struct apic_message *m);
 void lapic_set_lint(struct lapic *l, unsigned pin, bool level);
@@ -83,6 +93,9 @@ void lapic_timer_write_init(struct lapic *l, u32 value);
 void lapic_timer_write_dcr(struct lapic *l, u32 value);
 void lapic_timer_write_deadline(struct lapic *l, u64 tsc);
 u32 lapic_timer_count(const struct lapic *l);
+/* Of a timer kept elsewhere. */
+u32 lapic_timer_remaining(const struct lapic *l);
+void lapic_timer_resume(struct lapic *l, u32 init, u32 remaining);
 u64 lapic_timer_deadline(const struct lapic *l);
 /* Arms the host timer for what the registers say. */
 void lapic_timer_arm(struct lapic *l);

@@ -60,6 +60,8 @@ void lapic_timer_arm(struct lapic *l)
 {
     struct clock *c = l->bus->clock;
     u64 at = l->timer_ns;
+    if (l->bus->keeper)
+        return;
     if (timer_mode(l->lvt[LVT_TIMER]) == TIMER_TSC_DEADLINE)
         at = deadline_ns(l);
     else if (timer_mode(l->lvt[LVT_TIMER]) == TIMER_PERIODIC && at != TIME_NEVER)
@@ -124,6 +126,25 @@ void lapic_timer_write_deadline(struct lapic *l, u64 tsc)
         return;
     l->tsc_deadline = tsc;
     lapic_timer_arm(l);
+}
+
+/* A one-shot that has run out shows the last tick once more: whether its interrupt was seen, a keeper does not say, and one too many is better
+ * than one too few. */
+u32 lapic_timer_remaining(const struct lapic *l)
+{
+    u32 count = lapic_timer_count(l);
+    bool runs = l->timer_ns != TIME_NEVER && timer_mode(l->lvt[LVT_TIMER]) != TIMER_TSC_DEADLINE;
+    return runs && !count ? 1 : count;
+}
+
+void lapic_timer_resume(struct lapic *l, u32 init, u32 remaining)
+{
+    bool periodic = timer_mode(l->lvt[LVT_TIMER]) == TIMER_PERIODIC;
+    l->timer_ns = TIME_NEVER;
+    if (timer_mode(l->lvt[LVT_TIMER]) == TIMER_TSC_DEADLINE || !init)
+        return;
+    l->timer_init = init;
+    l->timer_ns = clock_now(l->bus->clock) + (periodic && !remaining ? init : remaining) * timer_divider(l);
 }
 
 void lapic_tsc_moved(struct lapic *l)

@@ -385,7 +385,7 @@ u64 pc_a20_mask(const struct pc *pc)
 
 int pc_intr_ack(struct pc *pc, u32 cpu)
 {
-    return lapic_ack(&pc->lapics[cpu]);
+    return pc->apic.keeper ? lapic_ack_extint(&pc->lapics[cpu]) : lapic_ack(&pc->lapics[cpu]);
 }
 
 bool pc_apic_msr_read(struct pc *pc, u32 cpu, u32 msr, u64 *value)

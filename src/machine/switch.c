@@ -101,6 +101,12 @@ static enum status engines_change(struct vm *vm, const struct engine_ops *to, st
         vm->engine->pull(v->engine);
         counted &= vm->engine->stats(v->engine).counts_instructions;
         v->tsc_khz = v->cpu.tsc_khz;
+    }
+    lock_take(&vm->lock);
+    irqchip_take(vm);
+    lock_release(&vm->lock);
+    for (u32 i = 0; i < vm->config.cpus; i++) {
+        struct vcpu *v = &vm->vcpus[i];
         vm->engine->detach(v->engine);
         v->engine = NULL;
         v->stale.n = 0;
@@ -110,8 +116,13 @@ static enum status engines_change(struct vm *vm, const struct engine_ops *to, st
         vm->engine->close(vm->engine_shared);
     vm->engine_shared = NULL;
     vm->engine = to;
-    return engine_open(to, &(struct engine_machine){.mem = &vm->mem, .model = vm->model, .cpus = vm->config.cpus},
-                       &vm->engine_shared, e);
+    const struct engine_machine machine = vm_for_engine(vm);
+    if (engine_open(to, &machine, &vm->engine_shared, e) != STATUS_OK)
+        return e->status;
+    lock_take(&vm->lock);
+    irqchip_give(vm);
+    lock_release(&vm->lock);
+    return STATUS_OK;
 }
 
 bool switch_engines(struct vm *vm)

@@ -56,7 +56,7 @@ static int wire_intr_ack(void *opaque, struct cpu *c)
     struct vcpu *v = opaque;
     vcpu_lock(v);
     int vector = pc_intr_ack(&v->vm->pc, c->index);
-    if (v->vm->config.pv_kvm)
+    if (v->vm->config.pv_kvm && !irqchip_kept(&v->vm->pc.apic))
         pv_kvm_tick(&v->pv);
     vcpu_unlock(v);
     if (v->vm->trace.on)
@@ -68,7 +68,9 @@ static bool wire_apic_msr_read(void *opaque, struct cpu *c, u32 msr, u64 *value)
 {
     struct vcpu *v = opaque;
     vcpu_lock(v);
+    irqchip_borrow(v);
     bool ok = pc_apic_msr_read(&v->vm->pc, c->index, msr, value);
+    irqchip_give_back(v);
     vcpu_unlock(v);
     return ok;
 }
@@ -77,16 +79,29 @@ static bool wire_apic_msr_write(void *opaque, struct cpu *c, u32 msr, u64 value)
 {
     struct vcpu *v = opaque;
     vcpu_lock(v);
+    irqchip_borrow(v);
     bool ok = pc_apic_msr_write(&v->vm->pc, c->index, msr, value);
+    irqchip_give_back(v);
     vcpu_unlock(v);
     return ok;
+}
+
+static void wire_apic_eoi(void *opaque, struct cpu *c, u8 vector)
+{
+    struct vcpu *v = opaque;
+    (void)c;
+    vcpu_lock(v);
+    ioapic_eoi(&v->vm->pc.ioapic, vector);
+    vcpu_unlock(v);
 }
 
 static u8 wire_cr8_read(void *opaque, struct cpu *c)
 {
     struct vcpu *v = opaque;
     vcpu_lock(v);
+    irqchip_borrow(v);
     u8 tpr = pc_cr8_read(&v->vm->pc, c->index);
+    irqchip_give_back(v);
     vcpu_unlock(v);
     return tpr;
 }
@@ -95,7 +110,9 @@ static void wire_cr8_write(void *opaque, struct cpu *c, u8 tpr)
 {
     struct vcpu *v = opaque;
     vcpu_lock(v);
+    irqchip_borrow(v);
     pc_cr8_write(&v->vm->pc, c->index, tpr);
+    irqchip_give_back(v);
     vcpu_unlock(v);
 }
 
@@ -176,6 +193,7 @@ void vcpu_wire(struct vcpu *v)
         .intr_ack = wire_intr_ack,
         .apic_msr_read = wire_apic_msr_read,
         .apic_msr_write = wire_apic_msr_write,
+        .apic_eoi = wire_apic_eoi,
         .cr8_read = wire_cr8_read,
         .cr8_write = wire_cr8_write,
         .ferr = wire_ferr,

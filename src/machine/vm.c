@@ -74,7 +74,14 @@ static void vm_unlock(void *opaque, struct cpu *c)
 static bool vm_private_mmio(void *opaque, struct cpu *c, struct exit *x)
 {
     struct vm *vm = opaque;
-    return pc_private_mmio(&vm->pc, c->index, x);
+    struct vcpu *v = &vm->vcpus[c->index];
+    bool borrow = irqchip_kept(&vm->pc.apic) && (x->addr ^ vm->pc.lapics[c->index].apic_base) >> PAGE_SHIFT == 0;
+    if (borrow)
+        irqchip_borrow(v);
+    bool mine = pc_private_mmio(&vm->pc, c->index, x);
+    if (borrow)
+        irqchip_give_back(v);
+    return mine;
 }
 
 /* A device on the loop's thread beside a single vCPU: V itself drops the frame before it goes on. What the guest learns of the write
@@ -332,7 +339,7 @@ static enum status check_config(struct vm *vm, const struct engine_ops *engine, 
         if (cfg->saves[i].count < cfg->saves[i - 1].count)
             return error_set(e, STATUS_USAGE, "%s: snapshots must be named in the order of their counts",
                              cfg->saves[i].path);
-    if (switches_init(vm, engine, e) != STATUS_OK)
+    if (switches_init(vm, engine, e) != STATUS_OK || irqchip_check(vm, engine, e) != STATUS_OK)
         return e->status;
     return choose_level(cfg->cpu, vm_features(vm), level, e);
 }
@@ -492,6 +499,12 @@ static enum status prealloc(struct vm *vm, struct error *e)
     return mem_prealloc(&vm->mem, e);
 }
 
+struct engine_machine vm_for_engine(struct vm *vm)
+{
+    return (struct engine_machine){
+        .mem = &vm->mem, .log = &vm->log, .model = vm->model, .cpus = vm->config.cpus, .irqchip = irqchip_choice(vm)};
+}
+
 static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const struct engine_ops *engine,
                            struct error *e)
 {
@@ -542,7 +555,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         (cfg->display == TRINE_DISPLAY_TEXT && (s = text_display_create(vm, e)) != STATUS_OK) ||
         (s = make_chips(vm, e)) != STATUS_OK || (s = make_pv(vm, e)) != STATUS_OK || (vm->firmware.present && (s = load_firmware(vm, e)) != STATUS_OK))
         return s;
-    const struct engine_machine shared = {.mem = &vm->mem, .model = vm->model, .cpus = cfg->cpus};
+    const struct engine_machine shared = vm_for_engine(vm);
     if ((s = engine_open(engine, &shared, &vm->engine_shared, e)) != STATUS_OK)
         return s;
     vm->mem.code_write = vm_code_write;
@@ -655,6 +668,7 @@ enum status vm_reset(struct vm *vm, struct error *e)
         if (atomic_load(&vm->vcpus[i].attached))
             vm->engine->push(vm->vcpus[i].engine);
     lock_take(&vm->lock);
+    irqchip_give(vm);
     vm->reset_wanted = false;
     vm->resets++;
     control_reset(vm);

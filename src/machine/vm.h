@@ -21,6 +21,7 @@
 #include "machine/debugger.h"
 #include "machine/devices.h"
 #include "machine/exclusive.h"
+#include "machine/irqchip.h"
 #include "machine/pc.h"
 #include "machine/random.h"
 #include "machine/switch.h"
@@ -134,6 +135,7 @@ struct vm {
     u64 gatherings; /* how often all of them were */
     u64 resets;
     struct switches switches;
+    struct irqchip irqchip;
     struct cond unparked;
 
     bool ended;
@@ -175,6 +177,8 @@ void vm_run_virtual(struct vm *vm);
 /* Ends the VM; the first cause counts. RIP is the vCPU's whose exit is being served, if any. */
 void vm_end(struct vm *vm, enum trine_end end, const char *fmt, ...) PRINTF(3, 4);
 void vm_fail(struct vm *vm, const struct error *e);
+/* What the engine is told of the machine. */
+struct engine_machine vm_for_engine(struct vm *vm);
 /* Resets everything in place; RAM stays, and the boot loader runs again. No vCPU runs. */
 enum status vm_reset(struct vm *vm, struct error *e);
 void vm_kick_all(struct vm *vm);

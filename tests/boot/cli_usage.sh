@@ -64,7 +64,7 @@ for option in 'engine bochs:no such engine' 'engine jit:not built in' \
 	'rtc yesterday:not a date*' 'rtc 2001-02-30:not a date*' 'rtc 1969-12-31:not a date*' 'rtc 2001-01-01T25\:00\:00:not a date*' 'rtc @-1:not a date*' \
 	'rtc 2255-01-01:not a date*' \
 	'net x:none of none*' 'net tap=:none of none*' 'display gtk:neither none nor text' \
-	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'irqchip kernel:not built in' 'switch interp\:bt:not A?B@EVENT' 'switch interp@exits=1:not A?B@EVENT' 'switch interp\:bt@c:behind the @*' 'switch interp\:bt@exits=:behind the @*' 'switch interp\:bt@exits=x:behind the @*' 'switch interp\:bt@serial=:behind the @*' \
+	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'irqchip split:neither user nor kernel' 'switch interp\:bt:not A?B@EVENT' 'switch interp@exits=1:not A?B@EVENT' 'switch interp\:bt@c:behind the @*' 'switch interp\:bt@exits=:behind the @*' 'switch interp\:bt@exits=x:behind the @*' 'switch interp\:bt@serial=:behind the @*' \
 	'bt-sensitive never:neither trap, call nor inline' 'pv xen:neither kvm nor none' 'balloon 1x:neither auto nor a size' 'balloon 0:neither auto nor a size' 'share a/b:a group*' 'share .x:a group*' 'share a,b:behind the name*' 'share a,limit=0:behind the name*'; do
 	# OPTION VALUE:WHY, where a colon of the value has a backslash
 	why=$(printf %s "$option" | sed 's/\\:/;/g; s/^[^:]*://')

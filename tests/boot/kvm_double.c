@@ -1,5 +1,5 @@
 /* A /dev/kvm that refuses, for LD_PRELOAD: TRINE_KVM_DOUBLE says what. open: no permission; api: another
- * version; cap N: a kernel without capability N; vm, size, filter, slot, vcpu, cpuid: that request fails; run: KVM_RUN fails
+ * version; cap N: a kernel without capability N; vm, size, filter, slot, split, vcpu, cpuid: that request fails; run: KVM_RUN fails
  * at its twentieth call; sregs: the registers are not taken, MANY times; internal: KVM_RUN ends with an internal error, MANY
  * times. */
 #include <dlfcn.h>
@@ -78,6 +78,8 @@ int ioctl(int fd, unsigned long request, ...)
         return fail_inside(fd);
     if (request == KVM_SET_SREGS2 && asked("sregs") && ++registers <= MANY)
         return refuse(EINVAL);
+    if (request == KVM_ENABLE_CAP && asked("split") && ((const struct kvm_enable_cap *)arg)->cap == KVM_CAP_SPLIT_IRQCHIP)
+        return refuse(ENOMEM);
     if ((request == KVM_CREATE_VM && asked("vm")) || (request == KVM_X86_SET_MSR_FILTER && asked("filter")) ||
         (request == KVM_SET_USER_MEMORY_REGION && asked("slot")) ||
         (request == KVM_CREATE_VCPU && asked("vcpu")) || (request == KVM_SET_CPUID2 && asked("cpuid")))

@@ -24,6 +24,22 @@ for cap in 3:USER_MEMORY 81:READONLY_MEM 136:IMMEDIATE_EXIT 74:SYNC_REGS 41:VCPU
 	188:X86_USER_SPACE_MSR 189:X86_MSR_FILTER 61:GET_TSC_KHZ; do
 	refused "cap ${cap%:*}" 4 "/dev/kvm: the kernel lacks KVM_CAP_${cap#*:}"
 done
+# What the local APICs in the kernel need: without it they are the machine's, with a word, or, asked for, refused.
+for cap in 121:SPLIT_IRQCHIP 129:X2APIC_API 77:SIGNAL_MSI 25:IRQ_ROUTING 14:MP_STATE 72:TSC_DEADLINE_TIMER; do
+	for kind in kernel ''; do
+		LD_PRELOAD=$double TRINE_KVM_DOUBLE="cap ${cap%:*}" "$trine" run --engine kvm ${kind:+--irqchip $kind} --kernel "$image" --debug-exit --memory 64M </dev/null >"$work/out" 2>"$work/err"
+		status=$?
+		[ "$status" = $([ "$kind" ] && echo 4 || echo 33) ] || fail "irqchip ${kind:-left open} without ${cap#*:}: exit status $status: $(cat "$work/err")"
+		grep -q "^trine: engine kvm: irqchip ${kind:-user}: /dev/kvm: the kernel lacks KVM_CAP_${cap#*:}\$" "$work/err" || fail "irqchip ${kind:-left open} without ${cap#*:}: $(cat "$work/err")"
+	done
+	LD_PRELOAD=$double TRINE_KVM_DOUBLE="cap ${cap%:*}" "$trine" run --engine kvm --irqchip user --kernel "$image" --debug-exit --memory 64M --quiet </dev/null >"$work/out" 2>"$work/err"
+	[ $? = 33 ] && [ ! -s "$work/err" ] || fail "irqchip user needs ${cap#*:}: $(cat "$work/err")"
+done
+"$trine" run --engine interp --irqchip kernel --kernel "$image" --debug-exit --quiet </dev/null >"$work/out" 2>"$work/err"
+[ $? = 2 ] || fail "irqchip kernel of engine interp: exit status not 2"
+grep -q '^trine: irqchip kernel: engine interp has none$' "$work/err" || fail "irqchip kernel of engine interp: $(cat "$work/err")"
+refused split 3 'irqchip kernel: KVM_CAP_SPLIT_IRQCHIP: Cannot allocate memory'
+
 refused vm 3 'KVM_CREATE_VM: Cannot allocate memory'
 refused slot 3 'guest memory: KVM_SET_USER_MEMORY_REGION: Cannot allocate memory'
 refused size 3 'KVM_GET_VCPU_MMAP_SIZE: 64 bytes'

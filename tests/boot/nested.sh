@@ -2,7 +2,7 @@
 # Hardware virtualization's own semantics: Debian's kernel in QEMU's TCG, whose processor has AMD-V, loads kvm-amd; inside it
 # `trine run --engine kvm` runs guests of guest/. TRINE_NESTED_GUESTS="NAME:STATUS..." names others; with nested paging also
 # Debian's kernel through the smoke script to its end (TRINE_NESTED_KERNEL=shell, or =init: up to /init; empty: none).
-# TRINE_NESTED_OPTIONS="OPTION..." goes to `trine run`; TRINE_NESTED_SHOW=1 shows what the guests print.
+# TRINE_NESTED_OPTIONS="OPTION..." goes to `trine run` (left open: with shadow paging, --irqchip user); TRINE_NESTED_SHOW=1 shows what the guests print.
 # usage: nested.sh TRINE GUESTS NPT [switch], with GUESTS a folder and NPT 1 (nested paging) or 0 (KVM's shadow paging)
 # switch: instead, a guest and Debian's kernel move between kvm, interp and bt, every pair, and come to the same end.
 trine=$1 guests=$2 npt=$3 switch=$4 cpu=max
@@ -11,6 +11,7 @@ root=$(cd -- "$(dirname -- "$0")/../.." && pwd)
 [ -z "${TRINE_SANITIZED-}" ] || { echo "a sanitized monitor is too slow for a processor that QEMU emulates" && exit 77; }
 command -v qemu-system-x86_64 >/dev/null || { echo "qemu-system-x86_64 is not installed" && exit 77; }
 need_debian
+options=${TRINE_NESTED_OPTIONS-$([ "$npt" = 1 ] || echo --irqchip user)}
 if [ -n "$switch" ]; then
 	# QEMU 7.2 executes IRETQ of CPL 3 (bt's code has some) with the kernel's rights: with SMAP it faults on its own stack.
 	list= kernel= cpu=max,-smap
@@ -22,7 +23,7 @@ names=$(for guest in $list; do echo "${guest%:*}"; done)
 "$root/tools/guest/nested" "$work/initramfs" "$trine" "$guests" $names ${switch:+spin} || exit $?
 qemu-system-x86_64 -accel tcg -cpu $cpu -m 1024 -display none -monitor none -serial "file:$work/log" -no-reboot -kernel "$cache/vmlinuz" \
 	-initrd "$work/initramfs" </dev/null -append "console=ttyS0 quiet mitigations=off trine.script=nested nested.npt=$npt \
-nested.guests=$(echo $list | tr ' ' ,) nested.kernel=$kernel nested.switch=$switch nested.show=$TRINE_NESTED_SHOW nested.options=$(echo $TRINE_NESTED_OPTIONS | tr ' ' ,)" &
+nested.guests=$(echo $list | tr ' ' ,) nested.kernel=$kernel nested.switch=$switch nested.show=$TRINE_NESTED_SHOW nested.options=$(echo $options | tr ' ' ,)" &
 qemu=$!
 trap 'kill $qemu 2>/dev/null; rm -rf "$work"' EXIT
 wait $qemu

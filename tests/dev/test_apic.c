@@ -606,6 +606,73 @@ static void test_restore(struct apic_bench *t)
     CHECK_EQ(b, lapic_ack(&u.lapic[0]), 0x66); /* pin 11 is still high */
 }
 
+static struct kept {
+    unsigned messages, pins;
+    struct apic_message last, pin[IOAPIC_PINS];
+} kept;
+
+static void on_message(void *opaque, const struct apic_message *m)
+{
+    struct kept *k = opaque;
+    k->messages++;
+    k->last = *m;
+}
+
+static void on_pin(void *opaque, unsigned n, const struct apic_message *m)
+{
+    struct kept *k = opaque;
+    k->pins++;
+    k->pin[n] = *m;
+}
+
+/* Somebody else has the local APICs: the registers go there and back by their image, messages and pins are told, nothing is signalled here and no
+ * timer runs, until they are back. */
+static void test_keeper(struct apic_bench *t)
+{
+    static const struct apic_keeper keeper = {.message = on_message, .pin = on_pin, .opaque = &kept};
+    struct bench *b = &t->b;
+    static struct apic_bench u;
+    u8 image[LAPIC_IMAGE_BYTES];
+    start(t);
+    wr(t, 0, DIVIDE, 0xb);
+    wr(t, 0, LVT_TIMER_REG, 0x20040);
+    wr(t, 0, INIT_COUNT, 1000);
+    wr(t, 0, TPR, 0x10);
+    redirect(t, 11, 0, 0x8066);
+    send(t, 1, 0, 0x4071);
+    bench_step(b, 300);
+    apic_bus_keep(&t->bus, &keeper);
+    ioapic_tell(&t->ioapic);
+    CHECK_EQ(b, kept.pins, IOAPIC_PINS);
+    CHECK(b, kept.pin[11].level && kept.pin[11].vector == 0x66);
+    lapic_image_get(&t->lapic[0], image);
+    bench_step(b, 5000);
+    CHECK_EQ(b, rd(t, 0, IRR + 0x20), 0); /* the timer is elsewhere */
+    unsigned signals = t->signals[0][APIC_SIGNAL_INTR];
+    irq_set(&(struct irq_line){ioapic_set, &t->ioapic, 11}, true);
+    CHECK_EQ(b, kept.messages, 1);
+    CHECK(b, kept.last.level && kept.last.vector == 0x66);
+    CHECK_EQ(b, t->signals[0][APIC_SIGNAL_INTR], signals);
+    apic_bus_lint(&t->bus, 0, true);
+    CHECK_EQ(b, t->signals[0][APIC_SIGNAL_INTR], signals + 1);
+    wr(t, 0, ICR, 0xc4072); /* all but itself: a message to each */
+    CHECK_EQ(b, kept.messages, CPUS);
+    redirect(t, 11, 0, 0x18067);
+    CHECK_EQ(b, kept.pin[11].vector, 0x67);
+
+    start(&u);
+    u.b.now = b->now;
+    apic_bus_keep(&u.bus, &keeper);
+    lapic_image_put(&u.lapic[0], image);
+    apic_bus_keep(&u.bus, NULL);
+    CHECK_EQ(b, u.signals[0][APIC_SIGNAL_INTR], 1); /* 0x71 waited */
+    CHECK_EQ(b, rd(&u, 0, TPR), 0x10);
+    CHECK_EQ(b, rd(&u, 0, COUNT), 700);
+    CHECK_EQ(b, lapic_ack(&u.lapic[0]), 0x71);
+    bench_step(&u.b, 700);
+    CHECK_EQ(b, rd(&u, 0, IRR + 0x20), 1);
+}
+
 int main(void)
 {
     static struct apic_bench t;
@@ -620,5 +687,6 @@ int main(void)
     test_ioapic(&t);
     test_virtual_wire(&t);
     test_restore(&t);
+    test_keeper(&t);
     return bench_end(&t.b);
 }

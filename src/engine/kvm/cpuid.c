@@ -69,21 +69,20 @@ bool kvm_give_cpuid(int device, int cpu)
     return ok;
 }
 
-static void per_cpu(const struct kvm_cpu *k, struct kvm_cpuid_entry2 *e)
+static void per_cpu(u32 id, u32 tsc_khz, struct kvm_cpuid_entry2 *e)
 {
-    u32 id = k->c->index;
     switch (e->function) {
     case 1: e->ebx |= (id & 0xff) << 24; break;
     case 0xb: e->edx = id; break;
-    case 0x15: e->ebx = (u32)((u64)k->tsc_khz * 1000 / 1000), e->eax = CRYSTAL_HZ / 1000; break;
-    case 0x16: e->eax = e->ebx = k->tsc_khz / 1000; break;
+    case 0x15: e->ebx = (u32)((u64)tsc_khz * 1000 / 1000), e->eax = CRYSTAL_HZ / 1000; break;
+    case 0x16: e->eax = e->ebx = tsc_khz / 1000; break;
     default: break;
     }
 }
 
-bool kvm_set_cpuid(struct kvm_cpu *k)
+bool kvm_set_cpuid(const struct kvm_vm *vm, u32 index)
 {
-    const struct cpu_model *m = k->vm->model;
+    const struct cpu_model *m = vm->model;
     struct cpuid_table *t = calloc(1, sizeof *t);
     if (!t)
         return false;
@@ -98,9 +97,9 @@ bool kvm_set_cpuid(struct kvm_cpu *k)
                                        .ebx = l->ebx,
                                        .ecx = l->ecx,
                                        .edx = l->edx};
-        per_cpu(k, e);
+        per_cpu(index, vm->cpu[index].tsc_khz, e);
     }
-    bool ok = ioctl(k->fd, KVM_SET_CPUID2, &t->head) == 0;
+    bool ok = ioctl(vm->cpu[index].fd, KVM_SET_CPUID2, &t->head) == 0;
     free(t);
     return ok;
 }

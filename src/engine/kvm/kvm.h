@@ -5,8 +5,8 @@
  * is; at least one is. Leaving KVM_RUN costs no copying: only who looks at struct cpu (pull, an event that
  * software delivers, the interpreter) pays.
  *
- * KVM gets what is computation and address translation; the rest stays the machine's: all MSRs but a few exit
- * (msrs.c), so MTRRs, machine checks, the LAPIC and IA32_TSC_DEADLINE are those of every engine. The
+ * KVM gets what is computation and address translation, and, where its kernel can, the local APICs (irqchip.c); the rest stays the machine's: all MSRs but a few exit
+ * (msrs.c), so MTRRs and machine checks are those of every engine. The
  * interpreter executes what KVM cannot: system management mode, a closed A20 gate, a debugger's points, and
  * single instructions that end in KVM_EXIT_INTERNAL_ERROR. */
 #ifndef ENGINE_KVM_KVM_H
@@ -40,9 +40,21 @@ struct kvm_slot {
     bool readonly;
 };
 
+/* A vCPU of KVM's, made with the VM. */
+struct kvm_vcpu {
+    int fd;
+    u32 tsc_khz;        /* of the guest; the machine's clock has 1,000,000 */
+    u64 deadline_ns;    /* irqchip: what the timer gets when the counter is set, from then; UINT64_MAX: none */
+    bool deadline_due;
+};
+
 /* What the vCPUs of a machine share. */
 struct kvm_vm {
     int device, fd;
+    bool irqchip; /* the local APICs are KVM's */
+    u32 cpus;
+    struct kvm_vcpu *cpu;
+    struct kvm_irq_routing *routes; /* irqchip: of the IOAPIC's pins */
     size_t run_size;
     struct mem *mem;
     const struct cpu_model *model;
@@ -69,6 +81,7 @@ enum { KVM_NATIVE_MSRS = 12 };
 struct kvm_cpu {
     struct cpu *c;
     struct kvm_vm *vm;
+    struct kvm_vcpu *own;
     int fd;
     struct kvm_run *run;
     void *inner; /* the interpreter */
@@ -82,6 +95,7 @@ struct kvm_cpu {
     u64 tsc_offset;              /* of struct cpu, as KVM's counter has it */
     u32 tsc_khz;                 /* of the guest; the machine's clock has 1,000,000 */
     u64 native[KVM_NATIVE_MSRS]; /* as KVM has them */
+    u64 steal;                   /* MSR_KVM_STEAL_TIME as KVM has it, with irqchip */
     u64 deadline;                /* IA32_TSC_DEADLINE as the guest wrote it, where the two differ */
     u64 count[KVM_COUNTERS];
 };
@@ -93,6 +107,17 @@ void kvm_close(void *shared);
 int kvm_device(char *why, size_t size);
 /* The slots follow what the host bridge shows. False: KVM refuses one. */
 bool kvm_slots_update(struct kvm_vm *vm);
+
+/* irqchip.c */
+extern const struct engine_apic kvm_apic;
+/* Before the first vCPU: KVM gets the local APICs, if HOW and the kernel allow it. */
+enum status kvm_irqchip_make(struct kvm_vm *vm, const struct engine_machine *m, struct error *e);
+bool kvm_activity_get(struct kvm_cpu *k);
+bool kvm_activity_put(const struct kvm_cpu *k);
+/* The counter has been set: the deadline that `put` brought. */
+void kvm_deadline_put(struct kvm_cpu *k);
+/* Interrupts do not pass here then: KVM writes the steal page. */
+void kvm_steal_put(struct kvm_cpu *k);
 
 /* probe.c */
 bool kvm_probe(char *why, size_t size);
@@ -108,7 +133,7 @@ enum engine_way kvm_way(void *state, const u8 *bytes, unsigned n, unsigned code_
 u64 kvm_features(void);
 /* All that the device offers, for a vCPU of the probe's. */
 bool kvm_give_cpuid(int device, int cpu);
-bool kvm_set_cpuid(struct kvm_cpu *k);
+bool kvm_set_cpuid(const struct kvm_vm *vm, u32 index);
 
 /* state.c */
 void kvm_state_get(struct kvm_cpu *k);
@@ -123,6 +148,9 @@ void kvm_msrs_put(struct kvm_cpu *k);
 void kvm_serve_msr(struct kvm_cpu *k, bool write);
 /* The guest's time-stamp counter now. */
 u64 kvm_tsc(const struct kvm_cpu *k);
+/* One register of the vCPU FD. */
+bool kvm_msr_get(int fd, u32 msr, u64 *v);
+bool kvm_msr_put(int fd, u32 msr, u64 v);
 
 /* run.c */
 /* Struct cpu becomes valid, the access in hand completed. */

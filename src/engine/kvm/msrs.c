@@ -1,7 +1,7 @@
 /* Model-specific registers. KVM keeps those that the processor itself works with; reads and writes of all
  * others leave to cpu/msr.c by a filter ([api] 4.97, 7.21), so that every engine has the same registers with
  * the same reserved bits. The filter has no say over the x2APIC's: without a LAPIC in the kernel KVM finds
- * them invalid, and that leaves too. */
+ * them invalid, and that leaves too. With it they are KVM's, as are IA32_APIC_BASE and IA32_TSC_DEADLINE. */
 #include <sys/ioctl.h>
 
 #include "cpu/model.h"
@@ -30,8 +30,10 @@ static const struct {
 };
 static const u32 natives_besides[] = {IA32_TIME_STAMP_COUNTER, IA32_EFER, IA32_FS_BASE, IA32_GS_BASE};
 
-static bool is_native(u32 msr)
+static bool is_native(const struct kvm_vm *vm, u32 msr)
 {
+    if (vm->irqchip && (msr == IA32_APIC_BASE || msr == IA32_TSC_DEADLINE))
+        return true;
     for (size_t i = 0; i < ARRAY_LEN(natives); i++)
         if (natives[i].msr == msr)
             return true;
@@ -47,7 +49,7 @@ static bool moves_tsc(u32 msr)
     return msr == IA32_TIME_STAMP_COUNTER || msr == IA32_TSC_ADJUST;
 }
 
-#define RANGE_MSRS 0x400u
+#define RANGE_MSRS 0x800u
 
 bool kvm_filter_msrs(struct kvm_vm *vm)
 {
@@ -61,7 +63,7 @@ bool kvm_filter_msrs(struct kvm_vm *vm)
     for (unsigned r = 0; r < ARRAY_LEN(bitmap); r++) {
         u32 base = bases[r / ARRAY_LEN(bits)], access = bits[r % ARRAY_LEN(bits)];
         for (u32 i = 0; i < RANGE_MSRS; i++)
-            if (is_native(base + i) && !(access == KVM_MSR_FILTER_WRITE && moves_tsc(base + i)))
+            if (is_native(vm, base + i) && !(access == KVM_MSR_FILTER_WRITE && moves_tsc(base + i)))
                 bitmap[r][i / 8] |= (u8)(1u << i % 8);
         f.ranges[r] = (struct kvm_msr_filter_range){
             .flags = access, .base = base, .nmsrs = RANGE_MSRS, .bitmap = bitmap[r]};
@@ -74,19 +76,29 @@ struct msr_list {
     struct kvm_msr_entry entry[ARRAY_LEN(natives) + 1];
 };
 
-static bool one_get(const struct kvm_cpu *k, u32 msr, u64 *v)
+bool kvm_msr_get(int fd, u32 msr, u64 *v)
 {
     struct msr_list l = {.head.nmsrs = 1, .entry[0].index = msr};
-    if (ioctl(k->fd, KVM_GET_MSRS, &l) != 1)
+    if (ioctl(fd, KVM_GET_MSRS, &l) != 1)
         return false;
     *v = l.entry[0].data;
     return true;
 }
 
-static bool one_put(const struct kvm_cpu *k, u32 msr, u64 v)
+bool kvm_msr_put(int fd, u32 msr, u64 v)
 {
     struct msr_list l = {.head.nmsrs = 1, .entry[0] = {.index = msr, .data = v}};
-    return ioctl(k->fd, KVM_SET_MSRS, &l) == 1;
+    return ioctl(fd, KVM_SET_MSRS, &l) == 1;
+}
+
+static bool one_get(const struct kvm_cpu *k, u32 msr, u64 *v)
+{
+    return kvm_msr_get(k->fd, msr, v);
+}
+
+static bool one_put(const struct kvm_cpu *k, u32 msr, u64 v)
+{
+    return kvm_msr_put(k->fd, msr, v);
 }
 
 u64 kvm_tsc(const struct kvm_cpu *k)
@@ -169,6 +181,10 @@ void kvm_msrs_put(struct kvm_cpu *k)
     if (n)
         list_run(k, KVM_SET_MSRS, &l, n);
     tsc_put(k);
+    if (k->vm->irqchip) {
+        kvm_deadline_put(k);
+        kvm_steal_put(k);
+    }
 }
 
 /* A deadline counts in the guest's ticks, the LAPIC in the machine's: they differ where KVM cannot scale the
@@ -203,7 +219,9 @@ static bool tsc_write(struct kvm_cpu *k, u32 msr, u64 v)
     if (!one_put(k, IA32_TIME_STAMP_COUNTER, tsc + by) || !one_put(k, IA32_TSC_ADJUST, adjust + by))
         return false;
     tsc_get(k);
-    if (serve_read(k, IA32_TSC_DEADLINE, &deadline) && deadline)
+    if (k->vm->irqchip)
+        (void)(one_get(k, IA32_TSC_DEADLINE, &deadline) && deadline && one_put(k, IA32_TSC_DEADLINE, deadline));
+    else if (serve_read(k, IA32_TSC_DEADLINE, &deadline) && deadline)
         (void)!serve_write(k, IA32_TSC_DEADLINE, deadline);
     msr_tsc_moved(k->c);
     return true;
@@ -214,8 +232,12 @@ static bool serve_write(struct kvm_cpu *k, u32 msr, u64 v)
     if (moves_tsc(msr))
         return tsc_write(k, msr, v);
     tsc_get(k); /* for what is computed from the counter */
-    if (msr != IA32_TSC_DEADLINE)
-        return msr_write(k->c, msr, v);
+    if (msr != IA32_TSC_DEADLINE) {
+        bool ok = msr_write(k->c, msr, v);
+        if (ok && msr == MSR_KVM_STEAL_TIME)
+            kvm_steal_put(k);
+        return ok;
+    }
     k->deadline = v;
     return msr_write(k->c, msr, deadline_scaled(k, v));
 }
@@ -225,7 +247,7 @@ void kvm_serve_msr(struct kvm_cpu *k, bool write)
 {
     u32 msr = k->run->msr.index;
     u64 v = write ? k->run->msr.data : 0;
-    bool ok = (!is_native(msr) || (write && moves_tsc(msr))) &&
+    bool ok = (!is_native(k->vm, msr) || (write && moves_tsc(msr))) &&
               (write ? serve_write(k, msr, v) : serve_read(k, msr, &v));
     k->run->msr.data = v;
     k->run->msr.error = !ok;

@@ -109,7 +109,7 @@ static void serve(struct kvm_cpu *k)
     struct error e;
     k->count[KVM_EXITS]++;
     c->rip = k->run->s.regs.regs.rip;
-    if (k->run->cr8 != k->tpr) {
+    if (!k->vm->irqchip && k->run->cr8 != k->tpr) {
         k->tpr = (u8)k->run->cr8;
         c->wires.cr8_write(c->wires.opaque, c, k->tpr);
     }
@@ -128,6 +128,7 @@ static void serve(struct kvm_cpu *k)
         k->count[KVM_MSRS]++;
         kvm_serve_msr(k, k->run->exit_reason == KVM_EXIT_X86_WRMSR);
         break;
+    case KVM_EXIT_IOAPIC_EOI: c->wires.apic_eoi(c->wires.opaque, c, k->run->eoi.vector); break;
     case KVM_EXIT_HLT: c->activity = ACTIVITY_HALTED; break;
     case KVM_EXIT_SHUTDOWN:
         kvm_publish(k);
@@ -237,7 +238,7 @@ static bool enter(struct kvm_cpu *k, struct error *e)
         inner_step(k, e);
         return true;
     }
-    if (k->tpr_unsure) {
+    if (k->tpr_unsure && !k->vm->irqchip) {
         k->tpr = c->wires.cr8_read(c->wires.opaque, c);
         k->tpr_unsure = false;
     }
@@ -249,6 +250,8 @@ static bool enter(struct kvm_cpu *k, struct error *e)
         return true;
     k->cpu_valid = k->unfinished = false;
     k->stale = true;
+    if (vm->irqchip)
+        c->activity = ACTIVITY_RUNNING; /* KVM knows better, until it is asked */
     if (ioctl(k->fd, KVM_RUN, 0) == 0) {
         serve(k);
     } else if (errno != EINTR && errno != EAGAIN) {
@@ -278,7 +281,7 @@ static enum run_result kvm_execute(void *state, u64 limit, struct error *e)
         }
         if (attention)
             take_events(k, attention);
-        if (UNLIKELY(c->activity != ACTIVITY_RUNNING)) {
+        if (UNLIKELY(c->activity != ACTIVITY_RUNNING) && (!k->vm->irqchip || c->activity == ACTIVITY_SHUTDOWN)) {
             kvm_publish(k);
             c->shadow_at = UINT64_MAX; /* HLT has retired: STI's shadow, if KVM still shows it, is over */
             if (c->activity == ACTIVITY_HALTED && cpu_event_ready(c)) { /* KVM is not ready for it */
@@ -365,34 +368,17 @@ static void kvm_detach(void *state)
         engine_interp.detach(k->inner);
     if (k->run)
         munmap(k->run, k->vm->run_size);
-    if (k->fd >= 0)
-        close(k->fd);
     free(k);
-}
-
-/* One tick of the guest's counter is one of the machine's nanoseconds where KVM can scale it. */
-static void tsc_rate(struct kvm_cpu *k)
-{
-    if (ioctl(k->vm->device, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL) > 0)
-        (void)ioctl(k->fd, KVM_SET_TSC_KHZ, TSC_HZ / 1000);
-    int khz = ioctl(k->fd, KVM_GET_TSC_KHZ, 0);
-    k->tsc_khz = khz > 0 ? (u32)khz : TSC_HZ / 1000;
-    k->c->tsc_khz = k->tsc_khz;
 }
 
 static enum status cpu_make(struct kvm_cpu *k, struct error *e)
 {
-    k->fd = ioctl(k->vm->fd, KVM_CREATE_VCPU, k->c->index);
-    if (k->fd < 0)
-        return error_errno(e, "engine kvm: KVM_CREATE_VCPU");
     void *run = mmap(NULL, k->vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, k->fd, 0);
     if (run == MAP_FAILED)
         return error_errno(e, "engine kvm: vCPU %u", k->c->index);
     k->run = run;
     k->run->kvm_valid_regs = KVM_SYNC_X86_REGS;
-    tsc_rate(k);
-    if (!kvm_set_cpuid(k))
-        return error_errno(e, "engine kvm: KVM_SET_CPUID2");
+    k->tsc_khz = k->c->tsc_khz = k->own->tsc_khz;
     kvm_msrs_know(k);
     return engine_interp.attach(k->c, NULL, &k->inner, e);
 }
@@ -404,7 +390,8 @@ static enum status kvm_attach(struct cpu *c, void *shared, void **state, struct 
         return error_set(e, STATUS_HOST, "engine kvm: out of memory");
     k->c = c;
     k->vm = shared;
-    k->fd = -1;
+    k->own = &k->vm->cpu[c->index];
+    k->fd = k->own->fd;
     k->thread = pthread_self();
     k->cpu_valid = k->stale = true;
     k->tsc_offset = ~c->tsc_offset;
@@ -427,6 +414,7 @@ const struct engine_ops engine_kvm = {
     .concurrent = true,
     .open = kvm_open,
     .close = kvm_close,
+    .apic = &kvm_apic,
     .attach = kvm_attach,
     .detach = kvm_detach,
     .run = kvm_execute,

@@ -61,6 +61,25 @@ static bool pae_paging(const struct cpu *c)
     return c->cr0 & CR0_PG && c->cr4 & CR4_PAE && !(c->efer & EFER_LMA);
 }
 
+/* The local APIC's part of them. */
+static bool apic_of(const struct kvm_cpu *k, struct kvm_sregs2 *s)
+{
+    struct cpu *c = k->c;
+    struct kvm_sregs2 has;
+    if (k->vm->irqchip) {
+        if (ioctl(k->fd, KVM_GET_SREGS2, &has) < 0)
+            return false;
+        s->cr8 = has.cr8;
+        s->apic_base = has.apic_base;
+        return true;
+    }
+    s->cr8 = c->wires.cr8_read(c->wires.opaque, c);
+    u64 base = 0;
+    if (c->wires.apic_msr_read(c->wires.opaque, c, IA32_APIC_BASE, &base))
+        s->apic_base = base;
+    return true;
+}
+
 static bool sregs_put(struct kvm_cpu *k)
 {
     struct cpu *c = k->c;
@@ -71,14 +90,12 @@ static bool sregs_put(struct kvm_cpu *k)
         .cr2 = c->cr2,
         .cr3 = c->cr3,
         .cr4 = c->cr4,
-        .cr8 = c->wires.cr8_read(c->wires.opaque, c),
         .efer = c->efer,
     };
     for (unsigned n = 0; n < SEG_COUNT; n++)
         *seg_of(&s, n) = seg_put(&c->seg[n]);
-    u64 base = 0;
-    if (c->wires.apic_msr_read(c->wires.opaque, c, IA32_APIC_BASE, &base))
-        s.apic_base = base;
+    if (!apic_of(k, &s))
+        return false;
     if (pae_paging(c)) {
         memcpy(s.pdptrs, c->pdpte, sizeof s.pdptrs);
         s.flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
@@ -240,7 +257,7 @@ void kvm_state_get(struct kvm_cpu *k)
     struct cpu *c = k->c;
     struct kvm_vcpu_events v = {0};
     k->count[KVM_PULLS]++;
-    bool ok = regs_get(k) & sregs_get(k) & fpu_get(k) & debug_get(k) & events_get(k, &v);
+    bool ok = kvm_activity_get(k) & regs_get(k) & sregs_get(k) & fpu_get(k) & debug_get(k) & events_get(k, &v);
     kvm_msrs_get(k);
     if (!ok)
         log_operator(c->wires.log, "engine kvm: vCPU %u: some registers cannot be read", c->index);
@@ -257,7 +274,7 @@ bool kvm_state_put(struct kvm_cpu *k)
     /* CR4 and XCR0 before what depends on them; events last, because setting registers clears some. */
     bool ok = sregs_put(k) & fpu_put(k) & regs_put(k) & debug_put(k);
     kvm_msrs_put(k);
-    ok &= events_put(k);
+    ok &= kvm_activity_put(k) & events_put(k);
     k->kvm_valid = true;
     k->repush = false;
     k->tpr_unsure = false;

@@ -124,7 +124,35 @@ static void quirks_disable(struct kvm_vm *vm)
         (void)ioctl(vm->fd, KVM_ENABLE_CAP, &(struct kvm_enable_cap){.cap = KVM_CAP_DISABLE_QUIRKS2, .args = {quirks & (u64)known}});
 }
 
-static enum status vm_make(struct kvm_vm *vm, struct error *e)
+/* One tick of the guest's counter is one of the machine's nanoseconds where KVM can scale it. */
+static void tsc_rate(struct kvm_vm *vm, struct kvm_vcpu *v)
+{
+    if (ioctl(vm->device, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL) > 0)
+        (void)ioctl(v->fd, KVM_SET_TSC_KHZ, TSC_HZ / 1000);
+    int khz = ioctl(v->fd, KVM_GET_TSC_KHZ, 0);
+    v->tsc_khz = khz > 0 ? (u32)khz : TSC_HZ / 1000;
+}
+
+static enum status cpus_make(struct kvm_vm *vm, u32 n, struct error *e)
+{
+    vm->cpu = calloc(n, sizeof *vm->cpu);
+    if (!vm->cpu)
+        return error_set(e, STATUS_HOST, "engine kvm: out of memory");
+    for (; vm->cpus < n; vm->cpus++) {
+        struct kvm_vcpu *v = &vm->cpu[vm->cpus];
+        v->fd = ioctl(vm->fd, KVM_CREATE_VCPU, vm->cpus);
+        if (v->fd < 0)
+            return error_errno(e, "engine kvm: KVM_CREATE_VCPU");
+        tsc_rate(vm, v);
+        if (!kvm_set_cpuid(vm, vm->cpus)) {
+            close(v->fd);
+            return error_errno(e, "engine kvm: KVM_SET_CPUID2");
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status vm_make(struct kvm_vm *vm, const struct engine_machine *m, struct error *e)
 {
     char why[200];
     vm->device = kvm_device(why, sizeof why);
@@ -137,12 +165,14 @@ static enum status vm_make(struct kvm_vm *vm, struct error *e)
     if (size < (int)sizeof(struct kvm_run))
         return error_set(e, STATUS_HOST, "engine kvm: KVM_GET_VCPU_MMAP_SIZE: %d bytes", size);
     vm->run_size = (size_t)size;
+    if (kvm_irqchip_make(vm, m, e) != STATUS_OK)
+        return e->status;
     if (!kvm_filter_msrs(vm))
         return error_errno(e, "engine kvm: KVM_X86_SET_MSR_FILTER");
     quirks_disable(vm);
     if (!slots_make(vm))
         return error_errno(e, "engine kvm: guest memory: KVM_SET_USER_MEMORY_REGION");
-    return STATUS_OK;
+    return cpus_make(vm, m->cpus, e);
 }
 
 enum status kvm_open(const struct engine_machine *m, void **shared, struct error *e)
@@ -154,7 +184,7 @@ enum status kvm_open(const struct engine_machine *m, void **shared, struct error
     vm->mem = m->mem;
     vm->model = m->model;
     pthread_mutex_init(&vm->lock, NULL);
-    enum status s = vm_make(vm, e);
+    enum status s = vm_make(vm, m, e);
     if (s != STATUS_OK) {
         kvm_close(vm);
         return s;
@@ -166,6 +196,10 @@ enum status kvm_open(const struct engine_machine *m, void **shared, struct error
 void kvm_close(void *shared)
 {
     struct kvm_vm *vm = shared;
+    for (u32 i = 0; i < vm->cpus; i++)
+        close(vm->cpu[i].fd);
+    free(vm->cpu);
+    free(vm->routes);
     if (vm->fd >= 0)
         close(vm->fd);
     if (vm->device >= 0)
