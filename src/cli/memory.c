@@ -70,6 +70,10 @@ static int draw(const struct memory_options *o)
     struct trine_member list[MEMBERS];
     struct trine_error e;
     unsigned n, looks = 0, most = (unsigned)o->seconds + 1;
+    if (trine_group(o->group, list, MEMBERS, &n, &e) != TRINE_OK) { /* before there is a file */
+        complain("%s", e.text);
+        return (int)e.status;
+    }
     struct picture_look *all = calloc(most, sizeof *all);
     FILE *f = fopen(o->svg, "we");
     if (!f || !all) {
