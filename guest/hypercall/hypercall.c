@@ -140,7 +140,7 @@ TEST(steal_time)
     CHECK_EQUAL("reads back", rdmsr(STEAL_TIME), ADDR(&steal) | 1);
     CHECK_EQUAL("version is even", steal.version & 1, 0);
     CHECK_EQUAL("version is not 0", steal.version != 0, 1);
-    CHECK_EQUAL("it begins at 0", steal.ns < 1000000000u, 1);
+    CHECK_EQUAL("it begins near 0", steal.ns < 100000000000ull, 1); /* KVM counts from the start of its thread */
     for (unsigned i = 0; i < sizeof steal.rest; i++)
         CHECK_EQUAL("the rest is the guest's", steal.rest[i], 0x5a);
     uint32_t version = steal.version;

@@ -286,6 +286,7 @@ TEST(pae_pdptes)
     entry_set(3, 0, good);
     flush();
     CHECK_EQUAL("back", EXIT, access(&c, READ, false, WINDOW_PAGE(0), 0));
+    CHECK_EQUAL("[qemu] a PDPTE has no accessed bit", 0, entry_get(3, 0) & 0x20);
     paging_off();
 }
 #else

@@ -6,16 +6,18 @@
 
 static int engines_run(int argc, char **argv)
 {
-    const char *name;
+    const char *name, *first = NULL; /* `trine run` asks in the same order; asked once more, a measurement would cost as much again */
     char why[512];
     bool usable;
     if (argc) {
         complain("%s: engines takes no arguments", argv[0]);
         return EXIT_WRONG_USAGE;
     }
-    for (unsigned n = 0; trine_engine(n, &name, &usable, why, sizeof why); n++)
+    for (unsigned n = 0; trine_engine(n, &name, &usable, why, sizeof why); n++) {
         printf(usable ? "%s: usable\n" : "%s: not usable: %s\n", name, why);
-    printf("auto: %s\n", trine_engine_auto());
+        first = usable && !first ? name : first;
+    }
+    printf("auto: %s\n", first ? first : "none");
     return finish_output();
 }
 
