@@ -38,6 +38,12 @@ done
 "$trine" run --engine interp --irqchip kernel --kernel "$image" --debug-exit --quiet </dev/null >"$work/out" 2>"$work/err"
 [ $? = 2 ] || fail "irqchip kernel of engine interp: exit status not 2"
 grep -q '^trine: irqchip kernel: engine interp has none$' "$work/err" || fail "irqchip kernel of engine interp: $(cat "$work/err")"
+for option in '--gdb 127.0.0.1:0' '--trace exec'; do
+	# shellcheck disable=SC2086
+	"$trine" run --engine kvm --irqchip kernel $option --kernel "$image" --debug-exit --quiet </dev/null >"$work/out" 2>"$work/err"
+	[ $? = 2 ] || fail "irqchip kernel with $option: exit status not 2"
+	grep -q '^trine: irqchip kernel: .* executes on the interpreter, which needs --irqchip user$' "$work/err" || fail "irqchip kernel with $option: $(cat "$work/err")"
+done
 refused split 3 'irqchip kernel: KVM_CAP_SPLIT_IRQCHIP: Cannot allocate memory'
 
 refused vm 3 'KVM_CREATE_VM: Cannot allocate memory'
