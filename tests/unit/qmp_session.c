@@ -204,6 +204,7 @@ static void test_commands(void)
         {"{\"execute\": \"balloon\", \"arguments\": {\"value\": -1}}", "", GENERIC("Parameter 'value' expects a size")},
         {"{\"execute\": \"balloon\", \"arguments\": {\"value\": 9223372036854775808}}", "", GENERIC("Parameter 'value' expects a size")},
         {"{\"execute\": \"balloon\", \"arguments\": {\"value\": 18446744073709551617}}", "", GENERIC("Parameter 'value' expects a size")},
+        {"{\"execute\": \"balloon\", \"arguments\": {\"value\": 20000000000000000001}}", "", GENERIC("Parameter 'value' expects a size")},
         {"{\"execute\": \"balloon\", \"arguments\": {\"value\": 0}}", "", GENERIC("Parameter 'target' expects a size")},
         /* What is not there. */
         {"{\"execute\": \"quit\", \"arguments\": {\"now\": true}}", "", GENERIC("Parameter 'now' is unexpected")},
