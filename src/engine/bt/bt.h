@@ -70,6 +70,7 @@ struct bt_jump {
     u64 page; /* rip's page | key */
 };
 
+enum { HOME_R11 = 1 };
 struct bt_scratch {
     u64 home[4]; /* guest R10, R11, R15, R14 */
     u64 rip_page;
@@ -105,7 +106,7 @@ struct bt_scratch {
         u64 view;
     } by_ac[2]; /* data accesses at CPL 0 with RFLAGS.AC clear and set */
     u32 mxcsr, mxcsr_host;
-    u64 fill_fn, find_fn;
+    u64 fill_fn, find_fn, quick_fn;
     u64 x87_in; /* the guest's x87 state is in the host's FPU, not in struct cpu */
     u64 x87_fn;
     u64 fcw;
@@ -223,6 +224,8 @@ struct bt {
     /* offsets of stubs */
     u32 stub_enter, stub_exit, stub_miss[2], stub_x87; /* stub_miss: of a read, of a write */
     u32 stub_other; /* flow.c */
+    u32 stub_quick;
+    bool quick_left; /* bt_quick did its instruction, but knew no code to go on with */
     u32 stub_look[2], stub_note[BT_RANGES]; /* near.c */
     u64 translated, flushed, dropped;
     u64 steps, direct, fills, cache_flushes;
@@ -274,6 +277,20 @@ void bt_signal_enter(struct bt *b);
 /* direct.c: executes a SITE_STEP's instruction if it is one of the few; c->rip and c->icount are at it. A REP
  * instruction does at most *LEFT iterations, which are taken off; false: something is left to do. */
 bool bt_direct(struct cpu *c, const struct bt_site *s, u64 *left);
+
+/* quick.c: executes the SYSCALL or SYSRET of the site that leaves, if nothing else is to be looked at. The code to go on with, or null. */
+void *bt_quick(struct bt *b);
+
+INLINE unsigned bt_key_slot(u64 what)
+{
+    return (unsigned)(what * 0x9e3779b97f4a7c15ull >> 56);
+}
+
+/* RIP may stand in one of two entries; translated code looks into the second in a stub (flow.c). */
+INLINE struct bt_jump *bt_jump_entry(struct bt *b, u64 rip, unsigned way)
+{
+    return &b->jumps[(rip & (BT_JUMPS - 1)) ^ way];
+}
 
 /* May code stand at RIP? */
 static inline bool bt_is_code(const struct cpu *c, u64 rip)

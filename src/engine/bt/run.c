@@ -30,7 +30,7 @@ static u32 mode_of(const struct cpu *c)
  * all that was looked up under them is forgotten. */
 static u32 key_of(struct bt *b, u64 what)
 {
-    unsigned k = (unsigned)(what * 0x9e3779b97f4a7c15ull >> 56);
+    unsigned k = bt_key_slot(what);
     if (b->key_cache[k].what == what)
         return b->key_cache[k].key;
     if (b->keys_n == PAGE_SIZE) {
@@ -127,26 +127,20 @@ static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
     return bt_translate(b, p.gpa, mode, p.hva, rip);
 }
 
-/* RIP may stand in one of two entries; translated code looks into the second in a stub (flow.c). */
-static struct bt_jump *jump_entry(struct bt *b, u64 rip, unsigned way)
-{
-    return &b->jumps[(rip & (BT_JUMPS - 1)) ^ way];
-}
-
 /* The code for RIP: by the jump table, or found and entered there. Null: as find. */
 static void *code_for(struct bt *b, u64 rip, bool *foreign)
 {
     for (unsigned way = 0; way < 2; way++) {
-        const struct bt_jump *known = jump_entry(b, rip, way);
+        const struct bt_jump *known = bt_jump_entry(b, rip, way);
         if (known->rip == rip && known->key == b->scratch->key)
             return known->code;
     }
     u32 n = find(b, rip, 0, foreign);
     if (!n)
         return NULL;
-    struct bt_jump *j = jump_entry(b, rip, 0);
+    struct bt_jump *j = bt_jump_entry(b, rip, 0);
     if (j->key == b->scratch->key)
-        *jump_entry(b, rip, 1) = *j;
+        *bt_jump_entry(b, rip, 1) = *j;
     *j = (struct bt_jump){.rip = rip,
                           .code = b->code + b->blocks[n].code,
                           .key = b->scratch->key,
@@ -158,8 +152,8 @@ static void *code_for(struct bt *b, u64 rip, bool *foreign)
 static void forget(struct bt *b, u64 rip)
 {
     for (unsigned way = 0; way < 2; way++)
-        if (jump_entry(b, rip, way)->rip == rip)
-            jump_entry(b, rip, way)->key = 0;
+        if (bt_jump_entry(b, rip, way)->rip == rip)
+            bt_jump_entry(b, rip, way)->key = 0;
 }
 
 static void enter(struct bt *b, void *code)
@@ -266,6 +260,11 @@ static void run_code(struct bt *b, u64 budget)
         }
         set_page(b, rip);
         enter(b, code);
+        if (b->quick_left) {
+            b->quick_left = false;
+            store_state(b);
+            return;
+        }
         const struct bt_site s = b->sites[x->info];
         b->exits[s.kind]++;
         if (s.kind == SITE_LINK) {
@@ -401,6 +400,7 @@ static void init_scratch(struct bt *b)
     s->mxcsr_host = 0x1f80;
     s->fill_fn = (u64)(uintptr_t)bt_fill;
     s->find_fn = (u64)(uintptr_t)tlb_find;
+    s->quick_fn = (u64)(uintptr_t)bt_quick;
     s->x87_fn = (u64)(uintptr_t)bt_x87_load;
 }
 

@@ -40,6 +40,28 @@ static void vectors(struct emit *e, bool load, int base, i32 disp)
 
 static const u8 saved[] = {RBX, RBP, R12, R13, R14, R15}; /* the C caller's */
 
+/* The site in HOST_T0 leaves: what it is and the general registers. HOST_T1 goes. */
+static void store_registers(struct emit *e)
+{
+    e_store(e, SCRATCH(info), HOST_T0);
+    e_store(e, SCRATCH(budget), HOST_BUDGET);
+    e_load(e, HOST_T1, SCRATCH(gpr));
+    for (int h = 0; h < 16; h++)
+        if (guest_of_host(h) != NO_REG)
+            e_store(e, mem_opnd(HOST_T1, 8 * guest_of_host(h)), h);
+}
+
+static void load_registers(struct emit *e)
+{
+    e_load(e, HOST_BUDGET, SCRATCH(budget));
+    e_load(e, HOST_T1, SCRATCH(gpr));
+    for (int h = 0; h < 16; h++)
+        if (guest_of_host(h) != NO_REG)
+            e_load(e, h, mem_opnd(HOST_T1, 8 * guest_of_host(h)));
+    e_load(e, HOST_T1, SCRATCH(tlb));
+    e_lea(e, RSP, mem_opnd(HOST_T1, offsetof(struct tlb_table, entry)));
+}
+
 /* void enter(void): scratch.entry says where to. */
 static void make_enter(struct emit *e)
 {
@@ -51,26 +73,32 @@ static void make_enter(struct emit *e)
     e_load(e, HOST_T1, SCRATCH(ymm));
     vectors(e, true, HOST_T1, 0);
     e_op(e, false, 0x0fae, 2, SCRATCH(mxcsr), 0); /* LDMXCSR */
-    e_load(e, HOST_BUDGET, SCRATCH(budget));
-    e_load(e, HOST_T1, SCRATCH(gpr));
-    for (int h = 0; h < 16; h++)
-        if (guest_of_host(h) != NO_REG)
-            e_load(e, h, mem_opnd(HOST_T1, 8 * guest_of_host(h)));
-    e_load(e, HOST_T1, SCRATCH(tlb));
-    e_lea(e, RSP, mem_opnd(HOST_T1, offsetof(struct tlb_table, entry)));
+    load_registers(e);
     e_op(e, false, 0xff, 4, SCRATCH(entry), 0);
 }
 
-/* HOST_T0: the site that leaves. */
-static void make_exit(struct emit *e)
+/* HOST_T0: the site that leaves, by bt_quick if that can: then neither vector registers nor MXCSR move. Else as by make_exit's code, with the rest of it
+ * at FULL. */
+static void make_quick(struct emit *e, u32 full)
+{
+    e->b->stub_quick = e_off(e);
+    store_registers(e);
+    e_load(e, RSP, SCRATCH(host_rsp));
+    e_load(e, RDI, SCRATCH(bt));
+    e_op(e, false, 0xff, 2, SCRATCH(quick_fn), 0);
+    e_op(e, true, 0x85, RAX, reg_opnd(RAX), 0);
+    e_patch(e->b, e_jcc(e, CC_E), full);
+    e_store(e, SCRATCH(entry), RAX);
+    load_registers(e);
+    e_op(e, false, 0xff, 4, SCRATCH(entry), 0);
+}
+
+/* HOST_T0: the site that leaves. Where the rest of it begins, behind the general registers. */
+static u32 make_exit(struct emit *e)
 {
     e->b->stub_exit = e_off(e);
-    e_store(e, SCRATCH(info), HOST_T0);
-    e_store(e, SCRATCH(budget), HOST_BUDGET);
-    e_load(e, HOST_T1, SCRATCH(gpr));
-    for (int h = 0; h < 16; h++)
-        if (guest_of_host(h) != NO_REG)
-            e_store(e, mem_opnd(HOST_T1, 8 * guest_of_host(h)), h);
+    store_registers(e);
+    u32 full = e_off(e);
     e_load(e, HOST_T1, SCRATCH(ymm));
     vectors(e, false, HOST_T1, 0);
     e8(e, 0xc5), e8(e, 0xf8), e8(e, 0x77);        /* VZEROUPPER */
@@ -81,6 +109,7 @@ static void make_exit(struct emit *e)
     for (unsigned k = ARRAY_LEN(saved); k--;)
         pop(e, saved[k]);
     e8(e, 0xc3);
+    return full;
 }
 
 static const u8 volatile_regs[] = {RAX, RCX, RDX, RSI, RDI, R8, R9};
@@ -182,7 +211,8 @@ static void make_x87(struct emit *e)
 void bt_make_stubs(struct bt *b)
 {
     struct emit e = {.b = b, .p = b->write, .limit = b->write + 16384};
-    make_exit(&e);
+    u32 full = make_exit(&e);
+    make_quick(&e, full);
     make_enter(&e);
     make_miss(&e, false);
     make_miss(&e, true);

@@ -268,7 +268,9 @@ static void emit_step(struct tr *t, const struct dec *d)
     }
     if (sensitive_traps(t->b, d))
         sensitive_trap(t, d);
-    leave_at(t, site);
+    bool quick = d->decoded && (d->i.op == OP_SYSCALL || d->i.op == OP_SYSRET) && t->b->settings.sensitive == SENSITIVE_INLINE;
+    e_mov_imm32(&t->e, HOST_T0, site);
+    e_jmp(&t->e, quick ? t->b->stub_quick : t->b->stub_exit);
 }
 
 static void map_here(struct tr *t)

@@ -1,0 +1,65 @@
+/* SYSCALL and SYSRET of 64-bit code on a way of their own: the guest's vector registers, MXCSR and x87 state stay in the host's, for all that is
+ * called here is compiled without them (meson.build). Whatever is not plain goes by the dispatcher's way, which does the same (direct.c). */
+#include "base/bits.h"
+#include "engine/bt/bt.h"
+
+/* What SYSRET may bring in RFLAGS. */
+#define PLAIN_FLAGS (RFLAGS_ARITH | RFLAGS_IF | RFLAGS_ONE)
+
+static bool plain(const struct bt *b, const struct bt_site *s)
+{
+    const struct cpu *c = b->cpu;
+    if (atomic_load_explicit(&c->attention, memory_order_acquire) || b->patched || b->blocks[s->block].dead || c->code_size != 8 ||
+        !(c->efer & EFER_SCE))
+        return false;
+    if (s->op == OP_SYSCALL)
+        return c->cpl == 3;
+    return c->cpl == 0 && s->size == 8 && !(b->scratch->home[HOME_R11] & ~(u64)PLAIN_FLAGS) && cpu_canonical(c->gpr[RCX].q);
+}
+
+/* The code at c->rip, by the jump table alone; null: not there. */
+static void *known_code(struct bt *b)
+{
+    struct cpu *c = b->cpu;
+    struct bt_scratch *x = b->scratch;
+    u64 what = tlb_code_generation(c) << BT_MODE_BITS | b->mode;
+    unsigned k = bt_key_slot(what);
+    if (b->key_cache[k].what != what)
+        return NULL;
+    x->key = b->key_cache[k].key;
+    x->tlb = c->tlb->current;
+    bt_near_check(b);
+    for (unsigned way = 0; way < 2; way++) {
+        const struct bt_jump *j = bt_jump_entry(b, c->rip, way);
+        if (j->rip == c->rip && j->key == x->key) {
+            x->page_tag = j->page;
+            x->rip_page = c->rip & PAGE_MASK;
+            return j->code;
+        }
+    }
+    return NULL;
+}
+
+void *bt_quick(struct bt *b)
+{
+    struct cpu *c = b->cpu;
+    struct bt_scratch *x = b->scratch;
+    const struct bt_site *s = &b->sites[x->info];
+    if (!plain(b, s))
+        return NULL;
+    const struct bt_block *t = &b->blocks[s->block];
+    u64 next = x->rip_page + (t->gpa & ~PAGE_MASK) + b->maps[t->map + s->index].guest + s->len;
+    c->gpr[R11].q = x->home[HOME_R11];
+    flags_load(&c->fl, (x->flags >> 8 & 0xff) | (x->flags & 1) << 11);
+    if (!(s->op == OP_SYSCALL ? op_syscall(c, next) : op_sysret(c, 8)))
+        return NULL;
+    x->budget += (s->charged ? (i64)t->count - s->index : -(i64)s->index) - 1;
+    x->home[HOME_R11] = c->gpr[R11].q;
+    u32 f = flags_value(&c->fl);
+    x->flags = (u64)(f & 0xff) << 8 | (f >> 11 & 1);
+    b->mode ^= BT_MODE_USER;
+    b->direct++;
+    void *code = known_code(b);
+    b->quick_left = !code;
+    return code;
+}
