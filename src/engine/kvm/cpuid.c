@@ -69,12 +69,26 @@ bool kvm_give_cpuid(int device, int cpu)
     return ok;
 }
 
+/* The counter's rate over the crystal's (EBX / EAX of leaf 0x15), as near as goes with an EBX by which Linux can multiply the crystal's kHz in 32 bits. The
+ * crystal stays: it is the rate of the LAPIC's timer too. */
+static void tsc_ratio(u32 tsc_khz, u32 *eax, u32 *ebx)
+{
+    const u64 crystal = CRYSTAL_HZ / 1000, most = UINT32_MAX / crystal;
+    u64 best = UINT64_MAX;
+    for (u64 den = 1; den <= most; den++) {
+        u64 num = (tsc_khz * den + crystal / 2) / crystal, khz = crystal * num / den;
+        u64 off = khz > tsc_khz ? khz - tsc_khz : tsc_khz - khz;
+        if (num && num <= most && off < best)
+            best = off, *eax = (u32)den, *ebx = (u32)num;
+    }
+}
+
 static void per_cpu(u32 id, u32 tsc_khz, struct kvm_cpuid_entry2 *e)
 {
     switch (e->function) {
     case 1: e->ebx |= (id & 0xff) << 24; break;
     case 0xb: e->edx = id; break;
-    case 0x15: e->ebx = (u32)((u64)tsc_khz * 1000 / 1000), e->eax = CRYSTAL_HZ / 1000; break;
+    case 0x15: tsc_ratio(tsc_khz, &e->eax, &e->ebx); break;
     case 0x16: e->eax = e->ebx = tsc_khz / 1000; break;
     default: break;
     }
