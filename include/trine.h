@@ -98,6 +98,8 @@ enum trine_sensitive { TRINE_SENSITIVE_INLINE, TRINE_SENSITIVE_CALL, TRINE_SENSI
 /* Who has the local APICs under engine kvm: the host's kernel where it can (AUTO), the machine, or the kernel or nobody. */
 enum trine_irqchip { TRINE_IRQCHIP_AUTO, TRINE_IRQCHIP_USER, TRINE_IRQCHIP_KERNEL };
 
+#define TRINE_BT_CACHE_LEAST (UINT64_C(2) << 20)
+#define TRINE_BT_CACHE_MOST  (UINT64_C(128) << 20)
 #define TRINE_SHOW_MAX 4096 /* bytes of guest code whose translations can be asked for */
 
 /* Zero-initialise, then trine_config_init. Strings are borrowed until trine_destroy. */
@@ -138,6 +140,7 @@ struct trine_config {
     double max_time_s;        /* 0: none */
     bool perf_map;            /* names of translations for perf, in /tmp/perf-PID.map */
     enum trine_sensitive bt_sensitive;
+    uint64_t bt_cache;        /* bytes of translations that are kept, TRINE_BT_CACHE_LEAST to TRINE_BT_CACHE_MOST; 0: the most */
     bool bt_scan;             /* look at every translation for instructions that must not be there */
     /* Null, or takes, line by line, the translations of guest code at [show_at, show_at + show_len), 1 to TRINE_SHOW_MAX bytes; a null when all
      * of it was seen. On a vCPU's thread. */

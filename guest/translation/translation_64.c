@@ -75,6 +75,34 @@ TEST(patches_itself)
     CHECK_EQUAL("sum of what it wrote", expect, sum);
 }
 
+/* Functions that return their own number, 64 bytes each: more of them than a translator may keep. The first `hot=` (default 200) are called
+ * again behind each 1,000 of the others, which run once; `cold=` in all (default 2000). */
+enum { FUNCTIONS = 262144, FUNCTION_BYTES = 64 };
+static uint8_t functions[FUNCTIONS * FUNCTION_BYTES] ALIGNED(4096);
+
+static uint32_t wrong_function(uint32_t k)
+{
+    uint32_t r;
+    __asm__ volatile("call *%1" : "=a"(r) : "r"(functions + (uint64_t)k * FUNCTION_BYTES) : "memory", "cc");
+    return r != k;
+}
+
+TEST(hot_and_cold)
+{
+    uint64_t cold = option_number("cold", 2000), hot = option_number("hot", 200);
+    uint32_t bad = 0;
+    cold = cold < FUNCTIONS ? cold : FUNCTIONS;
+    hot = hot < cold ? hot : cold;
+    for (uint64_t k = 0; k < cold; k++) /* mov $k, %eax; ret */
+        *(volatile uint64_t *)(void *)(functions + k * FUNCTION_BYTES) = 0xb8 | k << 8 | 0xc3ull << 40;
+    for (uint64_t k = hot; k < cold; k++) {
+        bad += wrong_function((uint32_t)k);
+        for (uint64_t h = 0; k % 1000 == 0 && h < hot; h++)
+            bad += wrong_function((uint32_t)h);
+    }
+    CHECK_EQUAL("wrong results", 0, bad);
+}
+
 /* TSC ticks of one TEXT, the best of five rounds, the loop taken off. */
 #define TICKS(text)                                                                                          \
     ({                                                                                                       \

@@ -213,6 +213,13 @@ static const char *set_bt_sensitive(struct run_options *o, const char *value)
     return "neither trap, call nor inline";
 }
 
+static const char *set_bt_cache(struct run_options *o, const char *value)
+{
+    if (!value_size(value, &o->config.bt_cache))
+        return "not a size: a number of bytes, or with K, M or G";
+    return o->config.bt_cache < TRINE_BT_CACHE_LEAST || o->config.bt_cache > TRINE_BT_CACHE_MOST ? "not from 2M to 128M" : NULL;
+}
+
 static const char *set_max_time(struct run_options *o, const char *value)
 {
     return value_seconds(value, &o->config.max_time_s) ? NULL : "not a number of seconds above 0";
@@ -355,6 +362,9 @@ static const struct option options[] = {
      "how the translator does sensitive instructions: privileged ones trap, the\n"
      "others are called; all are called; in line (default)",
      .set = set_bt_sensitive},
+    {"bt-cache", "SIZE",
+     "host code that the translator keeps for each vCPU, 2M to 128M (default)",
+     .set = set_bt_cache},
     {"bt-scan", NULL, "decode every translation and count what must not stand in one: `forbidden` in\n--stats", AT(config.bt_scan)},
     {"sandbox", "on|off",
      "on (default): no_new_privs and a filter of system calls for every thread,\nbefore the guest starts; off: for debugging",

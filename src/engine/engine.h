@@ -132,9 +132,12 @@ enum engine_sensitive { SENSITIVE_INLINE, SENSITIVE_CALL, SENSITIVE_TRAP };
 
 /* What an engine may be told between attach and its first run. */
 #define ENGINE_SHOW_MAX 4096
+#define ENGINE_CACHE_LEAST ((u64)2 << 20)
+#define ENGINE_CACHE_MOST  ((u64)128 << 20)
 struct engine_settings {
     bool perf_map; /* /tmp/perf-PID.map: names for perf, a line per translation */
     enum engine_sensitive sensitive; /* bt: how it does sensitive instructions */
+    u64 cache_bytes; /* bt: of code, from ENGINE_CACHE_LEAST to ENGINE_CACHE_MOST; 0: the most */
     bool scan;     /* decode every translation, and count what must not stand in one (`forbidden`) */
     /* Null, or takes, line by line, the translations of guest code at [show_at, show_at + show_len), at most
      * ENGINE_SHOW_MAX bytes, each when it is made; then a null when all of it was seen. The vCPU's thread. */

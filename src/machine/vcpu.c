@@ -220,7 +220,8 @@ void vcpu_attend(struct vcpu *v, u32 bits)
     cond_wake(&v->wake);
 }
 
-_Static_assert(TRINE_SHOW_MAX == ENGINE_SHOW_MAX, "checked once, when the VM is made");
+_Static_assert(TRINE_SHOW_MAX == ENGINE_SHOW_MAX && TRINE_BT_CACHE_LEAST == ENGINE_CACHE_LEAST && TRINE_BT_CACHE_MOST == ENGINE_CACHE_MOST,
+               "checked once, when the VM is made");
 
 enum status vcpu_attach(struct vcpu *v, struct error *e)
 {
@@ -230,6 +231,7 @@ enum status vcpu_attach(struct vcpu *v, struct error *e)
             v->vm->engine->configure(v->engine, &(struct engine_settings){.perf_map = v->vm->config.perf_map,
                                                                           .scan = v->vm->config.bt_scan,
                                                                           .sensitive = (enum engine_sensitive)v->vm->config.bt_sensitive,
+                                                                          .cache_bytes = v->vm->config.bt_cache,
                                                                           .show_line = v->vm->config.show_line,
                                                                           .show_opaque = v->vm->config.show_opaque,
                                                                           .show_at = v->vm->config.show_at,

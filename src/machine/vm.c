@@ -325,6 +325,8 @@ static enum status check_config(struct vm *vm, const struct engine_ops *engine, 
                          cfg->cpus, engine->name);
     if (!(cfg->max_time_s >= 0))
         return error_set(e, STATUS_USAGE, "max-time: not a time");
+    if (cfg->bt_cache && (cfg->bt_cache < TRINE_BT_CACHE_LEAST || cfg->bt_cache > TRINE_BT_CACHE_MOST))
+        return error_set(e, STATUS_USAGE, "translator's cache: not from 2M to 128M");
     if (cfg->show_line && (!cfg->show_len || cfg->show_len > TRINE_SHOW_MAX || cfg->show_at > UINT64_MAX - cfg->show_len))
         return error_set(e, STATUS_USAGE, "translations: 1 to %d bytes of addresses can be shown", TRINE_SHOW_MAX);
     if (cfg->share && cfg->time != TRINE_TIME_REAL)

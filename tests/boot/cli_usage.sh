@@ -65,7 +65,7 @@ for option in 'engine bochs:no such engine' 'engine jit:not built in' \
 	'rtc 2255-01-01:not a date*' \
 	'net x:none of none*' 'net tap=:none of none*' 'display gtk:neither none nor text' \
 	'restore f:needs --time virtual' 'save f:not FILE@COUNT' 'irqchip split:neither user nor kernel' 'switch interp\:bt:not A?B@EVENT' 'switch interp@exits=1:not A?B@EVENT' 'switch interp\:bt@c:behind the @*' 'switch interp\:bt@exits=:behind the @*' 'switch interp\:bt@exits=x:behind the @*' 'switch interp\:bt@serial=:behind the @*' \
-	'bt-sensitive never:neither trap, call nor inline' 'pv xen:neither kvm nor none' 'balloon 1x:neither auto nor a size' 'balloon 0:neither auto nor a size' 'share a/b:a group*' 'share .x:a group*' 'share a,b:behind the name*' 'share a,limit=0:behind the name*'; do
+	'bt-sensitive never:neither trap, call nor inline' 'bt-cache 0:not from 2M to 128M' 'bt-cache 2047K:not from 2M to 128M' 'bt-cache 129M:not from 2M to 128M' 'bt-cache 16777216G:not from 2M to 128M' 'bt-cache 4T:not a size*' 'bt-cache -1:not a size*' 'pv xen:neither kvm nor none' 'balloon 1x:neither auto nor a size' 'balloon 0:neither auto nor a size' 'share a/b:a group*' 'share .x:a group*' 'share a,b:behind the name*' 'share a,limit=0:behind the name*'; do
 	# OPTION VALUE:WHY, where a colon of the value has a backslash
 	why=$(printf %s "$option" | sed 's/\\:/;/g; s/^[^:]*://')
 	text=$(printf %s "$option" | sed 's/\\:/;/g; s/:.*//; s/;/:/g')

@@ -263,8 +263,8 @@ static void attempt(enum attempt what)
     union {
         void *p;
         void (*fn)(void);
-    } call = {.p = b->code + b->used};
-    memcpy(b->write + b->used, code, sizeof code);
+    } call = {.p = b->code + b->at->used};
+    memcpy(b->write + b->at->used, code, sizeof code);
     if (!wall_build(&wall, b) || !wall_filter(b))
         _exit(4);
     if (what == CANARY) {

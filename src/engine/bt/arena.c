@@ -63,7 +63,7 @@ static void code_huge(struct bt *b, size_t *end, size_t used)
             madvise(b->code + *end, BT_HUGE, COLLAPSE);
 }
 
-void bt_arena_huge(struct bt *b)
+void bt_arena_huge(struct bt *b, size_t used, size_t cold_used)
 {
     if (!b->huge_end) { /* the guest is not a small one */
         madvise(b->jumps, BT_JUMPS * sizeof *b->jumps, COLLAPSE);
@@ -73,8 +73,8 @@ void bt_arena_huge(struct bt *b)
         madvise(b->sites, BT_SITES * sizeof *b->sites, MADV_HUGEPAGE);
         madvise(b->maps, BT_MAPS * sizeof *b->maps, MADV_HUGEPAGE);
     }
-    code_huge(b, &b->huge_end, b->used);
-    code_huge(b, &b->huge_cold, b->cold_used);
+    code_huge(b, &b->huge_end, used);
+    code_huge(b, &b->huge_cold, cold_used);
 }
 
 enum status bt_arena_init(struct bt *b, struct error *e)

@@ -41,8 +41,11 @@ enum {
 #define BT_BLOCK_CODE    (BT_BLOCK_MAX * 1024) /* bytes of host code; more than any block needs */
 #define BT_SCRATCH_BYTES 4096
 #define BT_TAGS_AT       (BT_SCRATCH_BYTES + BT_JUMPS * sizeof(struct bt_jump)) /* from the scratch page */
-#define BT_CODE_BYTES    ((size_t)128 << 20)
+#define BT_CODE_BYTES    ((size_t)ENGINE_CACHE_MOST)
 #define BT_COLD_AT       (BT_CODE_BYTES / 16 * 9)
+#define BT_REGIONS       16
+#define BT_REGIONS_LEAST 4
+#define BT_EVICTED       (1u << 15) /* remembered */
 #define BT_HUGE          ((size_t)2 << 20) /* a huge page of the host's */
 /* The last stretch before an instruction limit goes by the interpreter: a block may overshoot by its length.
  */
@@ -191,6 +194,16 @@ struct bt_map {
 #define BT_MAPS    (1u << 22)
 #define BT_NO_HOST UINT16_MAX
 
+/* A part of the code cache and of its tables, evicted as a whole (region.c): how far each is used. */
+struct bt_region {
+    size_t used, cold_used; /* blocks' own code, and rare paths */
+    u32 blocks_n, links_n, sites_n, maps_n;
+    u32 first; /* block */
+    bool open, kept; /* has blocks; they came back after an eviction */
+    u64 since;       /* when it was opened, in openings */
+};
+enum bt_age { BT_NEW, BT_KEPT, BT_AGES };
+
 struct bt {
     struct cpu *cpu;
     void *inner; /* the interpreter's state */
@@ -203,15 +216,18 @@ struct bt {
     u8 *write; /* the same bytes, RW */
     u32 stubs_used;
     size_t huge_end, huge_cold; /* up to here huge pages were asked for */
-    size_t used, stubs_end, cold_used; /* blocks' own code grows from the stubs on, rare paths from BT_COLD_AT */
+    size_t stubs_end;
+    struct bt_region region[BT_REGIONS];
+    unsigned regions; /* how many there are */
+    size_t capacity;  /* bytes of code in all of them */
+    struct bt_region *filling[BT_AGES]; /* null: none yet */
+    struct bt_region *at;               /* where the next block goes */
+    u64 openings;
+    u64 evicted_block[BT_EVICTED]; /* gpa | mode << 52; 0: none */
     struct bt_block *blocks;
-    u32 blocks_n;
     struct bt_link *links;
-    u32 links_n;
     struct bt_site *sites;
-    u32 sites_n;
     struct bt_map *maps;
-    u32 maps_n;
     u32 hash[BT_HASH], frames[BT_FRAME_HASH];
     u32 mode;
     bool patched; /* code that may have run was changed: to be serialized before it runs again */
@@ -229,6 +245,7 @@ struct bt {
     u32 stub_look[2], stub_note[BT_RANGES]; /* near.c */
     u64 translated, flushed, dropped;
     u64 steps, direct, fills, cache_flushes;
+    u64 evictions, evicted, again; /* regions; their blocks; those translated again */
     u64 foreign; /* instructions of other modes */
     u64 exits[SITE_KINDS];
     u64 steps_of[OP_COUNT];
@@ -243,8 +260,9 @@ struct bt {
 /* arena.c: address space, reserve and commit */
 enum status bt_arena_init(struct bt *b, struct error *e);
 void bt_arena_destroy(struct bt *b);
-/* Code has been written up to b->used and b->cold_used: huge pages for it, and for the tables, so that the host's TLBs reach it all. */
-void bt_arena_huge(struct bt *b);
+/* Code has been written up to USED, and rare paths up to COLD_USED: huge pages for it, and for the tables, so that the host's TLBs reach it
+ * all. */
+void bt_arena_huge(struct bt *b, size_t used, size_t cold_used);
 
 /* stubs.c: the world switch */
 void bt_make_stubs(struct bt *b);
@@ -254,17 +272,29 @@ void bt_near_check(struct bt *b);
 
 /* cache.c: blocks by (gpa, mode), links between them, invalidation */
 u32 bt_block_find(const struct bt *b, u64 gpa, u32 mode);
-/* Room for one more block; flushes everything when there is none. */
-void bt_cache_make_room(struct bt *b);
 void bt_block_drop(struct bt *b, u32 n);
 void bt_block_commit(struct bt *b, u32 n);
+/* Block N, which is dropped, will not be found at its frames again: without others there they are no code any more. */
+void bt_frame_release(struct bt *b, u32 n);
 void bt_link_set(struct bt *b, u32 link, u32 to);
 /* Guest memory [GPA, GPA + LEN), all in one frame, has changed. Is anything of the frame still translated? */
 bool bt_cache_invalidate(struct bt *b, u64 gpa, u64 len);
-void bt_cache_flush(struct bt *b);
 void bt_serialize(void);
 /* The block whose code holds host address PC, and the instruction there; 0: none. */
 u32 bt_block_at(const struct bt *b, u64 pc, u32 *index);
+
+/* region.c: the cache's regions. All but the first two are the owning thread's, while no translated code of its runs. */
+/* The region of a byte of blocks' own code; null: none. */
+const struct bt_region *bt_region_of(const struct bt *b, u64 off);
+/* Bytes of code in the cache; host pages that they lie in. */
+u64 bt_region_bytes(const struct bt *b, bool in_pages);
+/* Nothing is translated, and CAPACITY bytes of code may be. */
+void bt_region_init(struct bt *b, size_t capacity);
+/* Room in b->at for one more block, of this address and mode; evicts a region when there is none. */
+void bt_region_make_room(struct bt *b, u64 gpa, u32 mode);
+/* All that was looked up under a key is void. */
+void bt_region_forget_checks(struct bt *b);
+void bt_cache_flush(struct bt *b);
 
 /* translate.c. Returns the block's number. BYTES: up to the page's end; RIP: where they are now. */
 u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip);

@@ -1,5 +1,5 @@
 /* Translations by (gpa, mode), the links between them, and what happens when their bytes change. A dropped
- * block's code stays where it is until the whole cache is flushed, for it may be running; nothing leads to it
+ * block's code stays where it is until its region is evicted, for it may be running; nothing leads to it
  * any more.
  *
  * Several vCPUs have a cache each. Another one's thread may drop blocks here, at this one's safe points alone
@@ -32,37 +32,6 @@ u32 bt_block_find(const struct bt *b, u64 gpa, u32 mode)
 static u64 frame_of(const struct bt_block *t, unsigned which)
 {
     return which ? t->gpa2 : t->gpa & PAGE_MASK;
-}
-
-void bt_cache_flush(struct bt *b)
-{
-    struct mem *m = b->cpu->wires.mem;
-    /* With other vCPUs, which may have translated the same frames, the flags stay until somebody writes there. */
-    for (u32 n = 1; n < b->blocks_n && b->cpu->company == CPU_ALONE; n++)
-        for (unsigned k = 0; k < (b->blocks[n].gpa2 != BT_NO_PAGE ? 2 : 1); k++)
-            mem_frame_clear(m, frame_of(&b->blocks[n], k), FRAME_TRANSLATED);
-    b->cache_flushes++;
-    b->patched = true;
-    b->flushed += b->blocks_n > 1 ? b->blocks_n - 1 : 0;
-    memset(b->hash, 0, sizeof b->hash);
-    memset(b->frames, 0, sizeof b->frames);
-    memset(b->jumps, 0, BT_JUMPS * sizeof *b->jumps);
-    memset(b->tags, 0, b->links_n * sizeof *b->tags);
-    b->blocks_n = b->links_n = 1;
-    b->sites_n = SITE_FIRST;
-    b->maps_n = 0;
-    b->used = b->stubs_end;
-    b->cold_used = BT_COLD_AT;
-}
-
-void bt_cache_make_room(struct bt *b)
-{
-    if (UNLIKELY(b->used >= b->huge_end + BT_HUGE / 2 || b->cold_used >= b->huge_cold + BT_HUGE / 2))
-        bt_arena_huge(b);
-    if (BT_COLD_AT - b->used < BT_BLOCK_CODE || BT_CODE_BYTES - b->cold_used < BT_BLOCK_CODE || BT_BLOCKS - b->blocks_n < 2 ||
-        BT_LINKS - b->links_n < 4 || BT_SITES - b->sites_n < 4 * BT_BLOCK_MAX ||
-        BT_MAPS - b->maps_n < 2 * BT_BLOCK_MAX)
-        bt_cache_flush(b);
 }
 
 static void frame_enter(struct bt *b, u32 n, unsigned which)
@@ -103,6 +72,21 @@ void bt_block_commit(struct bt *b, u32 n)
     b->translated++;
     if (UNLIKELY(b->perf_map))
         perf_map_line(b, t);
+}
+
+/* With other vCPUs, which may have translated the same frames, the flags stay until somebody writes there. */
+void bt_frame_release(struct bt *b, u32 n)
+{
+    if (b->cpu->company != CPU_ALONE)
+        return;
+    for (unsigned k = 0; k < (b->blocks[n].gpa2 != BT_NO_PAGE ? 2 : 1); k++) {
+        u64 frame = frame_of(&b->blocks[n], k);
+        u32 ref = b->frames[hash_frame(frame)];
+        while (ref && frame_of(&b->blocks[ref / 2], ref & 1) != frame)
+            ref = b->blocks[ref / 2].frame_next[ref & 1];
+        if (!ref)
+            mem_frame_clear(b->cpu->wires.mem, frame, FRAME_TRANSLATED);
+    }
 }
 
 void bt_link_set(struct bt *b, u32 link, u32 to)
@@ -201,9 +185,10 @@ bool bt_cache_invalidate(struct bt *b, u64 gpa, u64 len)
 u32 bt_block_at(const struct bt *b, u64 pc, u32 *index)
 {
     u64 off = pc - (u64)(uintptr_t)b->code;
-    if (off >= b->used || off < b->stubs_end)
+    const struct bt_region *r = bt_region_of(b, off);
+    if (!r || r->blocks_n == r->first)
         return 0;
-    u32 low = 1, high = b->blocks_n; /* blocks lie in the order of their numbers */
+    u32 low = r->first, high = r->blocks_n; /* a region's blocks lie in the order of their numbers */
     while (high - low > 1) {
         u32 mid = low + (high - low) / 2;
         if (b->blocks[mid].code <= off)
@@ -212,7 +197,7 @@ u32 bt_block_at(const struct bt *b, u64 pc, u32 *index)
             high = mid;
     }
     const struct bt_block *t = &b->blocks[low];
-    if (b->blocks_n < 2 || off < t->code || off >= t->code + t->code_len)
+    if (off < t->code || off >= t->code + t->code_len)
         return 0;
     u32 k = 0;
     /* The last entry is that of an instruction executed alone behind the others, which may trap (trap.c), or the end. */

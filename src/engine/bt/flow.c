@@ -6,7 +6,7 @@
 u32 link_new(struct tr *t, i32 delta, bool cross)
 {
     struct bt *b = t->b;
-    u32 n = b->links_n++;
+    u32 n = b->at->links_n++;
     b->links[n] = (struct bt_link){.from = t->n, .delta = delta, .cross = cross};
     b->tags[n] = 0;
     if (!t->t->link_count++)

@@ -35,8 +35,7 @@ static u32 key_of(struct bt *b, u64 what)
         return b->key_cache[k].key;
     if (b->keys_n == PAGE_SIZE) {
         memset(b->key_cache, 0, sizeof b->key_cache);
-        memset(b->jumps, 0, BT_JUMPS * sizeof *b->jumps);
-        memset(b->tags, 0, b->links_n * sizeof *b->tags);
+        bt_region_forget_checks(b);
         b->keys_n = 1;
     }
     b->key_cache[k].what = what;
@@ -182,7 +181,8 @@ static u64 cut_rip(const struct bt *b, u64 rip)
 static u64 follow_link(struct bt *b, const struct bt_site *s)
 {
     struct bt_scratch *x = b->scratch;
-    u32 number = s->link, flushed_at = (u32)b->flushed;
+    u32 number = s->link;
+    u64 flushed_at = b->flushed;
     const struct bt_link l = b->links[number];
     bool foreign, dead = b->blocks[l.from].dead;
     u64 from = x->rip_page, rip = cut_rip(b, from + (u64)(i64)l.delta);
@@ -356,6 +356,8 @@ static void bt_configure(void *state, const struct engine_settings *s)
     struct bt *b = state;
     char name[32];
     b->settings = *s;
+    if (s->cache_bytes && s->cache_bytes != b->capacity)
+        bt_region_init(b, s->cache_bytes);
     if (s->scan)
         bt_scan_stubs(b);
     snprintf(name, sizeof name, "/tmp/perf-%d.map", (int)getpid());
@@ -422,9 +424,8 @@ static enum status bt_attach(struct cpu *c, void *shared, void **state, struct e
     }
     bt_make_stubs(b);
     init_scratch(b);
-    b->blocks_n = b->links_n = 1;
-    b->sites_n = SITE_FIRST;
-    b->cold_used = b->huge_cold = BT_COLD_AT;
+    b->huge_cold = BT_COLD_AT;
+    bt_region_init(b, BT_CODE_BYTES);
     bt_signal_init();
     *state = b;
     return STATUS_OK;
@@ -454,7 +455,7 @@ static struct engine_stats bt_stats(void *state)
     return (struct engine_stats){
         .blocks_translated = b->translated,
         .blocks_flushed = b->flushed,
-        .shared_bytes = align_up(b->used, PAGE_SIZE) + align_up(b->cold_used - BT_COLD_AT, PAGE_SIZE),
+        .shared_bytes = bt_region_bytes(b, true),
         .counts_instructions = true,
         .counter = {{"steps", b->steps},
                     {"direct", b->direct},
@@ -465,11 +466,14 @@ static struct engine_stats bt_stats(void *state)
                     {"exits_link", b->exits[SITE_LINK]},
                     {"exits_lookup", b->exits[SITE_LOOKUP]},
                     {"foreign", b->foreign},
-                    {"code_bytes", b->used + b->cold_used - BT_COLD_AT},
+                    {"code_bytes", bt_region_bytes(b, false)},
                     {"cache_flushes", b->cache_flushes},
                     {"scanned", b->scanned},
-                    {"forbidden", b->forbidden}},
-        .counters = 13,
+                    {"forbidden", b->forbidden},
+                    {"evictions", b->evictions},
+                    {"evicted", b->evicted},
+                    {"again", b->again}},
+        .counters = 16,
         .steps_of = b->steps_of};
 }
 

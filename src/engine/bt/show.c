@@ -158,7 +158,7 @@ static void name_site(const struct view *v, const ZydisDecodedInstruction *z, co
         return;
     int r = ZydisRegisterGetId(ops[0].reg.value);
     u64 n = ops[1].imm.value.u;
-    if ((r != HOST_T0 && r != HOST_T1) || n >= v->b->sites_n || &v->b->blocks[v->b->sites[n].block] != v->t)
+    if ((r != HOST_T0 && r != HOST_T1) || n >= BT_SITES || &v->b->blocks[v->b->sites[n].block] != v->t)
         return;
     const struct bt_site *s = &v->b->sites[n];
     snprintf(out, size, "mov %sd, site   ; %s%s%s", r == HOST_T0 ? "r10" : "r11", kinds[s->kind],

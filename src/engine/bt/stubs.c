@@ -220,5 +220,5 @@ void bt_make_stubs(struct bt *b)
     flow_make_stub(&e);
     make_x87(&e);
     b->stubs_used = e_off(&e);
-    b->stubs_end = b->used = (e_off(&e) + 63u) & ~63u;
+    b->stubs_end = (e_off(&e) + 63u) & ~63u;
 }

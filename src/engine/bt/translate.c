@@ -10,7 +10,7 @@
 
 u32 site_new(struct tr *t, enum bt_site_kind kind, unsigned index)
 {
-    u32 n = t->b->sites_n++;
+    u32 n = t->b->at->sites_n++;
     t->b->sites[n] =
         (struct bt_site){.block = t->n, .index = (u8)index, .kind = kind & 15, .charged = t->charged};
     if (index < BT_BLOCK_MAX && (kind == SITE_STEP || kind == SITE_MEM))
@@ -324,19 +324,19 @@ static void go_cold(struct tr *t)
     while (e_off(&t->e) - k->code < 5) /* a jump fits when the block is dropped */
         e8(&t->e, 0x90);
     k->code_len = e_off(&t->e) - k->code;
-    b->used = (e_off(&t->e) + 15u) & ~15u;
+    b->at->used = (e_off(&t->e) + 15u) & ~15u;
     t->cold = true;
-    k->cold = (u32)b->cold_used;
-    t->e.p = b->write + b->cold_used;
+    k->cold = (u32)b->at->cold_used;
+    t->e.p = b->write + b->at->cold_used;
     t->e.limit = t->e.p + BT_BLOCK_CODE;
 }
 
 static void begin(struct tr *t, struct bt *b, u64 gpa, u32 mode)
 {
-    t->n = b->blocks_n++;
+    t->n = b->at->blocks_n++;
     t->b = b, t->t = &b->blocks[t->n];
-    *t->t = (struct bt_block){.gpa = gpa, .gpa2 = BT_NO_PAGE, .mode = mode, .code = (u32)b->used, .map = b->maps_n};
-    t->e = (struct emit){.b = b, .p = b->write + b->used, .limit = b->write + b->used + BT_BLOCK_CODE};
+    *t->t = (struct bt_block){.gpa = gpa, .gpa2 = BT_NO_PAGE, .mode = mode, .code = (u32)b->at->used, .map = b->at->maps_n};
+    t->e = (struct emit){.b = b, .p = b->write + b->at->used, .limit = b->write + b->at->used + BT_BLOCK_CODE};
     t->host = mode & BT_MODE_FLAGS, t->mem = !t->host;
     t->lost = t->writer = -1;
     t->charged = t->cold = t->x87_there = t->fip_paged = false, t->index = 0, t->late_n = 0;
@@ -346,7 +346,7 @@ static void begin(struct tr *t, struct bt *b, u64 gpa, u32 mode)
 
 u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip)
 {
-    bt_cache_make_room(b);
+    bt_region_make_room(b, gpa, mode);
     struct tr *t = b->tr;
     begin(t, b, gpa, mode);
     struct bt_block *k = t->t;
@@ -381,8 +381,8 @@ u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip)
     flags_to_mem(t);
     leave_at(t, site_new(t, SITE_BUDGET, 0));
     k->cold_len = e_off(&t->e) - k->cold;
-    b->cold_used = e_off(&t->e);
-    b->maps_n += k->count + 1u;
+    b->at->cold_used = e_off(&t->e);
+    b->at->maps_n += k->count + 1u;
     bt_block_commit(b, t->n);
     if (UNLIKELY(b->settings.scan))
         bt_scan(b, k);
