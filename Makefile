@@ -1,7 +1,7 @@
 # The front door. Everything behind it is meson, ninja and the scripts in tools/; `make help` lists what there is.
 
 .DEFAULT_GOAL := build
-.PHONY: oracle torture build deps run check check-asan check-boot check-kvm-nested check-portable bench bench-memory asan fuzz tsan format clean help fuzz-bt
+.PHONY: oracle torture memory-soak build deps run check check-asan check-boot check-kvm-nested check-portable bench bench-memory asan fuzz tsan format clean help fuzz-bt
 
 # Suites that have a target of their own; `make check` runs all the others.
 OWN_SUITES := check-boot check-kvm-nested check-portable
@@ -56,6 +56,11 @@ oracle: build
 torture: build
 	@tools/torture --minutes $(or $(MINUTES),60) $(TORTURE)
 
+# Random pages under sharing, ballooning and paging for MINUTES, in pieces whose results bench/results/memory-soak.jsonl keeps: the next call goes on.
+memory-soak: build
+	@tools/guest/prepare
+	@tools/memory-soak --minutes $(or $(MINUTES),60) $(SOAK)
+
 bench-memory: build
 	@tools/guest/prepare
 	@bench/memory $(BENCH)
@@ -89,6 +94,7 @@ help:
 #: make asan         builds build-asan, with AddressSanitizer and UBSan; make check-asan also runs the tests on it
 #: make oracle       compares the interpreter with this CPU: N=100000000 SEED=1, resumable (docs/oracle.md)
 #: make torture      stress-ng and compilations in Debian for MINUTES=60, checked; resumable (TORTURE="OPTION...": tools/torture --help)
+#: make memory-soak  guests that check every page they wrote, in a group that shares, balloons and pages, for MINUTES=60; resumable (SOAK="OPTION...")
 #: make fuzz-bt      the translator against the interpreter, random and hostile code, to BLOCKS=10000000 translations; resumable (MINUTES=N: so long; CODE=32 or 64: that alone)
 #: make fuzz         fuzzes each target for FUZZ_SECONDS (60) with libFuzzer (needs clang)
 #: make tsan         runs guests with several vCPUs under ThreadSanitizer

@@ -221,7 +221,7 @@ struct trine_stats {
     struct trine_paging paging;
     uint64_t guest_bytes, resident_bytes, shared_bytes, ballooned_bytes, paged_bytes, monitor_bytes;
     unsigned switches;   /* of trine_config.switches that came about */
-    struct trine_count sharing[16]; /* the scanner's work, where pages are shared */
+    struct trine_count sharing[20]; /* the scanner's work, where pages are shared */
     unsigned sharing_n;
     uint64_t unbuilt;    /* instructions used by the guest that Trine has not built */
     uint64_t state_hash; /* of the whole architectural state and RAM, at the end */

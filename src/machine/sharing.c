@@ -250,6 +250,16 @@ struct span {
     u64 from, to;
 };
 
+/* The first block from AT on, of those that begin there, with anything to look at, or TO: most of a large guest is a hole. */
+static u64 next_block(const struct mem *m, u64 at, u64 to)
+{
+    u64 block = (u64)FOREIGN_BLOCK << PAGE_SHIFT, next = mem_foreign_next(m, at);
+    off_t data = lseek(m->fd, (off_t)at, SEEK_DATA);
+    if (data >= 0 && (u64)data < next)
+        next = (u64)data;
+    return next < to ? at + (next - at) / block * block : to;
+}
+
 static void pass(struct sharing *s, u64 zero)
 {
     const struct mem *m = &s->vm->mem;
@@ -257,7 +267,7 @@ static void pass(struct sharing *s, u64 zero)
     u64 reported = 0, looked = s->stats.looked, won = s->stats.shared + s->stats.zeros;
     s->stats.left = 0;
     for (unsigned k = 0; k < ARRAY_LEN(spans); k++)
-        for (u64 at = spans[k].from, n; at < spans[k].to && !atomic_load(&s->ending); at += n << PAGE_SHIFT) {
+        for (u64 at = spans[k].from, n; (at = next_block(m, at, spans[k].to)) < spans[k].to && !atomic_load(&s->ending); at += n << PAGE_SHIFT) {
             n = (spans[k].to - at) >> PAGE_SHIFT;
             n = n < FOREIGN_BLOCK ? n : FOREIGN_BLOCK;
             block(s, at, (u32)n, zero);
@@ -395,6 +405,8 @@ void sharing_stats(const struct vm *vm, struct sharing_stats *s)
     if (!vm->sharing)
         return;
     *s = vm->sharing->stats;
+    s->stop_p99_ns = sharing_p99(vm->sharing->stops);
+    s->work_p99_ns = sharing_p99(vm->sharing->works);
     s->metadata_bytes = touched(vm->sharing->seen, (vm->mem.span >> PAGE_SHIFT) * sizeof *vm->sharing->seen) +
                         touched(vm->mem.foreign.frame, (vm->mem.span >> PAGE_SHIFT) * sizeof *vm->mem.foreign.frame) + sizeof *vm->sharing;
 }

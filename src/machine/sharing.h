@@ -12,8 +12,8 @@ struct sharing;
 /* What the scanner did; any thread, approximate while it runs. */
 struct sharing_stats {
     u64 passes, looked, shared, zeros, homes, paged; /* pages, all but the first */
-    u64 stops, stop_ns, stop_max_ns;          /* of the vCPUs, from the wish to the end */
-    u64 stop_work_max_ns;                     /* the scanner's own time in one: without waiting for vCPUs and cores */
+    u64 stops, stop_ns, stop_max_ns, stop_p99_ns, stops_slow; /* of the vCPUs, from the wish to the end; slow: more than 1 ms */
+    u64 work_max_ns, work_p99_ns, work_slow;                  /* the scanner's own time in one: without waiting for vCPUs and cores */
     u64 cpu_ns;                               /* of the scanner's thread */
     u64 left;                                 /* pages of the last pass that had to stay: the host's limit of mappings */
     u64 metadata_bytes;                       /* this VM's records that are touched */

@@ -11,6 +11,7 @@
 #include "machine/vm.h"
 
 #define STOP_NS 200000
+#define SLOW_NS 1000000
 #define RUN     16u /* pages of one mapping at a time */
 
 /* Does the page still hold what it was chosen for? */
@@ -60,6 +61,28 @@ static u32 do_run(struct sharing *s, struct change *c, u32 n, u32 *taken)
     return len;
 }
 
+/* Time T, 4 or more, goes by its highest three bits: 1xx at bit k is entry 4 k + xx. */
+static void took(u32 times[STOP_TIMES], u64 t, u64 *max, u64 *slow)
+{
+    unsigned k = t < 4 ? 2 : 63 - (unsigned)__builtin_clzll(t), at = 4 * k + (unsigned)(t >> (k - 2) & 3);
+    times[at < STOP_TIMES ? at : STOP_TIMES - 1]++;
+    *max = t > *max ? t : *max;
+    *slow += t > SLOW_NS;
+}
+
+u64 sharing_p99(const u32 times[STOP_TIMES])
+{
+    u64 all = 0, seen = 0;
+    for (unsigned i = 0; i < STOP_TIMES; i++)
+        all += times[i];
+    for (unsigned i = 8; i < STOP_TIMES && all; i++) {
+        seen += times[i];
+        if (seen * 100 >= all * 99)
+            return (u64)(4 + i % 4 + 1) << (i / 4 - 2);
+    }
+    return 0;
+}
+
 /* One stop. How many of C it took. */
 static u32 stop_and_do(struct sharing *s, struct change *c, u32 n)
 {
@@ -73,11 +96,11 @@ static u32 stop_and_do(struct sharing *s, struct change *c, u32 n)
     }
     work = sharing_thread_ns() - work;
     exclusive_end(s->vm);
-    s->stats.stop_work_max_ns = work > s->stats.stop_work_max_ns ? work : s->stats.stop_work_max_ns;
     u64 ns = host_ns() - start;
     s->stats.stops++;
     s->stats.stop_ns += ns;
-    s->stats.stop_max_ns = ns > s->stats.stop_max_ns ? ns : s->stats.stop_max_ns;
+    took(s->stops, ns, &s->stats.stop_max_ns, &s->stats.stops_slow);
+    took(s->works, work, &s->stats.work_max_ns, &s->stats.work_slow);
     return i;
 }
 

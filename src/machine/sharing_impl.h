@@ -18,6 +18,8 @@ struct change {
 #define CHANGE_HOME 0xfffffff1u
 #define CHANGE_PAGE 0xfffffff2u /* the file, which has its bytes already */
 
+#define STOP_TIMES 160u /* four to each power of two of nanoseconds */
+
 struct sharing {
     struct vm *vm;
     struct share_member member;
@@ -33,6 +35,7 @@ struct sharing {
     u64 page_quota; /* bytes that shall go to the file */
     bool told; /* that the broker is gone */
     struct sharing_stats stats;
+    u32 stops[STOP_TIMES], works[STOP_TIMES]; /* how many took as long: see sharing_commit.c */
     /* Of the block that is looked at. */
     struct share_query query[FOREIGN_BLOCK];
     struct change change[FOREIGN_BLOCK];
@@ -42,6 +45,8 @@ struct sharing {
 
 /* The calling thread's time on a core. */
 u64 sharing_thread_ns(void);
+/* The time that 99 of 100 of them did not exceed, to a quarter of a power of two. */
+u64 sharing_p99(const u32 times[STOP_TIMES]);
 /* Does what C[0..n) say, as far as it still holds, in runs between which the vCPUs run; sets `done`. */
 void sharing_commit(struct sharing *s, struct change *c, u32 n);
 

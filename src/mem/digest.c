@@ -43,9 +43,9 @@ static u64 next_foreign(const struct mem *m, u64 at)
 {
     if (!atomic_load_explicit(&m->foreign.pages, memory_order_relaxed))
         return m->span;
-    for (at &= PAGE_MASK; at < m->span && !mem_foreign_at(m, at); at += PAGE_SIZE)
+    for (at = mem_foreign_next(m, at & PAGE_MASK); at < m->span && !mem_foreign_at(m, at); at = mem_foreign_next(m, at + PAGE_SIZE))
         ;
-    return at;
+    return at < m->span ? at : m->span;
 }
 
 bool mem_data(const struct mem *m, u64 *at, u64 *end, bool *foreign)

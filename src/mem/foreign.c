@@ -15,9 +15,22 @@
 #define PAGEMAP_SWAPPED BIT(62)
 #define PAGEMAP_PRESENT BIT(63)
 
+#define BLOCK_BYTES ((u64)FOREIGN_BLOCK << PAGE_SHIFT)
+
+/* A record a page, and then a count a block. */
+static u64 records_bytes(const struct mem *m)
+{
+    return ((m->span >> PAGE_SHIFT) + m->span / BLOCK_BYTES + 1) * sizeof *m->foreign.frame;
+}
+
+static u32 *in_block(const struct mem *m, u64 gpa)
+{
+    return m->foreign.frame + (m->span >> PAGE_SHIFT) + gpa / BLOCK_BYTES;
+}
+
 enum status mem_foreign_init(struct mem *m, int fd, struct error *e)
 {
-    void *p = mmap(NULL, (m->span >> PAGE_SHIFT) * sizeof *m->foreign.frame, PROT_READ | PROT_WRITE,
+    void *p = mmap(NULL, records_bytes(m), PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         return error_errno(e, "guest memory: records of shared pages");
@@ -45,8 +58,15 @@ void mem_foreign_destroy(struct mem *m)
         close(m->foreign.page_fd);
     if (m->foreign.pagemap >= 0)
         close(m->foreign.pagemap);
-    munmap(m->foreign.frame, (m->span >> PAGE_SHIFT) * sizeof *m->foreign.frame);
+    munmap(m->foreign.frame, records_bytes(m));
     m->foreign.frame = NULL;
+}
+
+u64 mem_foreign_next(const struct mem *m, u64 at)
+{
+    while (m->foreign.frame && at < m->span && !__atomic_load_n(in_block(m, at), __ATOMIC_RELAXED))
+        at = (at / BLOCK_BYTES + 1) * BLOCK_BYTES;
+    return m->foreign.frame && at < m->span ? at : m->span;
 }
 
 /* The page before GPA and the one with GPA do not continue each other. */
@@ -69,7 +89,9 @@ static u64 seams(const struct mem *m, u64 gpa, u64 n)
 
 static void record(struct mem *m, u64 gpa, u32 value)
 {
-    __atomic_store_n(&m->foreign.frame[gpa >> PAGE_SHIFT], value, __ATOMIC_RELAXED);
+    u32 was = __atomic_exchange_n(&m->foreign.frame[gpa >> PAGE_SHIFT], value, __ATOMIC_RELAXED);
+    if (!was != !value)
+        __atomic_fetch_add(in_block(m, gpa), value ? 1 : (u32)-1, __ATOMIC_RELAXED);
 }
 
 static bool map(const struct mem *m, u64 gpa, u64 n, int flags, int fd, u64 off)
@@ -186,13 +208,8 @@ u64 mem_foreign_copies(const struct mem *m)
     bool written[FOREIGN_BLOCK];
     if (!atomic_load_explicit(&m->foreign.pages, memory_order_relaxed))
         return 0;
-    for (u64 gpa = 0, n; gpa < m->span; gpa += n << PAGE_SHIFT) {
+    for (u64 gpa = 0, n; (gpa = mem_foreign_next(m, gpa)) < m->span; gpa += n << PAGE_SHIFT) {
         n = (m->span - gpa) >> PAGE_SHIFT < FOREIGN_BLOCK ? (m->span - gpa) >> PAGE_SHIFT : FOREIGN_BLOCK;
-        bool any = false;
-        for (u64 i = 0; i < n && !any; i++)
-            any = mem_foreign_at(m, gpa + i * PAGE_SIZE);
-        if (!any)
-            continue;
         mem_foreign_written(m, gpa, (u32)n, written);
         for (u64 i = 0; i < n; i++)
             count += written[i];

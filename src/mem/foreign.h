@@ -21,6 +21,8 @@ static inline u32 mem_foreign_record(const struct mem *m, u64 gpa)
 {
     return m->foreign.frame ? __atomic_load_n(&m->foreign.frame[gpa >> PAGE_SHIFT], __ATOMIC_RELAXED) : 0;
 }
+/* The first address at or behind AT in a block of FOREIGN_BLOCK pages with a record that is not 0, or the end of RAM. */
+u64 mem_foreign_next(const struct mem *m, u64 at);
 static inline bool mem_foreign_at(const struct mem *m, u64 gpa)
 {
     u32 r = mem_foreign_record(m, gpa);

@@ -47,7 +47,7 @@ struct mem_foreign {
     const u8 *page_map; /* all of it, readable */
     _Atomic u64 paged;  /* pages that show it */
     int pagemap;        /* /proc/self/pagemap; -1: it cannot be read */
-    u32 *frame;        /* by gpa >> 12: FOREIGN_ bits and the frame's number + 1; 0: RAM's own. Null: there is no pool. Changed under the big lock */
+    u32 *frame;        /* by gpa >> 12: FOREIGN_ bits and the frame's number + 1; 0: RAM's own. Behind them: how many of a block's are not 0. Null: there is no pool. Changed under the big lock */
     _Atomic u64 pages; /* that show one */
     u64 seams;         /* between mappings, and so about their number */
 };

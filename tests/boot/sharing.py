@@ -45,18 +45,6 @@ def start(engine, *options):
     group.start("--engine", engine, "--memory", "128M", "--disk", group.work + "/disk,readonly", *options)
 
 
-def brokers():
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            words = open("/proc/%s/cmdline" % pid).read().split("\0")
-        except OSError:
-            continue
-        if "memory-broker" in words and any(word.startswith(group.work) for word in words):
-            found.append(int(pid))
-    return found
-
-
 open(group.work + "/disk", "wb").write(b"".join(b"%064d" % (i // 1000) for i in range(64 << 10))) # pages alike, and like those of the other's disk
 alone = group.table()[1]
 if alone.returncode != 3 or "no VM of this group runs" not in alone.stderr:
@@ -69,10 +57,10 @@ group.until("nothing is shared", 120, lambda: all(r["shared"] >= 8 for r in grou
 for _ in range(rounds):
     group.turn(120)
     time.sleep(2)
-if len(brokers()) != 1:
-    group.fail("brokers: %s" % brokers())
+if len(group.brokers()) != 1:
+    group.fail("brokers: %s" % group.brokers())
 if kill:
-    os.kill(brokers()[0], signal.SIGKILL)
+    os.kill(group.brokers()[0], signal.SIGKILL)
     group.until("a broker's end is not told", 30, lambda: all(group.printed(vm, "the broker is gone") for vm in group.vms))
     group.turn(120)
     start("bt")
@@ -98,7 +86,7 @@ for vm in group.vms:
         group.fail("VM %d shares nothing at its end" % vm.number)
 time.sleep(0.5)
 until_gone = time.time() + 20
-while brokers():
+while group.brokers():
     if time.time() > until_gone:
         group.fail("a broker is left")
     time.sleep(0.1)

@@ -5,14 +5,15 @@ slower = float(os.environ.get("TRINE_TEST_SLOWER", "1"))
 
 
 class Group:
-    def __init__(self, trine, root, name, script):
+    def __init__(self, trine, root, name, script, *files):
+        """FILES: what else shall stand in the guest's /scripts."""
         self.trine, self.root, self.name, self.vms = trine, root, name, []
         self.work = tempfile.mkdtemp(prefix="trine-")
         atexit.register(shutil.rmtree, self.work, ignore_errors=True)
         os.environ["XDG_RUNTIME_DIR"] = self.work
         self.cache = subprocess.run([root + "/tools/guest/prepare", "--path"], capture_output=True, text=True).stdout.strip()
         open(self.work + "/" + name, "w").write(script)
-        done = subprocess.run([root + "/tools/guest/extend", self.work + "/initrd", self.work + "/" + name])
+        done = subprocess.run([root + "/tools/guest/extend", self.work + "/initrd", self.work + "/" + name, *files])
         if done.returncode:
             sys.exit(done.returncode)
 
@@ -57,6 +58,17 @@ class Group:
 
     def members(self):
         return {name: row for name, row in self.table()[0].items() if name not in ("pool", "all")}
+
+    def brokers(self):
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                words = open("/proc/%s/cmdline" % pid).read().split("\0")
+            except OSError:
+                continue
+            if "memory-broker" in words and any(word.startswith(self.work) for word in words):
+                found.append(int(pid))
+        return found
 
     def turn(self, seconds):
         for vm in self.vms:
