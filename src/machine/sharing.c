@@ -257,7 +257,7 @@ static u64 next_block(const struct mem *m, u64 at, u64 to)
     off_t data = lseek(m->fd, (off_t)at, SEEK_DATA);
     if (data >= 0 && (u64)data < next)
         next = (u64)data;
-    return next < to ? at + (next - at) / block * block : to;
+    return at <= next && next < to ? at + (next - at) / block * block : to; /* there may be nothing at all behind AT */
 }
 
 static void pass(struct sharing *s, u64 zero)

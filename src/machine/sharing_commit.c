@@ -112,6 +112,8 @@ static void settle(struct sharing *s, const struct change *c, u32 n)
             ;
         if (c[i].done && (c[i].frame < CHANGE_ZERO || c[i].frame == CHANGE_PAGE))
             mem_foreign_settle(&s->vm->mem, c[i].gpa, len);
+        else if (c[i].done && c[i].frame == CHANGE_HOME && s->stats.paged)
+            mem_foreign_clear(&s->vm->mem, c[i].gpa, len);
     }
 }
 

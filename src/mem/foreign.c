@@ -144,13 +144,17 @@ void mem_foreign_settle(struct mem *m, u64 gpa, u32 n)
     madvise(m->base + gpa, (u64)n << PAGE_SHIFT, MADV_DONTDUMP);
 }
 
+void mem_foreign_clear(const struct mem *m, u64 gpa, u64 n)
+{
+    if (m->foreign.page_fd >= 0)
+        (void)fallocate(m->foreign.page_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)gpa, (off_t)(n << PAGE_SHIFT));
+}
+
 static bool leave(struct mem *m, u64 gpa, u64 n)
 {
     if (!map(m, gpa, n, MAP_SHARED, m->fd, gpa))
         return false;
     u64 before = seams(m, gpa, n);
-    if (atomic_load(&m->foreign.paged)) /* what the guest threw away or wrote anew does not stay on the disk */
-        (void)fallocate(m->foreign.page_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)gpa, (off_t)(n << PAGE_SHIFT));
     for (u64 i = 0; i < n; i++) {
         u32 was = mem_foreign_record(m, gpa + i * PAGE_SIZE);
         record(m, gpa + i * PAGE_SIZE, was & FOREIGN_PAGED ? 0 : was | FOREIGN_LEFT);
@@ -176,11 +180,13 @@ void mem_foreign_drop(struct mem *m, u64 gpa, u64 len)
     if (!atomic_load_explicit(&m->foreign.pages, memory_order_relaxed))
         return;
     for (u64 end = gpa + len, n; gpa < end; gpa += n) {
-        bool there = mem_foreign_at(m, gpa);
+        bool there = mem_foreign_at(m, gpa), paged = atomic_load(&m->foreign.paged);
         for (n = PAGE_SIZE; gpa + n < end && mem_foreign_at(m, gpa + n) == there; n += PAGE_SIZE)
             ;
         if (there && !leave(m, gpa, n >> PAGE_SHIFT))
             memset(m->base + gpa, 0, n);
+        else if (there && paged)
+            mem_foreign_clear(m, gpa, n >> PAGE_SHIFT);
     }
 }
 

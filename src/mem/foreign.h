@@ -46,7 +46,9 @@ bool mem_foreign_page(struct mem *m, u64 gpa, u32 n) MUST_CHECK;
 void mem_foreign_forget(const struct mem *m, u64 gpa, u32 n);
 /* N pages that show frames or the file get memory of RAM's own with the same contents, and FOREIGN_LEFT; as above. False: nothing has changed. */
 bool mem_foreign_home(struct mem *m, u64 gpa, u32 n) MUST_CHECK;
-/* The same without contents, for what is thrown away. Vcpus may run. */
+/* What the file has of N pages that have left it does not stay on the disk. A file system may take its time: the vCPUs run. */
+void mem_foreign_clear(const struct mem *m, u64 gpa, u64 n);
+/* mem_foreign_home without contents, for what is thrown away. Vcpus may run. */
 void mem_foreign_drop(struct mem *m, u64 gpa, u64 len);
 /* The holders' count is right again. */
 void mem_foreign_told(struct mem *m, u64 gpa);

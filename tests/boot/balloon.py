@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Debian's own balloon driver, on PCI and on MMIO: a process frees 400 MiB and the host has them back within 5 s (free page reporting); QMP's balloon takes
-memory and gives it back, with BALLOON_CHANGE; --balloon SIZE holds from the start; hints; deflate on OOM.
+memory and gives it back, with BALLOON_CHANGE; --balloon SIZE holds from the start; deflate on OOM.
 usage: balloon.py TRINE SOURCE-ROOT pc|microvm"""
 import json, os, re, socket, subprocess, sys, tempfile, time
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -368,6 +369,21 @@ static void test_large(void)
     CHECK_EQ(rig_end(&r), 0);
 }
 
+/* A file that takes no more, as on a full disk: the page stays where it is. */
+static void check_full(struct mem *m)
+{
+    struct rlimit was, small;
+    CHECK_EQ(getrlimit(RLIMIT_FSIZE, &was), 0);
+    small = (struct rlimit){MIB(1), was.rlim_max};
+    void (*old)(int) = signal(SIGXFSZ, SIG_IGN);
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+    CHECK(!mem_foreign_save(m, MIB(2), 2));
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &was), 0);
+    signal(SIGXFSZ, old);
+    CHECK_EQ(m->foreign.paged, 0);
+    CHECK(!memcmp(m->base + MIB(2), page_a, PAGE_SIZE));
+}
+
 /* The same with a file behind them. */
 static void test_paging(void)
 {
@@ -380,6 +396,7 @@ static void test_paging(void)
     CHECK_EQ(mem_foreign_paging(&mem, fd, &e), STATUS_OK);
     CHECK(mem_write(&mem, MIB(2), page_a, PAGE_SIZE) && mem_write(&mem, MIB(2) + PAGE_SIZE, page_b, PAGE_SIZE));
     u64 digest = mem_digest(&mem, 1), resident = mem_resident(&mem);
+    check_full(&mem);
     CHECK(mem_foreign_save(&mem, MIB(2), 2));
     CHECK(!memcmp(mem.foreign.page_map + MIB(2), page_a, PAGE_SIZE));
     CHECK(mem_foreign_page(&mem, MIB(2), 2));
@@ -395,12 +412,15 @@ static void test_paging(void)
     CHECK(mem_foreign_home(&mem, MIB(2), 1));
     CHECK_EQ(mem_foreign_record(&mem, MIB(2)), 0);
     CHECK_EQ(mem.foreign.paged, 1);
+    mem_foreign_clear(&mem, MIB(2), 1);
+    CHECK_EQ(lseek(fd, 0, SEEK_DATA), MIB(2) + PAGE_SIZE);
     CHECK(mem.base[MIB(2)] == 'z' && !memcmp(mem.base + MIB(2) + 1, page_a + 1, PAGE_SIZE - 1));
     CHECK(!memcmp(mem.base + MIB(2) + PAGE_SIZE, page_b, PAGE_SIZE));
     CHECK(mem_discard(&mem, MIB(2), 2 * PAGE_SIZE));
     CHECK_EQ(mem.foreign.paged, 0);
     CHECK_EQ(mem.foreign.pages, 0);
     CHECK(!mem.base[MIB(2) + PAGE_SIZE]);
+    CHECK_EQ(lseek(fd, 0, SEEK_DATA), -1); /* nothing of it is left on the disk */
     mem_destroy(&mem);
 }
 
