@@ -18,7 +18,7 @@ extern "C" {
 
 /* Bounds of trine_config.memory, which is a multiple of 4 KiB. */
 #define TRINE_MEMORY_MIN (UINT64_C(1) << 20)
-#define TRINE_MEMORY_MAX (UINT64_C(1) << 45)
+#define TRINE_MEMORY_MAX (UINT64_C(1) << 39)
 #define TRINE_CPUS_MAX   32
 
 enum trine_status {
@@ -117,6 +117,7 @@ struct trine_config {
     bool balloon_auto;      /* real time: by what the host and the guest have left */
     uint64_t balloon_bytes; /* at most `memory` */
     const char *kernel, *initrd, *append, *firmware;
+    struct trine_disk firmware_vars; /* a flash below the firmware's, raw, whose contents this file keeps; no path: none */
     enum trine_serial serial;
     const char *serial_path;
     void (*serial_output)(void *opaque, const uint8_t *data, size_t n); /* TRINE_SERIAL_CALLBACK */

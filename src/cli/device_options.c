@@ -58,6 +58,22 @@ const char *option_disk(struct run_options *o, const char *value)
     return NULL;
 }
 
+const char *option_firmware_vars(struct run_options *o, const char *value)
+{
+    char *rest = (char *)(uintptr_t)value;
+    struct trine_disk *d = &o->config.firmware_vars;
+    *d = (struct trine_disk){.path = next_item(&rest)};
+    for (const char *word; (word = next_item(&rest));) {
+        d->readonly |= !strcmp(word, "readonly");
+        d->snapshot |= !strcmp(word, "snapshot");
+        if (strcmp(word, "readonly") && strcmp(word, "snapshot")) {
+            snprintf(o->why, sizeof o->why, "%s: neither readonly nor snapshot", word);
+            return o->why;
+        }
+    }
+    return *d->path ? NULL : "no file given";
+}
+
 /* The whole value is the name. */
 const char *option_cdrom(struct run_options *o, const char *value)
 {

@@ -98,7 +98,7 @@ static const char *set_memory(struct run_options *o, const char *value)
     if (o->config.memory < TRINE_MEMORY_MIN)
         return "less than 1M";
     if (o->config.memory > TRINE_MEMORY_MAX)
-        return "more than the processor can address (32768G)";
+        return "more than the processor can address (512G)";
     return o->config.memory % 4096 ? "not a multiple of 4K" : NULL;
 }
 
@@ -289,6 +289,9 @@ static const struct option options[] = {
     {"firmware", "FILE", "what the machine starts with; it starts --kernel, a Linux bzImage, if there is\n"
      "one. Default without --kernel: SeaBIOS of Debian's package",
      AT(config.firmware)},
+    {"firmware-vars", "FILE[,readonly][,snapshot]",
+     "a flash below the firmware's that keeps its variables in FILE (OVMF_VARS*.fd)",
+     .set = option_firmware_vars},
     {"disk", "FILE[,readonly][,snapshot][,format=FORMAT][,bus=virtio|ide]",
      "a disk; may be repeated; DISK without an option is the same. A raw file or block\n"
      "device, another format through qemu-nbd, or an nbd:// address; told by its\n"
@@ -469,6 +472,10 @@ static bool options_check(struct run_options *o)
             complain("--disk %s: a snapshot keeps no disk's contents: needs readonly", c->disks[i].path);
             return false;
         }
+    if ((c->restore || c->saves_n) && c->firmware_vars.path && !c->firmware_vars.readonly) {
+        complain("--firmware-vars %s: a snapshot keeps no file's contents: needs readonly", c->firmware_vars.path);
+        return false;
+    }
     if (c->input_log && c->time != TRINE_TIME_VIRTUAL) {
         complain("--input-log %s: needs --time virtual", c->input_log);
         return false;

@@ -97,8 +97,11 @@ static void place_write(struct cpu *c, const struct place *p, const u8 *buf, uns
         mmio_write(c, p->gpa, buf, len);
         return;
     }
-    if (!mem_is_writable(m, p->gpa, len) && !mem_is_smram(m, p->gpa, len))
+    if (!mem_is_writable(m, p->gpa, len) && !mem_is_smram(m, p->gpa, len)) {
+        if (mem_takes_commands(m, p->gpa))
+            mmio_write(c, p->gpa, buf, len);
         return; /* ROM ignores writes */
+    }
     ram_put(p->hva, buf, len);
     if (mem_frame_flags(m, p->gpa) & FRAME_CODE && m->code_write) {
         u64 begun = host_ns(c);

@@ -19,9 +19,8 @@ enum {
     PTE_G = 1 << 8,
 };
 #define PTE_NX     BIT(63)
-#define PHYS_BITS  46
-#define PHYS_MASK  ((BIT(PHYS_BITS) - 1) & PAGE_MASK)
-#define PHYS_RSVD  (BIT(52) - BIT(PHYS_BITS))
+#define PHYS_MASK  ((BIT(MEM_PHYS_BITS) - 1) & PAGE_MASK)
+#define PHYS_RSVD  (BIT(52) - BIT(MEM_PHYS_BITS))
 #define MAX_LEVELS 4
 
 /* What the A20 gate leaves of a physical address. */

@@ -242,6 +242,8 @@ static enum status check_pair(struct lockstep *l, struct error *e)
         return error_set(e, STATUS_USAGE, "check: a network does not repeat");
     if (l->config->switches_n)
         return error_set(e, STATUS_USAGE, "check: a guest that moves between engines (switch) is compared by its final state, with run");
+    if (l->config->firmware_vars.path && !l->config->firmware_vars.readonly)
+        return error_set(e, STATUS_USAGE, "check: firmware's variables %s: both machines would write to them: add ,readonly", l->config->firmware_vars.path);
     for (unsigned n = 0; n < l->config->disks_n; n++)
         if (!l->config->disks[n].readonly && !l->config->disks[n].snapshot)
             return error_set(e, STATUS_USAGE,

@@ -184,7 +184,7 @@ static bool cpu_possible(const struct cpu_image *m, const struct cpu_model *mode
     bool pe = m->cr0 & CR0_PE, pg = m->cr0 & CR0_PG, lma = m->efer & EFER_LMA, lme = m->efer & EFER_LME;
     bool vm86 = m->rflags & RFLAGS_VM;
     return m->icount <= now && (pe || !pg) && lma == (lme && pg) && (!lma || m->cr4 & CR4_PAE) &&
-           !(vm86 && (lma || !pe)) && !(m->mxcsr & ~0xffffu) && !(m->cr3 >> 46) && !(m->cr0 >> 32) &&
+           !(vm86 && (lma || !pe)) && !(m->mxcsr & ~0xffffu) && !(m->cr3 >> MEM_PHYS_BITS) && !(m->cr0 >> 32) &&
            !(m->cr4 & ~model->cr4_mask) && m->xcr0 & 1 && !(m->xcr0 & ~(model->xcr0_mask | 1)) &&
            (lma ? cpu_canonical(m->rip) : !(m->rip >> 32));
 }

@@ -23,7 +23,6 @@
 
 #define MIN_PERIOD_NS 20000      /* real time: how often one periodic timer may wake the host */
 #define VIRTIO_LATENCY_NS 20000 /* virtual time: from a notification to its turn */
-#define PHYS_BITS     46         /* of guest-physical addresses, as MEM_MAX_BYTES and the MMIO bus have it */
 
 /* --- time */
 
@@ -297,6 +296,8 @@ static enum status check_config(struct vm *vm, const struct engine_ops *engine, 
         return error_set(e, STATUS_USAGE, "machine %s: not built in", cfg->machine);
     if (cfg->firmware && cfg->machine && !strcmp(cfg->machine, "microvm"))
         return error_set(e, STATUS_USAGE, "firmware %s: the microvm starts kernels alone", cfg->firmware);
+    if (cfg->firmware_vars.path && !cfg->firmware)
+        return error_set(e, STATUS_USAGE, "%s: variables of firmware, and no firmware", cfg->firmware_vars.path);
     if (cfg->screenshot && !cfg->firmware)
         return error_set(e, STATUS_USAGE, "screenshot %s: a machine without firmware has no display", cfg->screenshot);
     if (cfg->display == TRINE_DISPLAY_TEXT) {
@@ -357,7 +358,7 @@ static enum status make_vcpus(struct vm *vm, enum cpu_level level, struct error 
 {
     u32 n = vm->config.cpus;
     vm->config.cpu = level_names[level];
-    vm->model = cpu_model_create_within(level, n, PHYS_BITS, vm_features(vm));
+    vm->model = cpu_model_create_within(level, n, MEM_PHYS_BITS, vm_features(vm));
     if (vm->model && vm->config.pv_kvm)
         cpu_model_offer_kvm(vm->model, pv_kvm_features());
     vm->vcpus = alloc_zeroed(n * sizeof *vm->vcpus);
@@ -550,8 +551,8 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         (s = exclusive_init(&vm->exclusive, e)) != STATUS_OK ||
         (cfg->confine && (s = confinement_create(&vm->confine, cfg, e)) != STATUS_OK) ||
         (cfg->screenshot && (s = display_check(cfg->screenshot, e)) != STATUS_OK) ||
-        (cfg->firmware && (s = firmware_open(&vm->firmware, cfg->firmware, e)) != STATUS_OK) ||
-        (s = mem_init_flash(&vm->mem, cfg->memory, vm->firmware.file.size, vm->firmware.present ? VGA_MEMORY : 0, e)) != STATUS_OK ||
+        (cfg->firmware && (s = firmware_open(&vm->firmware, cfg->firmware, &cfg->firmware_vars, e)) != STATUS_OK) ||
+        (s = mem_init_flash(&vm->mem, cfg->memory, vm->firmware.file.size + vm->firmware.vars.size, vm->firmware.present ? VGA_MEMORY : 0, e)) != STATUS_OK ||
         (cfg->prealloc && (s = prealloc(vm, e)) != STATUS_OK) || (cfg->share && (s = sharing_create(vm, e)) != STATUS_OK) || (s = make_vcpus(vm, level, e)) != STATUS_OK ||
         (s = make_consoles(vm, e)) != STATUS_OK ||
         (cfg->display == TRINE_DISPLAY_TEXT && (s = text_display_create(vm, e)) != STATUS_OK) ||

@@ -56,7 +56,7 @@ enum status mem_init_flash(struct mem *m, u64 size, u64 flash, u64 video, struct
     m->video_size = video;
     m->span = m->high_size || flash || video ? MEM_HIGH_BASE + m->high_size : m->low_size;
     bus_init(&m->pio, "port", 0x10000);
-    bus_init(&m->mmio, "memory", BIT(46));
+    bus_init(&m->mmio, "memory", BIT(MEM_PHYS_BITS));
     enum status s = mem_map(m, e);
     if (s != STATUS_OK)
         mem_destroy(m);
@@ -94,7 +94,10 @@ static u32 shadow(const struct mem *m)
 
 static bool is_flash(const struct mem *m, u64 gpa, u64 len)
 {
-    return gpa >= m->flash_base && gpa < MEM_HIGH_BASE && range_ok(gpa - m->flash_base, len, m->flash_size);
+    u64 base = m->flash_base;
+    if (UNLIKELY(atomic_load_explicit(&m->flash_answers, memory_order_relaxed)))
+        base += m->flash_chip;
+    return gpa >= base && gpa < MEM_HIGH_BASE && range_ok(gpa - base, len, MEM_HIGH_BASE - base);
 }
 
 static bool is_video(const struct mem *m, u64 gpa, u64 len)
@@ -165,6 +168,11 @@ bool mem_fill(struct mem *m, u64 gpa, u8 byte, u64 len)
     memset(m->base + gpa, byte, len);
     mem_written(m, gpa, len);
     return true;
+}
+
+bool mem_flash_answer(struct mem *m, bool answers)
+{
+    return m->flash_chip && atomic_exchange(&m->flash_answers, answers) != answers;
 }
 
 /* --- display memory */

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/error.h"
 #include "base/types.h"
 #include "mem/bus.h"
@@ -30,7 +31,9 @@ enum {
 #define MEM_FLASH_MAX    MIB(16)
 #define MEM_VIDEO_MAX    MIB(64)
 #define MEM_VIDEO_HOME   0xe0000000ull /* where display memory is before it shows anywhere */
-#define MEM_MAX_BYTES (1ull << 45) /* with 46 bits of guest-physical address */
+/* Bits of a guest-physical address, as CPUID tells them. As many as QEMU offers: OVMF makes page tables for all of them, and with 46 they fill 256 MiB. */
+#define MEM_PHYS_BITS 40
+#define MEM_MAX_BYTES BIT(MEM_PHYS_BITS - 1)
 
 /* Who sees the memory under the VGA window (SMRAM); set by the host bridge's SMRAM control register. Devices
  * never do: the door below does not lead there. */
@@ -61,6 +64,8 @@ struct mem {
     u64 span;              /* bytes of address space reserved at base */
     u8 *frame_flags;       /* index gpa >> 12, over span */
     u64 flash_base, flash_size; /* the firmware's chip below 4 GiB, read and executed like RAM; size 0: none */
+    u64 flash_chip; /* its first bytes are a chip that takes commands; 0: none */
+    _Atomic bool flash_answers; /* ... and reads of it are answers to them now, by the MMIO bus */
     u64 video_base, video_size; /* display memory below 4 GiB, and where it is; size 0: none */
     _Atomic bool video_shown;   /* the processors see it there, as RAM */
     _Atomic u32 shadow; /* 16 KiB blocks from MEM_SHADOW_BASE: bits 0..15 read as RAM, 16..31 take writes too */
@@ -78,6 +83,8 @@ enum status mem_init(struct mem *m, u64 size, struct error *e);
 /* With FLASH bytes (whole pages, at most MEM_FLASH_MAX) that end at 4 GiB; its machine fills them. And VIDEO bytes of display memory (0, or a
  * power of two up to MEM_VIDEO_MAX). */
 enum status mem_init_flash(struct mem *m, u64 size, u64 flash, u64 video, struct error *e);
+/* What is read of the flash's chip: its contents, or ANSWERS by the bus. True: what the processors see has changed. */
+bool mem_flash_answer(struct mem *m, bool answers) MUST_CHECK;
 /* The display memory shows at BASE, a multiple of its size; where RAM or the flash stand, and at 0, it shows nowhere. Its contents move along.
  * True: what the processors see has changed. */
 bool mem_video_show(struct mem *m, u64 base) MUST_CHECK;
@@ -88,6 +95,12 @@ void mem_destroy(struct mem *m);
 bool mem_is_ram(const struct mem *m, u64 gpa, u64 len);
 /* True when all of it is RAM that takes writes. */
 bool mem_is_writable(const struct mem *m, u64 gpa, u64 len);
+
+/* True when a chip that takes commands is at GPA: writes are the bus', also where reads are not. */
+static inline bool mem_takes_commands(const struct mem *m, u64 gpa)
+{
+    return gpa - m->flash_base < m->flash_chip;
+}
 
 /* True when [gpa, gpa + len) lies in the memory under the VGA window. */
 bool mem_is_smram(const struct mem *m, u64 gpa, u64 len);

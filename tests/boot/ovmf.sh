@@ -44,6 +44,50 @@ shell)
 	status=$?
 	ended 0 'UEFI Interactive Shell'
 	;;
+vars)
+	# A variable that the shell sets is there in the next machine: in flash beside firmware of 2 MiB and of 4, but not with `snapshot`. And what is no such file is refused.
+	for size in "" _4M; do
+		code=/usr/share/OVMF/OVMF_CODE$size.fd vars=$work/vars$size
+		cp "/usr/share/OVMF/OVMF_VARS$size.fd" "$vars"
+		vars_shell() { # OPTION COMMAND: what the shell said is in "$work/out"
+			rm -f "$work/in" && mkfifo "$work/in"
+			"$trine" run --firmware "$code" --firmware-vars "$1" --memory 256M --max-time $((150 * slower)) $engine <"$work/in" >"$work/out" 2>&1 &
+			pid=$!
+			exec 3>"$work/in"
+			for n in 1 2; do # the first key ends the wait for startup.nsh
+				until [ "$(grep -a -o 'Shell> ' "$work/out" | wc -l)" -ge $n ]; do
+					kill -0 $pid 2>/dev/null || fail "no shell$size: $(tail -c 2000 "$work/out")"
+					sleep 0.2
+				done
+				[ $n = 2 ] || printf '\r' >&3
+			done
+			printf '%s\r' "$2" >&3
+			sleep $((2 * slower))
+			printf 'reset -s\r' >&3
+			wait $pid || fail "status $?$size: $(tail -c 2000 "$work/out")"
+			exec 3>&-
+		}
+		engine=$*
+		guid=8b1c4f5e-2a6d-4c3b-9e7f-0d1e2f3a4b5c
+		vars_shell "$vars,snapshot" "setvar trine -guid $guid -nv -bs =0xA55A1234"
+		cmp -s "$vars" "/usr/share/OVMF/OVMF_VARS$size.fd" || fail "a snapshot changed $vars"
+		vars_shell "$vars" "setvar trine -guid $guid -nv -bs =0xA55A1234"
+		vars_shell "$vars" "setvar trine -guid $guid"
+		tr -d '\r' <"$work/out" | grep -a -q -i '34 12 5A A5' || fail "the variable is gone$size: $(tail -c 1000 "$work/out")"
+	done
+	head -c 5000 /dev/zero >"$work/odd"
+	head -c 14M /dev/zero >"$work/large"
+	refused() { # STATUS OPTION TEXT
+		"$trine" run --firmware "$code" --firmware-vars "$2" </dev/null >"$work/out" 2>&1
+		status=$?
+		[ $status = "$1" ] && [ "$(wc -l <"$work/out")" = 1 ] && grep -q -- "$3" "$work/out" || fail "$2: status $status: $(cat "$work/out")"
+	}
+	refused 3 "$work/none" "$work/none: No such file"
+	refused 3 "$work" 'is a directory'
+	refused 3 "$work/odd" 'no multiple of 512'
+	refused 3 "$work/large" 'not a store of firmware.s variables: has 14680064 bytes'
+	refused 2 "$vars,readable" 'readable: neither readonly nor snapshot'
+	;;
 grub)
 	mkdir -p "$work/disc"
 	cp "$guest" "$work/disc/guest"

@@ -121,7 +121,7 @@ bool guest_create(struct guest *g)
     struct error e;
     memset(g, 0, sizeof *g);
     g->c = aligned_alloc(64, align_up(sizeof *g->c, 64));
-    g->model = cpu_model_create(CPU_LEVEL_V3, 1, 46);
+    g->model = cpu_model_create(CPU_LEVEL_V3, 1, MEM_PHYS_BITS);
     if (!g->c || !g->model || mem_init(&g->m, MIB(2), &e) != STATUS_OK)
         return false;
     struct cpu *c = g->c;

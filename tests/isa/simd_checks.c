@@ -162,7 +162,7 @@ static void test_not_offered(void)
     };
     for (unsigned k = 0; k < ARRAY_LEN(no); k++)
         expect(&no[k], fresh(), VEC_UD, "CPUID that does not offer it");
-    struct cpu_model *v3 = g.model, *v2 = cpu_model_create(CPU_LEVEL_V2, 1, 46);
+    struct cpu_model *v3 = g.model, *v2 = cpu_model_create(CPU_LEVEL_V2, 1, MEM_PHYS_BITS);
     g.c->wires.model = v2;
     for (unsigned k = 0; k < ARRAY_LEN(all); k++)
         expect(&all[k], fresh(), all[k].avx ? VEC_UD : -1, "level v2");

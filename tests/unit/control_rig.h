@@ -70,7 +70,7 @@ static inline bool control_create(struct control_rig *r, enum cpu_level level)
     log_init(&r->log);
     struct cpu_wires *w = &r->rig.c->wires;
     w->log = &r->log;
-    w->model = cpu_model_create(level, 1, 46);
+    w->model = cpu_model_create(level, 1, MEM_PHYS_BITS);
     w->apic_msr_read = control_msr_read;
     w->apic_msr_write = control_msr_write;
     w->cr8_read = control_cr8_read;

@@ -97,7 +97,7 @@ static void test_cr3_cr4(struct control_rig *r)
     struct cpu *c = r->rig.c;
     rig_reset(&r->rig, true, 0);
     u64 root = c->cr3;
-    EXPECT_GP(r, op_mov_to_cr(c, 3, root | BIT(46))); /* beyond the physical address */
+    EXPECT_GP(r, op_mov_to_cr(c, 3, root | BIT(MEM_PHYS_BITS))); /* beyond the physical address */
     EXPECT_GP(r, op_mov_to_cr(c, 3, root | BIT(63))); /* without PCIDE */
     CHECK(op_mov_to_cr(c, 3, root | 0x18));
     EXPECT_GP(r, op_mov_to_cr(c, 4, c->cr4 | CR4_PCIDE)); /* CR3's lower 12 bits are not zero */

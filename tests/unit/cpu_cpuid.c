@@ -29,7 +29,7 @@ static void test_identity(struct cpu *c)
     CHECK_EQ(l.eax, 0x40000000);
     CHECK(bit(cpuid_read(c, 1, 0).ecx, 31));
     l = cpuid_read(c, 0x80000008, 0);
-    CHECK_EQ(l.eax, 46 | 48 << 8);
+    CHECK_EQ(l.eax, MEM_PHYS_BITS | 48 << 8);
     CHECK_EQ(cpuid_read(c, 0x80000000, 0).eax, 0x80000008);
 }
 
@@ -184,7 +184,7 @@ static void test_within(void)
         {BIT(FEAT_SSE42) | BIT(FEAT_AVX2), true, true, true, false, false},
     };
     for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
-        struct cpu_model *m = cpu_model_create_within(CPU_LEVEL_V3, 1, 46, ~rows[k].lacking);
+        struct cpu_model *m = cpu_model_create_within(CPU_LEVEL_V3, 1, MEM_PHYS_BITS, ~rows[k].lacking);
         if (!m)
             exit(1);
         CHECK_EQ(m->features & rows[k].lacking, 0);
@@ -197,7 +197,7 @@ static void test_within(void)
         cpu_model_destroy(m);
     }
     CHECK_EQ(cpu_level_needs(CPU_LEVEL_V2) & ~cpu_level_needs(CPU_LEVEL_V3), 0);
-    struct cpu_model *v3 = cpu_model_create(CPU_LEVEL_V3, 1, 46);
+    struct cpu_model *v3 = cpu_model_create(CPU_LEVEL_V3, 1, MEM_PHYS_BITS);
     CHECK_EQ(cpu_level_needs(CPU_LEVEL_V3) & ~v3->features, 0);
     cpu_model_destroy(v3);
 }
@@ -205,7 +205,7 @@ static void test_within(void)
 /* `host` offers no computation that the compiler's own look at the host does not find. */
 static void test_host(void)
 {
-    struct cpu_model *m = cpu_model_create(CPU_LEVEL_HOST, 1, 46);
+    struct cpu_model *m = cpu_model_create(CPU_LEVEL_HOST, 1, MEM_PHYS_BITS);
     u64 have = m->features;
     cpu_model_destroy(m);
 #if defined(__x86_64__)
@@ -233,7 +233,7 @@ static void test_topology(void)
         struct cpu *c = r.rig.c;
         u32 n = counts[k];
         cpu_model_destroy((struct cpu_model *)(uintptr_t)c->wires.model);
-        c->wires.model = cpu_model_create(CPU_LEVEL_V2, n, 46);
+        c->wires.model = cpu_model_create(CPU_LEVEL_V2, n, MEM_PHYS_BITS);
         c->index = n - 1;
         struct cpuid_leaf smt = cpuid_read(c, 0xb, 0), core = cpuid_read(c, 0xb, 1),
                           none = cpuid_read(c, 0xb, 2);

@@ -20,7 +20,7 @@ static void begin(struct rig *r, bool wide)
     static struct log log;
     static struct cpu_model *model;
     if (!model)
-        model = cpu_model_create(CPU_LEVEL_V2, 1, 46);
+        model = cpu_model_create(CPU_LEVEL_V2, 1, MEM_PHYS_BITS);
     if (!model || !rig_create(r))
         exit(1);
     log_init(&log);

@@ -61,6 +61,7 @@ struct kvm_vm {
     pthread_mutex_t lock; /* of the slots */
     struct kvm_slot slots[KVM_SLOTS];
     u32 shadow; /* of `mem`, as the slots have it */
+    bool flash_answers; /* likewise */
 };
 
 enum kvm_counter {

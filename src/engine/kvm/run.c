@@ -220,6 +220,12 @@ static enum run_result inner_run(struct kvm_cpu *k, struct error *e)
     return r == RUN_ATTENTION ? RUN_LIMIT : r;
 }
 
+static bool slots_stale(const struct kvm_vm *vm)
+{
+    return vm->shadow != atomic_load_explicit(&vm->mem->shadow, memory_order_relaxed) ||
+           vm->flash_answers != atomic_load_explicit(&vm->mem->flash_answers, memory_order_relaxed);
+}
+
 static bool enter(struct kvm_cpu *k, struct error *e)
 {
     struct cpu *c = k->c;
@@ -228,8 +234,7 @@ static bool enter(struct kvm_cpu *k, struct error *e)
         kvm_publish(k);
         k->kvm_valid = false;
     }
-    if (UNLIKELY(vm->shadow != atomic_load_explicit(&vm->mem->shadow, memory_order_relaxed)) &&
-        !kvm_slots_update(vm)) {
+    if (UNLIKELY(slots_stale(vm)) && !kvm_slots_update(vm)) {
         error_errno(e, "engine kvm: guest memory: KVM_SET_USER_MEMORY_REGION");
         return false;
     }

@@ -93,8 +93,10 @@ bool kvm_slots_update(struct kvm_vm *vm)
     bool ok = true;
     pthread_mutex_lock(&vm->lock);
     vm->shadow = atomic_load(&m->shadow);
+    vm->flash_answers = atomic_load(&m->flash_answers);
     for (unsigned n = 0; n < SLOT_SHADOWS; n++)
         ok = ok && slot_set(vm, SLOT_SHADOW + n, slot_shadow(m, n));
+    ok = ok && slot_set(vm, SLOT_FLASH, slot_between(m->flash_base + (vm->flash_answers ? m->flash_chip : 0), MEM_HIGH_BASE, true));
     pthread_mutex_unlock(&vm->lock);
     return ok;
 }
@@ -107,7 +109,6 @@ static bool slots_make(struct kvm_vm *vm)
     return slot_set(vm, SLOT_LOW, slot_between(0, low, false)) &&
            slot_set(vm, SLOT_MAIN, slot_between(MIB(1), m->low_size, false)) &&
            slot_set(vm, SLOT_HIGH, slot_between(MEM_HIGH_BASE, MEM_HIGH_BASE + m->high_size, false)) &&
-           slot_set(vm, SLOT_FLASH, slot_between(m->flash_base, m->flash_base + m->flash_size, true)) &&
            kvm_slots_update(vm);
 }
 

@@ -14,7 +14,6 @@
 #define BOOT_CS        0x10
 #define BOOT_DS        0x18
 #define STACK_SIZE     4096u
-#define BOOT_PHYS_BITS 46 /* of guest-physical addresses */
 
 #define MULTIBOOT_LOADED 0x2badb002u /* EAX */
 
@@ -120,7 +119,7 @@ void boot_mtrrs(struct cpu *c)
     for (size_t i = 0; i < ARRAY_LEN(c->mtrr_fixed); i++)
         c->mtrr_fixed[i] = 0x0101010101010101 * (i < ARRAY_LEN(fixed) ? fixed[i] : WRITE_PROTECTED);
     c->mtrr_var[0] = MEM_LOW_END | UNCACHED;
-    c->mtrr_var[1] = (ones(BOOT_PHYS_BITS) & ~(MEM_HIGH_BASE - MEM_LOW_END - 1)) | VALID;
+    c->mtrr_var[1] = (ones(MEM_PHYS_BITS) & ~(MEM_HIGH_BASE - MEM_LOW_END - 1)) | VALID;
     c->mtrr_def_type = ENABLED | FIXED_ENABLED | WRITE_BACK;
 }
 

@@ -13,13 +13,13 @@
 #define FIRMWARE_MIN  KIB(64)
 #define FIRMWARE_UNIT KIB(4)
 
-enum status firmware_open(struct firmware *f, const char *name, struct error *e)
+enum status firmware_open(struct firmware *f, const char *name, const struct trine_disk *vars, struct error *e)
 {
     if (file_open(&f->file, name, MEM_FLASH_MAX, e) != STATUS_OK)
         return e->status;
     f->present = true;
     if (f->file.size >= FIRMWARE_MIN && f->file.size <= MEM_FLASH_MAX && !(f->file.size & (FIRMWARE_UNIT - 1)))
-        return STATUS_OK;
+        return vars->path ? firmware_vars_open(&f->vars, vars, f->file.size, e) : STATUS_OK;
     firmware_close(f);
     return error_set(e, STATUS_HOST, "%s: not a firmware image: has %llu bytes, must be 64K to 16M in multiples of 4K",
                      name, (unsigned long long)f->file.size);
@@ -30,6 +30,7 @@ void firmware_close(struct firmware *f)
     if (f->present)
         file_close(&f->file);
     f->present = false;
+    firmware_vars_close(&f->vars);
     firmware_kernel_destroy(&f->kernel);
 }
 
@@ -115,9 +116,11 @@ static enum status describe(struct firmware *f, struct pc *pc, const struct firm
 enum status firmware_install(struct firmware *f, struct pc *pc, const struct firmware_config *cfg, struct error *e)
 {
     struct mem *m = pc->mem;
-    if (f->file.size != m->flash_size)
+    if (f->file.size + f->vars.size != m->flash_size)
         return error_set(e, STATUS_HOST, "%s: its size has changed", f->file.name);
-    if (file_read(&f->file, 0, m->base + m->flash_base, m->flash_size, e) != STATUS_OK)
+    if (file_read(&f->file, 0, m->base + MEM_HIGH_BASE - f->file.size, f->file.size, e) != STATUS_OK)
+        return e->status;
+    if (firmware_vars_install(&f->vars, pc, e) != STATUS_OK)
         return e->status;
     if (cfg->boot.kernel && firmware_kernel_load(&f->kernel, m, &pc->fw_cfg, &cfg->boot, e) != STATUS_OK)
         return e->status;

@@ -7,6 +7,7 @@
 #include "machine/boot/acpi_loader.h"
 #include "machine/boot/e820.h"
 #include "machine/boot/firmware_kernel.h"
+#include "machine/boot/firmware_vars.h"
 #include "machine/boot/smbios.h"
 #include "machine/pc.h"
 
@@ -20,6 +21,7 @@ struct firmware {
     struct platform platform;
     const struct pc *pc;
     struct firmware_kernel kernel;
+    struct firmware_vars vars;
     /* What fw_cfg borrows. */
     u8 tables[FIRMWARE_TABLES], rsdp[ACPI_RSDP_SIZE], loader[ACPI_LOADER_MAX];
     u8 e820[20 * E820_MAX];
@@ -28,8 +30,8 @@ struct firmware {
     char boot_order[FIRMWARE_BOOT_ORDER];
 };
 
-/* Opens NAME and checks its size: what mem_init_flash gets. */
-enum status firmware_open(struct firmware *f, const char *name, struct error *e);
+/* Opens NAME and checks its size: what mem_init_flash gets. VARS: where its variables are kept; no path: nowhere. */
+enum status firmware_open(struct firmware *f, const char *name, const struct trine_disk *vars, struct error *e);
 void firmware_close(struct firmware *f);
 /* What it is to do before it looks at the devices. */
 struct firmware_config {
