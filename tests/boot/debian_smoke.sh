@@ -20,7 +20,7 @@ for cost in tlb_misses page_walks write_protection; do
 done
 # A sanitizer's own memory counts too; the budget holds for the plain build. What the translator keeps: docs/bt.md, Memory.
 case $(stat_of "$work/stats" engine) in
-bt) budget=83886080 ;;
+bt) budget=100663296 ;;
 *) budget=33554432 ;;
 esac
 [ -n "${TRINE_SANITIZED-}" ] || expect "monitor bytes" '<' $budget "$(stat_of "$work/stats" monitor_bytes)"
