@@ -257,7 +257,12 @@ void kvm_state_get(struct kvm_cpu *k)
     struct cpu *c = k->c;
     struct kvm_vcpu_events v = {0};
     k->count[KVM_PULLS]++;
-    bool ok = kvm_activity_get(k) & regs_get(k) & sregs_get(k) & fpu_get(k) & debug_get(k) & events_get(k, &v);
+    bool ok = kvm_activity_get(k); /* each is read, whatever became of the one before */
+    ok = regs_get(k) && ok;
+    ok = sregs_get(k) && ok;
+    ok = fpu_get(k) && ok;
+    ok = debug_get(k) && ok;
+    ok = events_get(k, &v) && ok;
     kvm_msrs_get(k);
     if (!ok)
         log_operator(c->wires.log, "engine kvm: vCPU %u: some registers cannot be read", c->index);
@@ -272,9 +277,13 @@ bool kvm_state_put(struct kvm_cpu *k)
 {
     k->count[KVM_PUSHES]++;
     /* CR4 and XCR0 before what depends on them; events last, because setting registers clears some. */
-    bool ok = sregs_put(k) & fpu_put(k) & regs_put(k) & debug_put(k);
+    bool ok = sregs_put(k);
+    ok = fpu_put(k) && ok;
+    ok = regs_put(k) && ok;
+    ok = debug_put(k) && ok;
     kvm_msrs_put(k);
-    ok &= kvm_activity_put(k) & events_put(k);
+    ok = kvm_activity_put(k) && ok;
+    ok = events_put(k) && ok;
     k->kvm_valid = true;
     k->repush = false;
     k->tpr_unsure = false;
