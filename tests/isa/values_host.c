@@ -192,7 +192,8 @@ static bool try_probe(struct guest *g, const struct probe *p, u64 *s, bool silen
     bool lacks = host.after.vector == VEC_UD && p->vector != VEC_UD;
     if (lacks && !silent)
         printf("skipped on the host, which lacks it: %s\n", p->name);
-    return (lacks || check_side(p, "host", &host)) & check_side(p, "interpreter", &guest);
+    bool good = check_side(p, "interpreter", &guest); /* both are looked at */
+    return (lacks || check_side(p, "host", &host)) && good;
 }
 
 int main(void)

@@ -244,6 +244,7 @@ static const struct insn *LOCK_CMPXCHG16B(struct cpu *c, const struct insn *i)
 
 static const struct insn *FENCE(struct cpu *c, const struct insn *i)
 {
+    (void)c; /* clang has NEXT without it */
     atomic_thread_fence(memory_order_seq_cst);
     NEXT(c, i);
 }
