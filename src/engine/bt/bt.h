@@ -322,6 +322,38 @@ INLINE struct bt_jump *bt_jump_entry(struct bt *b, u64 rip, unsigned way)
     return &b->jumps[(rip & (BT_JUMPS - 1)) ^ way];
 }
 
+/* The entry that leads from RIP on, under the key in use; null: none. */
+INLINE const struct bt_jump *bt_jump_find(struct bt *b, u64 rip)
+{
+    for (unsigned way = 0; way < 2; way++) {
+        const struct bt_jump *j = bt_jump_entry(b, rip, way);
+        if (j->rip == rip && j->key == b->scratch->key)
+            return j;
+    }
+    return NULL;
+}
+
+/* The arithmetic flags as LAHF and SETO have them in AX, out of RFLAGS and back. */
+INLINE u64 bt_flags_image(u64 rflags)
+{
+    return (rflags & 0xff) << 8 | (rflags >> 11 & 1);
+}
+INLINE u64 bt_flags_of(u64 image)
+{
+    return (image >> 8 & 0xff) | (image & 1) << 11;
+}
+
+/* Where the instruction of site S stands, before it is cut to 32 bits, and what of its block's count was not executed when S leaves before it. */
+INLINE u64 bt_site_rip(const struct bt *b, const struct bt_site *s)
+{
+    const struct bt_block *t = &b->blocks[s->block];
+    return b->scratch->rip_page + (t->gpa & ~PAGE_MASK) + b->maps[t->map + s->index].guest;
+}
+INLINE i64 bt_site_refund(const struct bt *b, const struct bt_site *s)
+{
+    return s->charged ? (i64)b->blocks[s->block].count - s->index : -(i64)s->index;
+}
+
 /* May code stand at RIP? */
 static inline bool bt_is_code(const struct cpu *c, u64 rip)
 {

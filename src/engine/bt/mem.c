@@ -101,9 +101,9 @@ struct opnd mem_field(size_t field, i32 pushed)
     return (struct opnd){.base = RSP, .index = HOST_T1, .disp = (i32)field + pushed};
 }
 
-static struct opnd tag_of(unsigned acc)
+struct opnd mem_tag(bool write, i32 pushed)
 {
-    return mem_field(acc & ACC_WRITE ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read), 0);
+    return mem_field(write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read), pushed);
 }
 
 /* The soft-TLB entry for the page of O's byte LO into HOST_T1; that byte's address, less the entry's page, into HOST_T0. */
@@ -114,7 +114,7 @@ static u32 hit_test(struct tr *t, const struct ea *ea, struct opnd o, int lo, in
     if (ea->lin32 || o.base != HOST_T0 || o.index != NO_REG || o.disp)
         e_op(e, !ea->lin32, 0x8d, HOST_T0, o, 0);
     mem_entry(e);
-    e_op(e, true, 0x33, HOST_T0, tag_of(acc), 0);
+    e_op(e, true, 0x33, HOST_T0, mem_tag(acc & ACC_WRITE, 0), 0);
     e_alu_imm(e, true, ALU_CMP, HOST_T0, (i32)PAGE_SIZE - (hi - lo));
     return e_jcc(e, CC_A);
 }
@@ -141,7 +141,7 @@ static struct opnd address(struct tr *t, struct opnd o, bool used, bool keep, in
     }
     *spare = HOST_T1;
     if (used) {
-        e_op(e, true, 0x33, HOST_T0, tag_of(acc), 0);
+        e_op(e, true, 0x33, HOST_T0, mem_tag(acc & ACC_WRITE, 0), 0);
         o = mem_opnd(HOST_T0, -lo);
     } else {
         e_lea(e, HOST_T0, o);
@@ -243,7 +243,7 @@ void mem_late(struct tr *t, const struct late *l)
     e_load(e, HOST_T0, SCRATCH(spill[1]));
     if (l->lo)
         e_op(e, !l->ea.lin32, 0x8d, HOST_T0, mem_opnd(HOST_T0, l->lo), 0);
-    e_op(e, true, 0x33, HOST_T0, tag_of(acc), 0);
+    e_op(e, true, 0x33, HOST_T0, mem_tag(acc & ACC_WRITE, 0), 0);
     e_jmp(e, l->back);
     mem_careful(t, l, crosses);
 }

@@ -81,11 +81,6 @@ static void load_page(struct tr *t, const struct ea *ea)
         e_lea(&t->e, HOST_T0, mem_opnd(HOST_T0, page_of(ea)));
 }
 
-static struct opnd tag_opnd(bool write, i32 pushed)
-{
-    return mem_field(write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read), pushed);
-}
-
 static struct opnd addend_opnd(i32 pushed)
 {
     return mem_field(offsetof(struct tlb_entry, addend), pushed);
@@ -97,7 +92,7 @@ static u32 page_access(struct tr *t, const struct ea *ea, bool write)
     struct emit *e = &t->e;
     load_page(t, ea);
     mem_entry(e);
-    e_op(e, true, 0x3b, HOST_T0, tag_opnd(write, 0), 0);
+    e_op(e, true, 0x3b, HOST_T0, mem_tag(write, 0), 0);
     late_new(t, LATE_PAGE, e_jcc(e, CC_NE));
     u32 back = e_off(e);
     e_op(e, true, 0x03, HOST_T0, addend_opnd(0), 0);
@@ -193,7 +188,7 @@ static void make_look(struct emit *e, bool write)
     /* 64 bytes from here on, more than any operand has: else the second way's code looks */
     e_lea(e, HOST_T0, mem_opnd(HOST_T0, 63));
     e_alu_imm(e, true, ALU_AND, HOST_T0, -4096);
-    e_op(e, true, 0x3b, HOST_T0, tag_opnd(write, 8), 0);
+    e_op(e, true, 0x3b, HOST_T0, mem_tag(write, 8), 0);
     u32 miss = e_jcc(e, CC_NE);
     e8(e, 0xc3);
     e_patch(e->b, miss, e_off(e));
@@ -206,8 +201,8 @@ static void make_look(struct emit *e, bool write)
 static void make_note(struct emit *e, unsigned range)
 {
     e->b->stub_note[range] = e_off(e);
-    e_load(e, HOST_T0, tag_opnd(true, 8));
-    e_op(e, true, 0x3b, HOST_T0, tag_opnd(false, 8), 0);
+    e_load(e, HOST_T0, mem_tag(true, 8));
+    e_op(e, true, 0x3b, HOST_T0, mem_tag(false, 8), 0);
     u32 no = e_jcc(e, CC_NE);
     e_store(e, RANGE(range, page), HOST_T0);
     e_op(e, true, 0x03, HOST_T0, addend_opnd(8), 0);

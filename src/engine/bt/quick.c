@@ -29,15 +29,12 @@ static void *known_code(struct bt *b)
     x->key = b->key_cache[k].key;
     x->tlb = c->tlb->current;
     bt_near_check(b);
-    for (unsigned way = 0; way < 2; way++) {
-        const struct bt_jump *j = bt_jump_entry(b, c->rip, way);
-        if (j->rip == c->rip && j->key == x->key) {
-            x->page_tag = j->page;
-            x->rip_page = c->rip & PAGE_MASK;
-            return j->code;
-        }
-    }
-    return NULL;
+    const struct bt_jump *j = bt_jump_find(b, c->rip);
+    if (!j)
+        return NULL;
+    x->page_tag = j->page;
+    x->rip_page = c->rip & PAGE_MASK;
+    return j->code;
 }
 
 void *bt_quick(struct bt *b)
@@ -47,16 +44,14 @@ void *bt_quick(struct bt *b)
     const struct bt_site *s = &b->sites[x->info];
     if (!plain(b, s))
         return NULL;
-    const struct bt_block *t = &b->blocks[s->block];
-    u64 next = x->rip_page + (t->gpa & ~PAGE_MASK) + b->maps[t->map + s->index].guest + s->len;
+    u64 next = bt_site_rip(b, s) + s->len;
     c->gpr[R11].q = x->home[HOME_R11];
-    flags_load(&c->fl, (x->flags >> 8 & 0xff) | (x->flags & 1) << 11);
+    flags_load(&c->fl, (u32)bt_flags_of(x->flags));
     if (!(s->op == OP_SYSCALL ? op_syscall(c, next) : op_sysret(c, 8)))
         return NULL;
-    x->budget += (s->charged ? (i64)t->count - s->index : -(i64)s->index) - 1;
+    x->budget += bt_site_refund(b, s) - 1;
     x->home[HOME_R11] = c->gpr[R11].q;
-    u32 f = flags_value(&c->fl);
-    x->flags = (u64)(f & 0xff) << 8 | (f >> 11 & 1);
+    x->flags = bt_flags_image(flags_value(&c->fl));
     b->mode ^= BT_MODE_USER;
     b->direct++;
     void *code = known_code(b);

@@ -20,6 +20,18 @@ static size_t cold_share(const struct bt *b)
     return align_down(b->capacity / 16 * 7 / b->regions, 64);
 }
 
+/* The first link of region R; number 0 is none. */
+static u32 first_link(const struct bt *b, unsigned r)
+{
+    return r ? r * (BT_LINKS / b->regions) : 1;
+}
+
+static void forget_tags(struct bt *b, unsigned r)
+{
+    u32 first = first_link(b, r);
+    memset(b->tags + first, 0, (b->region[r].links_n - first) * sizeof *b->tags);
+}
+
 /* Nothing is in region R. */
 static void empty(struct bt *b, unsigned r)
 {
@@ -28,7 +40,7 @@ static void empty(struct bt *b, unsigned r)
     *x = (struct bt_region){.used = r ? r * code_share(b) : b->stubs_end,
                             .cold_used = BT_COLD_AT + r * cold_share(b),
                             .first = r ? r * (BT_BLOCKS / n) : 1, /* number 0 is none */
-                            .links_n = r ? r * (BT_LINKS / n) : 1,
+                            .links_n = first_link(b, r),
                             .sites_n = r ? r * (BT_SITES / n) : SITE_FIRST,
                             .maps_n = r * (BT_MAPS / n)};
     x->blocks_n = x->first;
@@ -59,10 +71,8 @@ u64 bt_region_bytes(const struct bt *b, bool in_pages)
 void bt_region_forget_checks(struct bt *b)
 {
     memset(b->jumps, 0, BT_JUMPS * sizeof *b->jumps);
-    for (unsigned r = 0; r < b->regions; r++) {
-        u32 first = r * (BT_LINKS / b->regions);
-        memset(b->tags + first, 0, (b->region[r].links_n - first) * sizeof *b->tags);
-    }
+    for (unsigned r = 0; r < b->regions; r++)
+        forget_tags(b, r);
 }
 
 static u64 name_of(u64 gpa, u32 mode)
@@ -88,7 +98,7 @@ static void out_of_jumps(struct bt *b, unsigned r)
 static u32 evict(struct bt *b, unsigned r)
 {
     struct bt_region *x = &b->region[r];
-    u32 links = r ? r * (BT_LINKS / b->regions) : 1, gone = 0;
+    u32 gone = 0;
     for (u32 n = x->first; n < x->blocks_n; n++) {
         const struct bt_block *t = &b->blocks[n];
         if (t->dead)
@@ -99,7 +109,7 @@ static u32 evict(struct bt *b, unsigned r)
         bt_frame_release(b, n);
         gone++;
     }
-    memset(b->tags + links, 0, (x->links_n - links) * sizeof *b->tags);
+    forget_tags(b, r);
     out_of_jumps(b, r);
     empty(b, r);
     b->patched = true;
@@ -178,6 +188,7 @@ void bt_region_init(struct bt *b, size_t capacity)
 void bt_cache_flush(struct bt *b)
 {
     for (unsigned r = 0; r < b->regions; r++)
-        evict(b, r);
+        if (b->region[r].open)
+            evict(b, r);
     b->cache_flushes++;
 }

@@ -80,8 +80,7 @@ static void load_state(struct bt *b, u64 budget)
     for (unsigned k = 0; k < 6; k++)
         s->seg_base[k] = c->seg[k].base;
     s->seg_flat[SEG_FS] = unlimited(&c->seg[SEG_FS]), s->seg_flat[SEG_GS] = unlimited(&c->seg[SEG_GS]);
-    u32 f = flags_value(&c->fl);
-    s->flags = (u64)(f & 0xff) << 8 | (f >> 11 & 1);
+    s->flags = bt_flags_image(flags_value(&c->fl));
     s->mxcsr = c->fpu.mxcsr;
     s->fcw = c->fpu.fcw;
     s->fip_page = c->fpu.fip, s->fip_off = 0;
@@ -93,7 +92,7 @@ static void store_state(struct bt *b)
     const struct bt_scratch *s = b->scratch;
     c->gpr[R10].q = s->home[0], c->gpr[R11].q = s->home[1], c->gpr[R15].q = s->home[2], c->gpr[R14].q = s->home[3];
     c->icount = s->icount_end - (u64)s->budget;
-    flags_load(&c->fl, (s->flags >> 8 & 0xff) | (s->flags & 1) << 11);
+    flags_load(&c->fl, (u32)bt_flags_of(s->flags));
     c->fpu.mxcsr = s->mxcsr;
     if (s->x87_in)
         bt_x87_save(b);
@@ -129,11 +128,9 @@ static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
 /* The code for RIP: by the jump table, or found and entered there. Null: as find. */
 static void *code_for(struct bt *b, u64 rip, bool *foreign)
 {
-    for (unsigned way = 0; way < 2; way++) {
-        const struct bt_jump *known = bt_jump_entry(b, rip, way);
-        if (known->rip == rip && known->key == b->scratch->key)
-            return known->code;
-    }
+    const struct bt_jump *known = bt_jump_find(b, rip);
+    if (known)
+        return known->code;
     u32 n = find(b, rip, 0, foreign);
     if (!n)
         return NULL;
@@ -201,10 +198,8 @@ static u64 follow_link(struct bt *b, const struct bt_site *s)
 /* The boundary of a site: RIP and count. */
 static void settle(struct bt *b, const struct bt_site *s)
 {
-    const struct bt_block *t = &b->blocks[s->block];
-    u16 off = b->maps[t->map + s->index].guest;
-    b->scratch->budget += s->charged ? (i64)t->count - s->index : -(i64)s->index;
-    b->cpu->rip = cut_rip(b, b->scratch->rip_page + (t->gpa & ~PAGE_MASK) + off);
+    b->scratch->budget += bt_site_refund(b, s);
+    b->cpu->rip = cut_rip(b, bt_site_rip(b, s));
 }
 
 /* Executes the instruction at c->rip by the interpreter; REP as far as the budget goes. */

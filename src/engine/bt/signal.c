@@ -18,11 +18,6 @@ void bt_signal_enter(struct bt *b)
     running = b;
 }
 
-static u64 flags_image(u64 rflags)
-{
-    return (rflags & 0xff) << 8 | (rflags >> 11 & 1);
-}
-
 static bool take(struct bt *b, ucontext_t *u)
 {
     greg_t *r = u->uc_mcontext.gregs;
@@ -31,7 +26,7 @@ static bool take(struct bt *b, ucontext_t *u)
         return false;
     const struct bt_map *m = &b->maps[b->blocks[n].map + index];
     if (!m->flags_mem && !m->lost)
-        b->scratch->flags = flags_image((u64)r[REG_EFL]);
+        b->scratch->flags = bt_flags_image((u64)r[REG_EFL]);
     if (m->lost) {
         r[REG_RIP] = (greg_t)(uintptr_t)(b->code + m->lost);
         return true;

@@ -159,6 +159,7 @@ void flags_written(struct tr *t);               /* by a guest instruction, in th
 void mem_entry(struct emit *e);
 /* A field of that entry; PUSHED bytes lie on the stack. */
 struct opnd mem_field(size_t field, i32 pushed);
+struct opnd mem_tag(bool write, i32 pushed); /* the field that allows it */
 /* Glue for one access. The operand to use, and which scratch register is free then. */
 struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, int *spare);
 void mem_late(struct tr *t, const struct late *l);
