@@ -40,4 +40,17 @@ static inline void block_submit(struct block *b, struct block_request *r)
     b->ops->submit(b, r);
 }
 
+static inline void block_done_nothing(struct block_request *r)
+{
+    (void)r;
+}
+
+/* One request to a disk that does them inside submit; an errno value, 0: it worked. */
+static inline int block_at_once(struct block *b, enum block_op op, u64 off, u64 len, u8 *data)
+{
+    struct block_request r = {.op = op, .off = off, .len = len, .data = data, .done = block_done_nothing};
+    block_submit(b, &r);
+    return r.error;
+}
+
 #endif

@@ -26,11 +26,6 @@ enum { STEP_COMMAND, STEP_SECOND, STEP_DATA, STEP_CONFIRM };
 
 #define SECTOR 512u
 
-static void done(struct block_request *r)
-{
-    (void)r;
-}
-
 static bool is_readonly(struct cfi_flash *f, u8 error)
 {
     if (f->wires.store->readonly)
@@ -43,9 +38,7 @@ static void keep(struct cfi_flash *f, u32 off, u32 len, u8 error)
 {
     f->wires.changed(f->wires.opaque, off, len);
     u32 from = off & ~(SECTOR - 1), to = (off + len + SECTOR - 1) & ~(SECTOR - 1);
-    struct block_request r = {.op = BLOCK_WRITE, .off = from, .len = to - from, .data = f->wires.data + from, .done = done};
-    block_submit(f->wires.store, &r);
-    if (r.error)
+    if (block_at_once(f->wires.store, BLOCK_WRITE, from, to - from, f->wires.data + from))
         f->status |= error;
 }
 

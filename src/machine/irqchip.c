@@ -2,7 +2,7 @@
 
 #include "base/bits.h"
 #include "base/le.h"
-#include "irq/lapic.h"
+#include "irq/lapic_registers.h"
 #include "machine/vm.h"
 
 _Static_assert(ENGINE_APIC_BYTES == LAPIC_IMAGE_BYTES, "one page of registers");
@@ -10,7 +10,7 @@ _Static_assert(ENGINE_APIC_PINS == IOAPIC_PINS, "all pins of the IOAPIC");
 
 #define MSI_BASE 0xfee00000ull
 /* Offsets of IRR and TMR, 8 registers each, in the image. */
-enum { IMAGE_TMR = 0x180, IMAGE_IRR = 0x200 };
+enum { IMAGE_TMR = 16 * APIC_TMR, IMAGE_IRR = 16 * APIC_IRR };
 
 static void failed(struct vm *vm, const char *what)
 {

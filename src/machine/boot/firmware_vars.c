@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-static void read_done(struct block_request *r)
-{
-    (void)r;
-}
-
 enum status firmware_vars_open(struct firmware_vars *v, const struct trine_disk *c, u64 code, struct error *e)
 {
     const struct block_config how = {.path = c->path, .format = "raw", .readonly = c->readonly, .snapshot = c->snapshot, .synchronous = true};
@@ -50,10 +45,9 @@ enum status firmware_vars_install(struct firmware_vars *v, struct pc *pc, struct
     m->flash_chip = v->size;
     const struct cfi_flash_wires wires = {
         .data = m->base + m->flash_base, .store = block_disk(v->host), .answer = chip_answer, .changed = chip_changed, .opaque = v};
-    struct block_request r = {.op = BLOCK_READ, .len = v->size, .data = wires.data, .done = read_done};
-    block_submit(wires.store, &r);
-    if (r.error)
-        return error_set(e, STATUS_HOST, "firmware's variables: %s", strerror(r.error));
+    int error = block_at_once(wires.store, BLOCK_READ, 0, v->size, wires.data);
+    if (error)
+        return error_set(e, STATUS_HOST, "firmware's variables: %s", strerror(error));
     cfi_flash_init(&v->chip, (u32)v->size, &wires);
     if (bus_add(&m->mmio, "flash", m->flash_base, v->size, &cfi_flash_bus, &v->chip, e) != STATUS_OK)
         return e->status;
