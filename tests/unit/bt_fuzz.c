@@ -1,7 +1,8 @@
 /* Random 64-bit and 32-bit code on the translator and on the interpreter: the same registers, flags and memory after as
  * many instructions, whatever it does: faults included, whose frames lie in memory. Half of the guests are
- * hostile (bt_scene.c). The translator runs behind walls (bt_wall.c): translated code that makes a system
- * call ends the process, a byte written round the monitor's regions is seen.
+ * hostile (bt_scene.c). Half of them run in a code cache that holds a few blocks, so that what runs is evicted all the time (region.c).
+ * The translator runs behind walls (bt_wall.c): translated code that makes a system call ends the process, a byte written round the monitor's
+ * regions is seen.
  *
  * usage: test-bt_fuzz [--code 64|32] [PAGES [SEED [LIMIT]]]     LIMIT: instructions, to narrow a difference down
  *        test-bt_fuzz [--code 64|32] --state FILE --blocks N [--minutes M]: until N blocks in all were translated; FILE
@@ -136,6 +137,7 @@ struct report {
     u64 pages, instructions, blocks, scanned, forbidden;
     u64 next; /* the random numbers' state behind the last page */
     u64 differences, broken, canaries;
+    u64 evictions, evicted, again; /* as struct bt has them */
     u64 endless;      /* pages that were kicked, and are not compared */
     u64 seed_of_page; /* of the one that runs now */
 };
@@ -193,6 +195,15 @@ static void watch_start(const struct report *t, struct cpu *a, struct cpu *b)
     setitimer(ITIMER_REAL, &every, NULL);
 }
 
+/* Bytes of code for the page of SEED: all there is, or hardly more than the room that each region keeps for one block (the part for rare paths is the
+ * smaller one), so that every few blocks evict a region. Of the seed alone, for one page is to be repeated by itself. */
+static u64 cache_bytes(u64 seed)
+{
+    struct random r = {seed * 0x9e3779b97f4a7c15ull | 1};
+    u64 n = random_next(&r);
+    return n >> 16 & 1 ? BT_CODE_BYTES : align_up((BT_BLOCK_CODE + 64 + (n >> 20) % KIB(2)) * 16 / 7 * BT_REGIONS_LEAST, KIB(1));
+}
+
 static void run_pages(struct report *t, unsigned code, u64 pages, u64 seed, u64 limit)
 {
     static struct side interp, bt;
@@ -226,6 +237,8 @@ static void run_pages(struct report *t, unsigned code, u64 pages, u64 seed, u64 
         s.limit = limit ? limit : s.limit;
         scene_set(&s, &interp.k), scene_set(&s, &bt.k);
         code_changed(&interp, 0, MIB(4)), code_changed(&bt, 0, MIB(4));
+        if (b->capacity != cache_bytes(t->seed_of_page))
+            bt_region_init(b, cache_bytes(t->seed_of_page));
         enum run_result x = interp.ops->run(interp.state, s.limit, &e),
                         y = bt.ops->run(bt.state, s.limit, &e);
         bool endless = atomic_exchange(&watch.kicked, false);
@@ -245,6 +258,7 @@ static void run_pages(struct report *t, unsigned code, u64 pages, u64 seed, u64 
     }
     for (unsigned k = 0; b->forbidden && k < sizeof b->found; k++)
         fprintf(stderr, k ? " %02x" : "must not be there: %02x", b->found[k]);
+    t->evictions = b->evictions, t->evicted = b->evicted, t->again = b->again;
     t->blocks = b->translated, t->scanned = b->scanned, t->forbidden = b->forbidden;
     _exit(0);
 }
@@ -340,6 +354,7 @@ static bool run_chunk(struct report *shared, struct report *total, unsigned code
         total->blocks += shared->blocks;
     total->scanned += shared->scanned, total->forbidden += shared->forbidden, total->broken += shared->broken,
         total->endless += shared->endless;
+    total->evictions += shared->evictions, total->evicted += shared->evicted, total->again += shared->again;
     total->differences += shared->differences, total->canaries = shared->canaries;
     total->next = shared->next ? shared->next : seed;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -354,8 +369,8 @@ static void print_total(const struct report *t)
 {
     printf("%" PRIu64 " pages, %" PRIu64 " blocks, %" PRIu64 " instructions; %" PRIu64
            " host instructions scanned, %" PRIu64 " forbidden; %" PRIu64 " of %" PRIu64
-           " canaries broken; %" PRIu64 " endless; %" PRIu64 " differences\n",
-           t->pages, t->blocks, t->instructions, t->scanned, t->forbidden, t->broken, t->canaries, t->endless,
+           " canaries broken; %" PRIu64 " evictions of %" PRIu64 " blocks, %" PRIu64 " of them again; %" PRIu64 " endless; %" PRIu64 " differences\n",
+           t->pages, t->blocks, t->instructions, t->scanned, t->forbidden, t->broken, t->canaries, t->evictions, t->evicted, t->again, t->endless,
            t->differences);
 }
 
@@ -365,8 +380,8 @@ static bool state_read(const char *file, struct report *t)
     FILE *f = fopen(file, "r");
     bool ok = !f || fscanf(f,
                            "%" SCNu64 " pages %" SCNu64 " blocks %" SCNu64 " instructions %" SCNu64
-                           " scanned %" SCNx64 " next",
-                           &t->pages, &t->blocks, &t->instructions, &t->scanned, &t->next) == 5;
+                           " scanned %" SCNu64 " evictions %" SCNu64 " evicted %" SCNu64 " again %" SCNx64 " next",
+                           &t->pages, &t->blocks, &t->instructions, &t->scanned, &t->evictions, &t->evicted, &t->again, &t->next) == 8;
     if (f)
         fclose(f);
     return ok && t->next;
@@ -380,9 +395,9 @@ static bool state_write(const char *file, const struct report *t)
     if (!f)
         return false;
     fprintf(f,
-            "%" PRIu64 " pages %" PRIu64 " blocks %" PRIu64 " instructions %" PRIu64 " scanned %" PRIx64
-            " next\n",
-            t->pages, t->blocks, t->instructions, t->scanned, t->next);
+            "%" PRIu64 " pages %" PRIu64 " blocks %" PRIu64 " instructions %" PRIu64 " scanned %" PRIu64 " evictions %" PRIu64 " evicted %" PRIu64
+            " again %" PRIx64 " next\n",
+            t->pages, t->blocks, t->instructions, t->scanned, t->evictions, t->evicted, t->again, t->next);
     return fclose(f) == 0 && rename(new, file) == 0;
 }
 
