@@ -13,7 +13,7 @@ struct block_request {
     u8 *data;     /* READ, WRITE: stays valid until done */
     bool unmap;   /* ZERO: the place may be given back */
     int error;    /* an errno value, 0: it worked */
-    /* Under the big lock, on the loop's thread; or inside submit under virtual time. May submit again. */
+    /* Under the big lock, on the loop's thread or inside submit. May submit again. */
     void (*done)(struct block_request *r);
     void *opaque;
     struct block_request *next; /* these are the back end's */

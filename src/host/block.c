@@ -156,14 +156,25 @@ static enum status refuse_server(const char *path, struct error *e)
     return error_set(e, STATUS_USAGE, "%s: its format takes a server, which a virtual machine that runs may not start (--sandbox off lets it)", path);
 }
 
+/* A lock belongs to a file, and a block device can have many: who writes claims the device itself, which a mounted file system
+ * and swap do too (open(2): O_EXCL without O_CREAT is for block devices only). */
+static int open_flags(const char *path, bool readonly)
+{
+    struct stat st;
+    bool claims = !readonly && !stat(path, &st) && S_ISBLK(st.st_mode);
+    return (readonly ? O_RDONLY : O_RDWR) | (claims ? O_EXCL : 0) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+}
+
 static enum status open_file(struct image **image, const struct block_config *cfg, struct error *e)
 {
     bool readonly = cfg->readonly || cfg->snapshot;
     const char *format;
     u64 size;
-    int fd = open(cfg->path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int fd = open(cfg->path, open_flags(cfg->path, readonly));
     if (fd < 0 && errno == EISDIR)
         return error_set(e, STATUS_HOST, "%s: is a directory", cfg->path);
+    if (fd < 0 && errno == EBUSY)
+        return error_set(e, STATUS_HOST, "%s: is in use: mounted, or another virtual machine's", cfg->path);
     if (fd < 0)
         return error_errno(e, "%s", cfg->path);
     enum status s = check_file(fd, cfg->path, &size, e);

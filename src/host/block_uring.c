@@ -15,6 +15,7 @@
 struct uring_queue {
     struct block_queue queue;
     struct io_uring ring;
+    bool serving;
 };
 
 static void prepare(struct uring_queue *u, struct block_request *r, struct io_uring_sqe *sqe)
@@ -47,12 +48,6 @@ static void enter(struct uring_queue *u, struct block_request *r)
     io_uring_submit(&u->ring);
 }
 
-static void uring_submit(struct block_queue *q, struct block_request *r)
-{
-    r->progress = 0;
-    enter((struct uring_queue *)q, r);
-}
-
 /* The kernel says RES of R: done, or the rest goes round again. */
 static void complete(struct uring_queue *u, struct block_request *r, int res)
 {
@@ -82,6 +77,7 @@ static void uring_serve(struct block_queue *q, bool wait)
     struct io_uring_cqe *cqe;
     if (wait && io_uring_wait_cqe(&u->ring, &cqe))
         return;
+    u->serving = true;
     /* At most what the ring holds: requests that `done` submits may be done before we look again. */
     for (unsigned i = 0; i < 2 * ENTRIES && !io_uring_peek_cqe(&u->ring, &cqe); i++) {
         struct block_request *r = io_uring_cqe_get_data(cqe);
@@ -89,6 +85,17 @@ static void uring_serve(struct block_queue *q, bool wait)
         io_uring_cqe_seen(&u->ring, cqe);
         complete(u, r, res);
     }
+    u->serving = false;
+}
+
+/* What the page cache has is done when it was submitted: then it needs no turn of the loop. */
+static void uring_submit(struct block_queue *q, struct block_request *r)
+{
+    struct uring_queue *u = (struct uring_queue *)q;
+    r->progress = 0;
+    enter(u, r);
+    if (!u->serving)
+        uring_serve(q, false);
 }
 
 static void uring_close(struct block_queue *q)
