@@ -84,10 +84,10 @@ static enum status target_save(void *opaque, const char *path, struct error *e)
     return vm_save(vm, path, e);
 }
 
-static enum status target_change_medium(void *opaque, const char *device, const char *path, struct error *e)
+static enum status target_change_medium(void *opaque, const char *device, const char *path, bool force, struct error *e)
 {
     struct vm *vm = opaque;
-    return devices_change_medium(&vm->devices, device, path, e);
+    return devices_change_medium(&vm->devices, device, path, force, e);
 }
 
 static enum status target_balloon(void *opaque, u64 bytes, struct error *e)

@@ -103,7 +103,7 @@ static enum status add_drive(struct devices *d, struct disk *disk, const struct 
     return error_set(e, STATUS_USAGE, "%s: IDE has room for four drives", c->path);
 }
 
-enum status devices_change_medium(struct devices *d, const char *name, const char *path, struct error *e)
+enum status devices_change_medium(struct devices *d, const char *name, const char *path, bool force, struct error *e)
 {
     struct disk *disk = NULL;
     for (unsigned i = 0; i < d->disks_n; i++) {
@@ -114,8 +114,10 @@ enum status devices_change_medium(struct devices *d, const char *name, const cha
     }
     if (!disk)
         return error_set(e, STATUS_USAGE, "Device '%s' not found", name);
-    if (disk->drive->locked)
-        return error_set(e, STATUS_USAGE, "Device '%s' is locked", name);
+    if (disk->drive->locked && !force) {
+        ide_ask_medium(disk->drive);
+        return error_set(e, STATUS_USAGE, "Device '%s' is locked and force was not specified, wait for tray to open and try again", name);
+    }
     const struct block_config cfg = {
         .path = path, .readonly = true, .synchronous = d->synchronous, .confine = d->confine, .late = d->confine};
     struct host_block *medium = NULL;

@@ -77,8 +77,9 @@ struct console_chip devices_console(struct devices *d);
 /* What firmware boots from, in its words (OpenFirmware device paths, a line each): disks, then the network. TEXT. */
 const char *devices_boot_order(const struct devices *d, char *text, size_t size);
 
-/* The CD-ROM called NAME (`ide1-cd0`: channel and unit) gets the medium at PATH; null: none. */
-enum status devices_change_medium(struct devices *d, const char *name, const char *path, struct error *e);
+/* The CD-ROM called NAME (`ide1-cd0`: channel and unit) gets the medium at PATH; null: none. A guest that has locked the tray is asked
+ * for it, and refused it is; FORCE does without. */
+enum status devices_change_medium(struct devices *d, const char *name, const char *path, bool force, struct error *e);
 
 /* Loop thread: descriptors to wait for, at most MAX; how many. Then what they brought. */
 unsigned devices_prepare(struct devices *d, struct loop_fd *fds, unsigned max);

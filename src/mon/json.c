@@ -274,6 +274,12 @@ size_t json_object_end(const char *text, size_t n)
     return 0;
 }
 
+bool json_bool(struct json v, bool *out)
+{
+    *out = v.n == 4 && !memcmp(v.text, "true", 4);
+    return *out || (v.n == 5 && !memcmp(v.text, "false", 5));
+}
+
 bool json_u64(struct json v, u64 *out)
 {
     u64 sum = 0;

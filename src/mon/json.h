@@ -27,6 +27,9 @@ bool json_members_among(struct json v, const char *const *keys, size_t n, char *
 /* Decodes the string V into OUT, with a NUL. False: no string, or it has SIZE bytes or more, a NUL or a lone surrogate. */
 bool json_string(struct json v, char *out, size_t size);
 
+/* False: V is neither true nor false. */
+bool json_bool(struct json v, bool *out);
+
 /* A number of digits alone, below 2^64. */
 bool json_u64(struct json v, u64 *out);
 

@@ -105,6 +105,19 @@ static bool text_argument(const struct call *k, const char *name, char *out, siz
     return false;
 }
 
+/* Optional, false by default. */
+static bool flag_argument(const struct call *k, const char *name, bool *out)
+{
+    char why[96];
+    struct json v = json_member(k->arguments, name);
+    *out = false;
+    if (!v.n || json_bool(v, out))
+        return true;
+    snprintf(why, sizeof why, "Parameter '%s' is neither true nor false", name);
+    refuse(k, "GenericError", why);
+    return false;
+}
+
 /* --- commands */
 
 static void negotiate(const struct call *k)
@@ -190,20 +203,26 @@ static bool device_argument(const struct call *k, char *out)
     return text_argument(k, json_member(k->arguments, "device").n ? "device" : "id", out, QMP_NAME);
 }
 
+static void medium(const struct call *k, const char *device, const char *path)
+{
+    struct error e;
+    bool force;
+    if (flag_argument(k, "force", &force))
+        done(k, k->q->target.change_medium(k->q->target.opaque, device, path, force, &e), &e);
+}
+
 static void change_medium(const struct call *k)
 {
     char device[QMP_NAME], path[QMP_PATH];
-    struct error e;
     if (device_argument(k, device) && text_argument(k, "filename", path, sizeof path))
-        done(k, k->q->target.change_medium(k->q->target.opaque, device, path, &e), &e);
+        medium(k, device, path);
 }
 
 static void eject(const struct call *k)
 {
     char device[QMP_NAME];
-    struct error e;
     if (device_argument(k, device))
-        done(k, k->q->target.change_medium(k->q->target.opaque, device, NULL, &e), &e);
+        medium(k, device, NULL);
 }
 
 static void balloon(const struct call *k)

@@ -21,8 +21,8 @@ struct qmp_target {
     void (*quit)(void *opaque);
     enum status (*screendump)(void *opaque, const char *path, struct error *e);
     enum status (*save)(void *opaque, const char *path, struct error *e);
-    /* PATH null: nothing. */
-    enum status (*change_medium)(void *opaque, const char *device, const char *path, struct error *e);
+    /* PATH null: nothing. FORCE: although the guest has locked the tray. */
+    enum status (*change_medium)(void *opaque, const char *device, const char *path, bool force, struct error *e);
     /* The guest shall get along with BYTES; what it has now. They fail when there is no balloon. */
     enum status (*balloon)(void *opaque, u64 bytes, struct error *e);
     enum status (*query_balloon)(void *opaque, u64 *bytes, struct error *e);

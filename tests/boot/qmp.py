@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """--qmp as a client sees it: modes, negotiation, every command, events, several clients, garbage and floods, the end.
-usage: qmp.py TRINE BUTTON-IMAGE RESET-IMAGE"""
+usage: qmp.py TRINE BUTTON-IMAGE RESET-IMAGE TRAY-IMAGE"""
 import os, signal, socket, stat, struct, subprocess, sys, tempfile, threading, time
 from qmp_client import Client as Connection
 
-trine, image, reset_image = sys.argv[1:4]
+trine, image, reset_image, tray_image = sys.argv[1:5]
 work = tempfile.mkdtemp()
 path = work + "/qmp"
 
@@ -37,6 +37,14 @@ def start(*options, image=image, mask=0o022):
             return
         time.sleep(0.05)
     fail("no start")
+
+
+def wait_for(what):
+    for _ in range(400):
+        if what():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def ticks():
@@ -250,6 +258,24 @@ def held(path):
     check("a writer: %d %s" % (r.returncode, r.stderr), r.returncode in (3, 124))
     return "is in use by another virtual machine" in r.stderr
 
+
+# A guest that locks the tray is asked for its medium, and one that does not answer keeps it; until somebody forces it.
+for name in ("/first", "/second"):
+    with open(work + name, "wb") as f:
+        f.truncate(1 << 20)
+start("--cdrom", work + "/first", image=tray_image)
+a = Client()
+for _ in range(2):
+    check("eject a locked drive", "Device 'ide1-cd0' is locked" in a.ask("eject", id="ide1-cd0")["desc"])
+    check("change what is locked", "is locked" in a.ask("blockdev-change-medium", id="ide1-cd0", filename=work + "/second", force=False)["desc"])
+check("the medium stays", held(work + "/first") and not held(work + "/second"))
+check("the guest is asked", wait_for(lambda: b"?" in open(work + "/serial", "rb").read()))
+# The guest asks the drive all the time, and it may be at work.
+check("by force", wait_for(lambda: a.ask("blockdev-change-medium", id="ide1-cd0", filename=work + "/second", force=True) == {}))
+check("changed by force", held(work + "/second") and not held(work + "/first"))
+check("what locked the old one is gone", wait_for(lambda: a.ask("eject", id="ide1-cd0") == {}) and not held(work + "/second"))
+a.ask("quit")
+check("status", vm.wait(20) == 0)
 
 seabios = os.path.exists("/usr/share/seabios/bios-256k.bin")
 if seabios:

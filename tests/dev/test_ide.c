@@ -363,6 +363,12 @@ static void test_cd_more(struct rig *r)
     packet(r, (const u8[12]){0x1e, 0, 0, 0, 1}, 0); /* PREVENT REMOVAL */
     packet(r, (const u8[12]){0x1b, 0, 0, 0, 2}, 0); /* open the tray */
     CHECK(&r->b, in8(&r->b, BASE + 1) == 0x20 && r->c.drives[1].disk);
+    for (unsigned i = 0; i < 2; i++) {
+        packet(r, (const u8[12]){0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8}, 8); /* GET EVENT: what was before; then somebody pressed the button */
+        data_in(r, buf, 8);
+        CHECK(&r->b, buf[4] == (i ? 1 : 2) && buf[5] == 2);
+        ide_ask_medium(&r->c.drives[1]);
+    }
     packet(r, (const u8[12]){0x1e}, 0);
     packet(r, (const u8[12]){0x1b, 0, 0, 0, 2}, 0);
     CHECK(&r->b, !(status(r) & IDE_ERR) && !r->c.drives[1].disk);

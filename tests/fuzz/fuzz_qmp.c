@@ -32,10 +32,10 @@ static enum status file(void *opaque, const char *path, struct error *e)
     return error_set(e, STATUS_HOST, "%s: no", path);
 }
 
-static enum status medium(void *opaque, const char *device, const char *path, struct error *e)
+static enum status medium(void *opaque, const char *device, const char *path, bool force, struct error *e)
 {
     (void)opaque;
-    return error_set(e, STATUS_HOST, "%s %s: no", device, path ? path : "-");
+    return error_set(e, STATUS_HOST, "%s %s: %s", device, path ? path : "-", force ? "not even so" : "no");
 }
 
 static enum status resize(void *opaque, u64 bytes, struct error *e)

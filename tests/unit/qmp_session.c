@@ -65,9 +65,9 @@ static enum status save(void *opaque, const char *path, struct error *e)
     return result(note(opaque, "save=%s ", path, ""), e, path);
 }
 
-static enum status medium(void *opaque, const char *device, const char *path, struct error *e)
+static enum status medium(void *opaque, const char *device, const char *path, bool force, struct error *e)
 {
-    return result(note(opaque, "medium=%s,%s ", device, path ? path : "none"), e, device);
+    return result(note(opaque, force ? "forced=%s,%s " : "medium=%s,%s ", device, path ? path : "none"), e, device);
 }
 
 static enum status balloon(void *opaque, u64 bytes, struct error *e)
@@ -183,8 +183,9 @@ static void test_commands(void)
         {"{\"execute\": \"save\", \"arguments\": {\"filename\": \"\\u00e9\\n\"}}", "save=\xc3\xa9\n ", EMPTY},
         {"{\"execute\": \"blockdev-change-medium\", \"arguments\": {\"device\": \"cd0\", \"filename\": \"f\"}}", "medium=cd0,f ", EMPTY},
         {"{\"execute\": \"blockdev-change-medium\", \"arguments\": {\"id\": \"cd0\", \"filename\": \"f\", \"format\": \"raw\", \"force\": true, "
-         "\"read-only-mode\": \"retain\"}}", "medium=cd0,f ", EMPTY},
+         "\"read-only-mode\": \"retain\"}}", "forced=cd0,f ", EMPTY},
         {"{\"execute\": \"eject\", \"arguments\": {\"id\": \"cd1\"}}", "medium=cd1,none ", EMPTY},
+        {"{\"execute\": \"eject\", \"arguments\": {\"id\": \"cd1\", \"force\": true}}", "forced=cd1,none ", EMPTY},
         {"{\"execute\": \"eject\", \"arguments\": {\"device\": \"cd2\", \"id\": \"cd1\", \"force\": false}}", "medium=cd2,none ", EMPTY},
         {"{\"execute\": \"balloon\", \"arguments\": {\"value\": 1048576}}", "balloon=1048576 ", EMPTY},
         {"{\"execute\": \"balloon\", \"arguments\": {\"value\": 9223372036854775807}}", "balloon=9223372036854775807 ", EMPTY},
@@ -196,6 +197,7 @@ static void test_commands(void)
         {"{\"execute\": \"save\", \"arguments\": {\"filename\": \"a\\u0000b\"}}", "", GENERIC("Parameter 'filename' is no string that can be used")},
         {"{\"execute\": \"save\", \"arguments\": {\"filename\": [\"a\"]}}", "", GENERIC("Parameter 'filename' is no string that can be used")},
         {"{\"execute\": \"save\", \"arguments\": {\"filename\": null}}", "", GENERIC("Parameter 'filename' is no string that can be used")},
+        {"{\"execute\": \"eject\", \"arguments\": {\"id\": \"cd0\", \"force\": 1}}", "", GENERIC("Parameter 'force' is neither true nor false")},
         {"{\"execute\": \"eject\"}", "", GENERIC("Parameter 'id' is missing")},
         {"{\"execute\": \"blockdev-change-medium\", \"arguments\": {\"device\": \"cd0\"}}", "", GENERIC("Parameter 'filename' is missing")},
         {"{\"execute\": \"balloon\"}", "", GENERIC("Parameter 'value' is missing")},

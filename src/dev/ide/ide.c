@@ -609,12 +609,18 @@ void ide_attach(struct ide_channel *c, unsigned n, struct block *disk, bool cdro
     strncpy(d->serial, serial, sizeof d->serial - 1);
 }
 
+void ide_ask_medium(struct ide_drive *d)
+{
+    d->media_event = d->media_event ? d->media_event : 1;
+}
+
 bool ide_change_medium(struct ide_channel *c, unsigned n, struct block *disk)
 {
     struct ide_drive *d = &c->drives[n];
     if (c->selected == n && (c->io_busy || c->phase != IDE_IDLE))
         return false;
     d->disk = disk;
+    d->locked = false;
     d->media_event = disk ? 2 : 3;
     d->sense = disk ? 6 : 2; /* unit attention: medium may have changed; not ready: no medium */
     d->asc = disk ? 0x28 : 0x3a;

@@ -46,7 +46,7 @@ struct ide_drive {
     u8 device, status, error;
     u8 multiple; /* 0: not set */
     u8 sense, asc;
-    u8 media_event; /* for GET EVENT STATUS: 0 none, 2 new, 3 gone */
+    u8 media_event; /* for GET EVENT STATUS: 0 none, 1 eject asked for, 2 new, 3 gone */
 };
 
 /* What the channel is doing. */
@@ -90,7 +90,9 @@ extern const struct bus_ops ide_control_bus; /* 1 port */
 void ide_channel_init(struct ide_channel *c, const char *name, struct mem *mem, struct irq_line irq);
 /* DISK null: an empty CD-ROM. */
 void ide_attach(struct ide_channel *c, unsigned n, struct block *disk, bool cdrom, const char *serial);
-/* Another medium, or null: none. False: the drive is at work, try again. The caller closes the old one. */
+/* The user presses the button of a drive whose tray the guest has locked: GET EVENT STATUS tells it. */
+void ide_ask_medium(struct ide_drive *d);
+/* Another medium, or null: none; what locked the tray goes with the old one. False: the drive is at work, try again. The caller closes the old one. */
 bool ide_change_medium(struct ide_channel *c, unsigned n, struct block *disk);
 
 /* The VM goes: what is in flight ends in nothing. */
