@@ -43,7 +43,7 @@ void virtio_again(struct virtio *v, unsigned n)
 
 void virtio_notify(struct virtio *v, unsigned n)
 {
-    if (n < v->type->queues && virtio_running(v, n))
+    if (n < v->type->queues && virtio_running(v, n) && !(v->type->told && v->type->told(v, n)))
         virtio_again(v, n);
 }
 

@@ -42,6 +42,8 @@ struct virtio_type {
     u64 features; /* besides those of every device */
     /* Queue N may hold requests; takes what it can and returns true when it left some for the next turn. */
     bool (*serve)(struct virtio *v, unsigned n);
+    /* The driver tells of queue N; true: that needs no turn. It runs within the driver's write to the notification register. May be null. */
+    bool (*told)(struct virtio *v, unsigned n);
     /* The configuration space as it is now; its length. */
     unsigned (*config)(const struct virtio *v, u8 config[VIRTIO_CONFIG_MAX]);
     /* The driver wrote SIZE (1, 2, 4) bytes at OFF of it; null: it is all read-only. */

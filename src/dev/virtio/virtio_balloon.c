@@ -141,7 +141,8 @@ bool virtio_balloon_ask_hints(struct virtio_balloon *b)
     return true;
 }
 
-/* A word from the driver begins a round (the number that was asked for) or ends it (any other); pages in between are hints. */
+/* A word from the driver begins a round (the number that was asked for) or ends it (any other); pages in between are hints. Linux may take a hinted page
+ * back and write to it without waiting for its buffer (its shrinker does), but not before it has told of it: what is not dropped within that is not dropped. */
 static void take_hint(struct virtio_balloon *b, const struct virtq_chain *c)
 {
     u8 raw[4];
@@ -153,7 +154,7 @@ static void take_hint(struct virtio_balloon *b, const struct virtq_chain *c)
             virtio_config_changed(&b->v);
         }
     }
-    if (b->hinting)
+    if (b->hinting && b->at_once)
         b->hinted_bytes += drop_segments(b, c);
 }
 
@@ -191,6 +192,17 @@ static bool balloon_serve(struct virtio *v, unsigned n)
     }
     virtio_flush(v, n);
     return more;
+}
+
+static bool balloon_told(struct virtio *v, unsigned n)
+{
+    struct virtio_balloon *b = (struct virtio_balloon *)v;
+    if (n != HINT)
+        return false;
+    b->at_once = true;
+    bool more = balloon_serve(v, n);
+    b->at_once = false;
+    return !more;
 }
 
 static unsigned balloon_config(const struct virtio *v, u8 config[VIRTIO_CONFIG_MAX])
@@ -241,6 +253,7 @@ static const struct virtio_type balloon_type = {
     .queues = QUEUES,
     .features = BALLOON_F_STATS | BALLOON_F_OOM | BALLOON_F_HINT | BALLOON_F_POISON | BALLOON_F_REPORTING,
     .serve = balloon_serve,
+    .told = balloon_told,
     .config = balloon_config,
     .config_write = balloon_config_write,
     .stop = balloon_stop,

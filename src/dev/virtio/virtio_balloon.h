@@ -27,6 +27,7 @@ struct virtio_balloon {
     u32 poison; /* what the guest fills free pages with */
     u32 hint_id;  /* of the round of hints that is asked for; below HINT_FIRST: none */
     bool hinting; /* the driver has answered to it */
+    bool at_once; /* within the driver's notification */
     bool stats_held;
     u16 stats_head; /* the driver's buffer, which is given back to ask for new figures */
     u64 stats[BALLOON_STATS]; /* ~0: not reported */
