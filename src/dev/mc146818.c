@@ -286,6 +286,7 @@ static u64 read_data(struct mc146818 *r)
         if (v & r->cmos[RTC_REG_B])
             v |= REG_C_IRQF;
         r->cmos[reg] = 0;
+        irq_set(&r->irq, false); /* what happens from here on is a new edge, however soon */
         update(r);
         return v;
     case RTC_REG_D: return REG_D_VRT;
