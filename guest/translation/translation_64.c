@@ -21,7 +21,7 @@ TEST(textbook)
 
 /* A function, data and another function in one page: what is written again and again, and what runs. */
 static uint8_t page[4096] ALIGNED(4096);
-enum { ADDER = 0, DATA = 64, LOOP = 128 };
+enum { ADDER = 0, DATA = 64, LOOP = 128, LAST = 4080 };
 
 /* mov $IMM, %eax; add %edi, %eax; ret */
 static void make_adder(uint32_t imm)
@@ -31,11 +31,16 @@ static void make_adder(uint32_t imm)
     *(volatile uint32_t *)(void *)(page + ADDER + 1) = imm;
 }
 
-static uint32_t call_adder(uint32_t x)
+static uint32_t call_at(unsigned offset, uint32_t x)
 {
     uint32_t r;
-    __asm__ volatile("call *%1" : "=a"(r) : "r"(page + ADDER), "D"(x) : "memory", "cc");
+    __asm__ volatile("call *%1" : "=a"(r) : "r"(page + offset), "D"(x) : "memory", "cc");
     return r;
+}
+
+static uint32_t call_adder(uint32_t x)
+{
+    return call_at(ADDER, x);
 }
 
 TEST(patched_function)
@@ -57,6 +62,28 @@ TEST(data_beside_code)
     for (uint32_t i = 0; i < n; i++) {
         *data = i;
         bad += call_adder(i) != i + 1 || *data != i;
+    }
+    CHECK_EQUAL("wrong results", 0, bad);
+}
+
+/* A page of code is given back and cleared, as a kernel does it, or all of it but the function. */
+TEST(cleared_page)
+{
+    uint32_t n = (uint32_t)option_number("n", 2000), bad = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t words = sizeof page / 8, *to = (void *)page;
+        make_adder(i);
+        memory_copy(page + LAST, page + ADDER, 8);
+        bad += call_adder(1) != i + 1;
+        bad += call_at(LAST, 2) != i + 2;
+        if (i % 4 == 3)
+            to += DATA / 8, words -= DATA / 8;
+        __asm__ volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(0ull) : "memory");
+        bad += to != (void *)(page + sizeof page) || words;
+        if (i % 4 == 3)
+            bad += call_adder(2) != i + 2;
+        for (unsigned k = i % 4 == 3 ? DATA : 0; k < sizeof page; k += 8)
+            bad += *(uint64_t *)(void *)(page + k) != 0;
     }
     CHECK_EQUAL("wrong results", 0, bad);
 }

@@ -84,6 +84,20 @@ for key in state_hash guest_instructions; do
 done
 ends 33 --kernel "$echo" --debug-exit --time virtual --input-log "$work/log1" --stats "$work/stats" --max-time 30
 [ "$(stat_of "$work/stats" state_hash)" = "$(stat_of "$work/stats1" state_hash)" ] || fail "the recorded log gave another run"
+# Each software engine records, and the other repeats: what a log said, and what came in real time (the record then says at which instruction).
+for pair in interp:bt bt:interp; do
+	by=${pair%:*} other=${pair#*:}
+	"$trine" engines | grep -qx "bt: usable" || break
+	ends 33 --kernel "$echo" --debug-exit --engine "$by" --time virtual --input-log "$work/log" --record-input "$work/log1" --max-time 30
+	ends 33 --kernel "$echo" --debug-exit --engine "$other" --time virtual --input-log "$work/log1" --stats "$work/stats" --max-time 30
+	for key in state_hash guest_instructions; do
+		[ "$(stat_of "$work/stats" $key)" = "$(stat_of "$work/stats1" $key)" ] || fail "recorded on $by: another $key on $other"
+	done
+	printf 'hi\nQ' | timeout 60 "$trine" run --kernel "$echo" --debug-exit --quiet --engine "$by" --record-input "$work/log2" >"$work/out"
+	[ $? = 33 ] && [ "$(cat "$work/out")" = "$(printf '!hi\n')" ] || fail "recording on $by in real time: $(cat "$work/out")"
+	ends 33 --kernel "$echo" --debug-exit --engine "$other" --time virtual --input-log "$work/log2" --max-time 30
+	[ "$(cat "$work/out")" = "$(printf '!hi\n')" ] || fail "recorded on $by in real time, repeated on $other: $(cat "$work/out")"
+done
 for line in '100 4' '100 zz' 'x 41' '50 41' '100' '100 41 42'; do
 	printf '60 41\n%s\n' "$line" >"$work/bad"
 	ends 3 --kernel "$echo" --time virtual --input-log "$work/bad"

@@ -306,7 +306,7 @@ void bt_signal_enter(struct bt *b);
 
 /* direct.c: executes a SITE_STEP's instruction if it is one of the few; c->rip and c->icount are at it. A REP
  * instruction does at most *LEFT iterations, which are taken off; false: something is left to do. */
-bool bt_direct(struct cpu *c, const struct bt_site *s, u64 *left);
+bool bt_direct(struct bt *b, const struct bt_site *s, u64 *left);
 
 /* quick.c: executes the SYSCALL or SYSRET of the site that leaves, if nothing else is to be looked at. The code to go on with, or null. */
 void *bt_quick(struct bt *b);

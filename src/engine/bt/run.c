@@ -207,7 +207,7 @@ static void one(struct bt *b, const struct bt_site *s)
 {
     u64 left = b->scratch->budget > 0 ? (u64)b->scratch->budget : 1;
     store_state(b);
-    if (s && bt_direct(b->cpu, s, &left)) {
+    if (s && bt_direct(b, s, &left)) {
         b->direct++;
         return;
     }
