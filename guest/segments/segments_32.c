@@ -48,6 +48,27 @@ static void border_up(uint32_t last)
     }
 }
 
+/* Bit strings reach as far from the operand as the bit number says, in both directions; what counts is the dword there. */
+TEST(limit_bit_strings)
+{
+    const struct snip *snips[] = {SNIP("bt %ecx, %fs:(%ebx)"), SNIP("bts %ecx, %fs:(%ebx)"), SNIP("lock btr %ecx, %fs:(%ebx)"), SNIP("btc %ecx, %fs:(%ebx)")};
+    descriptor_set(SEG, (uint32_t)ADDR(area), 0xfff, SEG_DATA | SEG_W, SEG_B);
+    for (unsigned i = 0; i < COUNT(snips); i++)
+        for (uint32_t last = 0xff8; last <= 0x1000; last++) {
+            for (unsigned from = 0; from <= 0x800; from += 0x400) {
+                struct context c;
+                context_set(&c, snips[i]);
+                c.fs = SEG;
+                c.bx = (last & 3) + from;
+                c.cx = (word)((last & ~3u) - from) * 8;
+                if (last > 0xffc)
+                    RUN_FAULT("[qemu] bit string behind the limit", snips[i], &c, GP, 0);
+                else
+                    RUN_THROUGH("bit string at the limit", snips[i], &c);
+            }
+        }
+}
+
 TEST(limit_expand_up)
 {
     snips_init();

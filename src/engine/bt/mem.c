@@ -151,11 +151,12 @@ static struct opnd address(struct tr *t, struct opnd o, bool used, bool keep, in
     return o;
 }
 
-/* 32-bit code: a segment with a base, but no limit. Any other is the interpreter's. */
-static void check_segment(struct tr *t, unsigned seg)
+void mem_check_segment(struct tr *t, const struct ea *ea)
 {
     struct emit *e = &t->e;
-    e_op(e, false, 0x83, ALU_CMP, in_scratch(offsetof(struct bt_scratch, seg_flat) + 4u * seg), 1);
+    if (!ea->lin32 || !ea->seg)
+        return;
+    e_op(e, false, 0x83, ALU_CMP, in_scratch(offsetof(struct bt_scratch, seg_flat) + 4u * ea->seg), 1);
     e8(e, 0);
     struct late *l = late_new(t, LATE_SITE, e_jcc(e, CC_E));
     l->site = site_new(t, SITE_STEP, t->index);
@@ -173,8 +174,7 @@ struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigne
         return mem_opnd(HOST_T1, x->off + t->bias[x->slot - 1]);
     }
     flags_clobber(t);
-    if (ea->lin32 && ea->seg)
-        check_segment(t, ea->seg);
+    mem_check_segment(t, ea);
     bool collapsed;
     struct opnd o;
     if (near_access(t, ea, size, acc, x, &o)) {

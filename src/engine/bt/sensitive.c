@@ -161,6 +161,7 @@ static void bit_string(struct tr *t, struct dec *d)
     int spare;
     flags_clobber(t);
     struct ea ea = ea_of(d, t->page_off);
+    mem_check_segment(t, &ea);
     e_lea(e, HOST_T0, ea_prepare(t, &ea, &collapsed));
     load_gpr(t, HOST_T1, d->i.rs);
     if (!wide)

@@ -162,6 +162,8 @@ struct opnd mem_field(size_t field, i32 pushed);
 struct opnd mem_tag(bool write, i32 pushed); /* the field that allows it */
 /* Glue for one access. The operand to use, and which scratch register is free then. */
 struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, int *spare);
+/* FS and GS of 32-bit code may have a base, but no limit; any other is the interpreter's. Flags are not the guest's here; mem_access does it. */
+void mem_check_segment(struct tr *t, const struct ea *ea);
 void mem_late(struct tr *t, const struct late *l);
 /* The ways on from a miss of L, whose operands ea_prepare gives as O: to the careful variant where what was tested lies in two
  * pages; then the operand's address is in HOST_T0. The rel32 of the branch for mem_careful, 0: none. */
