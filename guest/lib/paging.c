@@ -83,6 +83,21 @@ void paging_off(void)
         wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~(u64)EFER_NXE);
 }
 
+void paging_cr4(word v)
+{
+#ifndef __x86_64__
+    /* In one go, so that no walk comes between. */
+    if (format_on == PAGES_PAE && quirky(QUIRK_QEMU)) {
+        __asm__ volatile("andb $0xdf, (%1); andb $0xdf, 8(%1); andb $0xdf, 16(%1); andb $0xdf, 24(%1); mov %0, %%cr4"
+                         :
+                         : "r"(v), "r"(pdpt)
+                         : "memory", "cc");
+        return;
+    }
+#endif
+    write_cr4(v);
+}
+
 /* PAE: level 3 is pdpt[1]. 32-bit: level 2 is top[256], entries of 4 bytes. */
 static u64 *entry_at(unsigned level, unsigned n)
 {

@@ -41,6 +41,8 @@ extern uint8_t frames[FRAMES][PAGE_SIZE];
 void paging_on(unsigned format, u64 identity);
 /* World 32: paging, PAE, PSE, PGE, NXE off. World 64: back to the boot map. */
 void paging_off(void);
+/* MOV to CR4 while they are on. In QEMU, which puts an accessed bit into PAE's PDPTEs, KVM would refuse it: there they are cleaned first. */
+void paging_cr4(word v);
 /* The entry of the window's page `n` at a level: 1 = PTE, 2 = PDE, 3 = PDPTE, 4 = PML4E. Levels above 1
  * serve page 0's region. A write does not flush anything. */
 u64 entry_get(unsigned level, unsigned n);

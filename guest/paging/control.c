@@ -38,11 +38,11 @@ TEST(nx_without_nxe)
         /* SMEP alone brings the I/D bit back; reserved goes with it. */
         if (CPU_HAS_SMEP) {
             const struct snip *nop = SNIP("nop");
-            write_cr4(read_cr4() | CR4_SMEP);
+            paging_cr4(read_cr4() | CR4_SMEP);
             context_set(&c, nop);
             c.ip = WINDOW;
             context_run(&c);
-            write_cr4(read_cr4() & ~(word)CR4_SMEP);
+            paging_cr4(read_cr4() & ~(word)CR4_SMEP);
             CHECK_EQUAL("fetch", PF, c.vector);
             CHECK_EQUAL("[qemu] with SMEP: I/D", PF_P | PF_RSVD | PF_I, c.error);
         }
@@ -72,10 +72,10 @@ TEST(pse_off)
     own[1] = (uint32_t)ADDR(small[1]) | 3;
     own[256] = (uint32_t)table | PTE_PS;
     write_cr3(ADDR(own));
-    write_cr4(read_cr4() & ~(word)CR4_PSE);
+    paging_cr4(read_cr4() & ~(word)CR4_PSE);
     CHECK_EQUAL("PSE clear", EXIT, read_at(&c, WINDOW));
     CHECK_EQUAL("bit 7 of a PDE is ignored: it points to a table", 0x1111, c.ax);
-    write_cr4(read_cr4() | CR4_PSE);
+    paging_cr4(read_cr4() | CR4_PSE);
     own[256] = physical | 3 | PTE_PS;
     flush();
     CHECK_EQUAL("PSE set", EXIT, read_at(&c, WINDOW + offset));
@@ -110,7 +110,7 @@ TEST(cr3_bits)
     write_cr3(root);
     if (!CPU_HAS_PCID)
         return;
-    write_cr4(read_cr4() | CR4_PCIDE);
+    paging_cr4(read_cr4() | CR4_PCIDE);
     mov_cr3("PCIDE: bit 63 is the no-flush bit", root | 1ul << 63 | 7, true);
     if (!quirky(QUIRK_QEMU))
         mov_cr3("PCIDE: bit 62 is reserved", root | 1ul << 62, false);
@@ -119,7 +119,7 @@ TEST(cr3_bits)
     context_set(&c, s);
     c.ax = read_cr0() & ~(word)CR0_PG;
     RUN_FAULT("[qemu] CR0.PG cannot be cleared in 64-bit code, nor with PCIDE", s, &c, GP, 0);
-    write_cr4(read_cr4() & ~(word)CR4_PCIDE);
+    paging_cr4(read_cr4() & ~(word)CR4_PCIDE);
 }
 
 TEST(invpcid_descriptor)
@@ -135,7 +135,7 @@ TEST(invpcid_descriptor)
         return;
     }
     for (unsigned pcide = 0; pcide <= CPU_HAS_PCID; pcide++) {
-        write_cr4(pcide ? read_cr4() | CR4_PCIDE : read_cr4() & ~(word)CR4_PCIDE);
+        paging_cr4(pcide ? read_cr4() | CR4_PCIDE : read_cr4() & ~(word)CR4_PCIDE);
         for (unsigned n = 0; n < 5 * 4 * 3; n++) {
             static const uint64_t pcids[] = {0, 1, 0xfff, 0x1000};
             static const uint64_t addresses[] = {0x1000, 0x800000000000, 0xffff800000000000};
@@ -163,7 +163,7 @@ TEST(invpcid_descriptor)
         c.ax = 2;
         RUN_FAULT("[qemu] a descriptor at a non-canonical address", s, &c, GP, 0);
     }
-    write_cr4(read_cr4() & ~(word)CR4_PCIDE);
+    paging_cr4(read_cr4() & ~(word)CR4_PCIDE);
 }
 
 /* Translations of a large page that is global, under two PCIDs: MOV CR3 may keep them, and INVPCID's types
@@ -179,7 +179,7 @@ TEST(large_global_pcid)
     word physical = ADDR(frames) & ~(2 * MiB - 1), offset = ADDR(frames[3]) - physical;
     *(volatile uint32_t *)frames[3] = 0x3333;
     u64 table = entry_get(2, 0), page = physical | PTE_P | PTE_PS | PTE_A;
-    write_cr4(read_cr4() | CR4_PCIDE | CR4_PGE);
+    paging_cr4(read_cr4() | CR4_PCIDE | CR4_PGE);
     static struct {
         uint64_t pcid, address;
     } d;
@@ -211,7 +211,7 @@ TEST(large_global_pcid)
         }
     }
     write_cr3(paging_root());
-    write_cr4(read_cr4() & ~(word)(CR4_PCIDE | CR4_PGE));
+    paging_cr4(read_cr4() & ~(word)(CR4_PCIDE | CR4_PGE));
     paging_off();
 }
 #endif

@@ -93,7 +93,7 @@ static void permissions(unsigned format, unsigned level)
             word cr0 = read_cr0(), cr4 = read_cr4();
             if (r.wp)
                 write_cr0(cr0 | CR0_WP);
-            write_cr4(cr4 | (r.smep ? CR4_SMEP : 0u) | (r.smap ? CR4_SMAP : 0u));
+            paging_cr4(cr4 | (r.smep ? CR4_SMEP : 0u) | (r.smap ? CR4_SMAP : 0u));
             flush();
             struct context c;
             /* The page whose level is restricted also holds the user code when level > 1: use a ring-3
@@ -113,7 +113,7 @@ static void permissions(unsigned format, unsigned level)
                           kind, user, ac);
                 }
             }
-            write_cr4(cr4);
+            paging_cr4(cr4);
             write_cr0(cr0);
             entry_set(level, 0, old);
             flush();
@@ -411,7 +411,7 @@ TEST(global_pages)
     }
     for (unsigned i = 0; i < COUNT(formats); i++) {
         paging_on(formats[i], 0);
-        write_cr4(read_cr4() | CR4_PGE);
+        paging_cr4(read_cr4() | CR4_PGE);
         *(volatile uint32_t *)frames[0] = 0x1111;
         *(volatile uint32_t *)frames[1] = 0x2222;
         entry_set(1, 0, FRAME(0) | PTE_P | PTE_G);
@@ -430,17 +430,17 @@ TEST(global_pages)
         access(&c, READ, false, WINDOW_PAGE(0), 0);
         CHECK_EQUAL("INVLPG drops a global page", 0x2222, c.ax);
         entry_set(1, 0, FRAME(0) | PTE_P | PTE_G);
-        write_cr4(read_cr4() & ~(word)CR4_PGE);
+        paging_cr4(read_cr4() & ~(word)CR4_PGE);
         access(&c, READ, false, WINDOW_PAGE(0), 0);
         CHECK_EQUAL("clearing PGE drops all", 0x1111, c.ax);
-        write_cr4(read_cr4() | CR4_PGE);
+        paging_cr4(read_cr4() | CR4_PGE);
         access(&c, READ, false, WINDOW_PAGE(0), 0);
         entry_set(1, 0, FRAME(1) | PTE_P | PTE_G);
-        write_cr4(read_cr4() & ~(word)CR4_PGE);
-        write_cr4(read_cr4() | CR4_PGE);
+        paging_cr4(read_cr4() & ~(word)CR4_PGE);
+        paging_cr4(read_cr4() | CR4_PGE);
         access(&c, READ, false, WINDOW_PAGE(0), 0);
         CHECK_EQUAL("a toggle drops all", 0x2222, c.ax);
-        write_cr4(read_cr4() & ~(word)CR4_PGE);
+        paging_cr4(read_cr4() & ~(word)CR4_PGE);
         paging_off();
     }
 }
@@ -462,12 +462,12 @@ TEST(control_changes)
     memory_copy(frames[0], (const void *)snip_nop->start, 8);
     if (CPU_HAS_SMEP) {
         CHECK_EQUAL("fetch from a user page", EXIT, access(&c, FETCH, false, WINDOW_PAGE(0), 0));
-        write_cr4(read_cr4() | CR4_SMEP);
+        paging_cr4(read_cr4() | CR4_SMEP);
         CHECK_EQUAL("SMEP acts at once", PF, access(&c, FETCH, false, WINDOW_PAGE(0), 0));
-        write_cr4(read_cr4() & ~(word)CR4_SMEP);
+        paging_cr4(read_cr4() & ~(word)CR4_SMEP);
     }
     if (CPU_HAS_SMAP) {
-        write_cr4(read_cr4() | CR4_SMAP);
+        paging_cr4(read_cr4() | CR4_SMAP);
         const struct snip *s = SNIP("stac; mov (" BX "), %eax; clac\n" AT "mov (" BX "), %ecx");
         context_set(&c, s);
         c.bx = WINDOW_PAGE(0);
@@ -479,7 +479,7 @@ TEST(control_changes)
         memory_copy(frames[0], (const void *)s->start, 8);
         context_run(&c);
         CHECK_EQUAL("STAC in ring 3 is #UD", UD, c.vector);
-        write_cr4(read_cr4() & ~(word)CR4_SMAP);
+        paging_cr4(read_cr4() & ~(word)CR4_SMAP);
     }
     paging_off();
 }
@@ -619,8 +619,8 @@ static word pcid_read(word pcid)
 static void pcid_fill(u64 global)
 {
     entry_set(1, 0, FRAME(0) | PTE_P | global);
-    write_cr4(read_cr4() & ~(word)CR4_PGE);
-    write_cr4(read_cr4() | CR4_PGE);
+    paging_cr4(read_cr4() & ~(word)CR4_PGE);
+    paging_cr4(read_cr4() | CR4_PGE);
     write_cr3(paging_root() | 1);
     write_cr3(paging_root() | 2);
     pcid_read(1);
@@ -644,9 +644,9 @@ TEST(pcid)
     context_set(&c, s);
     c.ax = read_cr4() | CR4_PCIDE;
     RUN_FAULT("[qemu] PCIDE with CR3's low bits set", s, &c, GP, 0);
-    write_cr4(read_cr4() & ~(word)CR4_PCIDE);
+    paging_cr4(read_cr4() & ~(word)CR4_PCIDE);
     write_cr3(paging_root());
-    write_cr4(read_cr4() | CR4_PCIDE);
+    paging_cr4(read_cr4() | CR4_PCIDE);
     write_cr3(paging_root() | 5 | 1ul << 63);
     CHECK_EQUAL("bit 63 is not kept in CR3", paging_root() | 5, read_cr3());
     pcid_fill(0);
@@ -701,13 +701,13 @@ TEST(pcid)
         CHECK_EQUAL("INVPCID in ring 3", GP, c.vector);
     }
     pcid_fill(PTE_G);
-    write_cr4(read_cr4() & ~(word)CR4_PGE);
+    paging_cr4(read_cr4() & ~(word)CR4_PGE);
     CHECK_EQUAL("clearing PGE drops every PCID", 0x2222, pcid_read(1));
     CHECK_EQUAL("of every PCID", 0x2222, pcid_read(2));
     write_cr3(paging_root());
     pcid_fill(0);
     write_cr3(paging_root());
-    write_cr4(read_cr4() & ~(word)CR4_PCIDE);
+    paging_cr4(read_cr4() & ~(word)CR4_PCIDE);
     access(&c, READ, false, WINDOW_PAGE(0), 0);
     CHECK_EQUAL("clearing PCIDE drops all", 0x2222, c.ax);
     paging_off();

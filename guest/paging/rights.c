@@ -66,7 +66,7 @@ static void attempt(unsigned format, unsigned level, struct rights r, struct att
     if (level > 1 && r.pke)
         entry_set(1, 0, FRAME(0) | PTE_ALL | (u64)KEY << 59);
     write_cr0(r.wp ? cr0 | CR0_WP : cr0 & ~(word)CR0_WP);
-    write_cr4(cr4 | (r.smep ? CR4_SMEP : 0u) | (r.smap ? CR4_SMAP : 0u) | (r.pke ? CR4_PKE : 0u));
+    paging_cr4(cr4 | (r.smep ? CR4_SMEP : 0u) | (r.smap ? CR4_SMAP : 0u) | (r.pke ? CR4_PKE : 0u));
     flush();
     (a.user ? context_set_user : context_set)(&c, snip_both);
     word base = a.user ? ELSEWHERE : snip_both->start;
@@ -77,7 +77,7 @@ static void attempt(unsigned format, unsigned level, struct rights r, struct att
     pkru_set(r);
     context_run(&c);
     pkru_set((struct rights){.pke = r.pke});
-    write_cr4(cr4);
+    paging_cr4(cr4);
     write_cr0(cr0);
     entry_set(level, 0, old);
     flush();
@@ -167,13 +167,13 @@ TEST(implicit_supervisor)
                 flush();
                 moved = (struct table){old.limit, WINDOW + cut};
                 __asm__ volatile("lgdt %0" : : "m"(moved));
-                write_cr4(read_cr4() | (smap ? CR4_SMAP : 0u));
+                paging_cr4(read_cr4() | (smap ? CR4_SMAP : 0u));
                 context_set_user(&c, load);
                 c.ip = ELSEWHERE;
                 c.ax = SEL_FREE | 3;
                 c.flags |= ac ? FLAG_AC : 0;
                 context_run(&c);
-                write_cr4(read_cr4() & ~(word)CR4_SMAP);
+                paging_cr4(read_cr4() & ~(word)CR4_SMAP);
                 __asm__ volatile("lgdt %0" : : "m"(old));
                 paging_off();
                 bool denied = user_page && smap;

@@ -52,6 +52,7 @@ struct kvm_vcpu {
 struct kvm_vm {
     int device, fd;
     bool irqchip; /* the local APICs are KVM's */
+    bool tr_available; /* TR is put as not busy: QEMU's TCG keeps it so, and ends itself at a ring change to 32-bit code where it is busy */
     u32 cpus;
     struct kvm_vcpu *cpu;
     struct kvm_irq_routing *routes; /* irqchip: of the IOAPIC's pins */
@@ -91,6 +92,7 @@ struct kvm_cpu {
     bool unfinished;             /* the access that left KVM_RUN is completed by the next one */
     bool stale;                  /* what the interpreter keeps of code and translations is old */
     bool repush;                 /* a register that KVM learns by push alone has changed */
+    bool nmi_given;              /* KVM may have an NMI that waits */
     u8 tpr;                      /* CR8 as KVM knows it */
     bool tpr_unsure;             /* the machine may have another */
     u64 tsc_offset;              /* of struct cpu, as KVM's counter has it */

@@ -165,15 +165,26 @@ void kvm_publish(struct kvm_cpu *k)
 
 /* --- events */
 
-/* Interrupts and NMIs that KVM can take. True: look again. */
+/* An NMI that KVM was given waits and is not blocked: it goes before an interrupt, which KVM does not see to where it asks for one. */
+static bool nmi_waits(struct kvm_cpu *k)
+{
+    struct kvm_vcpu_events v;
+    if (!k->nmi_given || ioctl(k->fd, KVM_GET_VCPU_EVENTS, &v) < 0)
+        return false;
+    k->nmi_given = v.nmi.pending;
+    return v.nmi.pending && !v.nmi.masked;
+}
+
+/* Interrupts and NMIs that KVM can take. */
 static void inject(struct kvm_cpu *k, u32 attention)
 {
     struct cpu *c = k->c;
     if (attention & ATTN_NMI && ioctl(k->fd, KVM_NMI, 0) == 0) {
         atomic_fetch_and(&c->attention, ~(u32)ATTN_NMI);
         c->activity = ACTIVITY_RUNNING;
+        k->nmi_given = true;
     }
-    if (!(attention & ATTN_INTR) || !k->run->ready_for_interrupt_injection || !k->run->if_flag)
+    if (!(attention & ATTN_INTR) || !k->run->ready_for_interrupt_injection || !k->run->if_flag || nmi_waits(k))
         return;
     /* As cpu/event.c: cleared before the question, and set again after an answer, for there may be more. */
     atomic_fetch_and(&c->attention, ~(u32)ATTN_INTR);
@@ -286,6 +297,8 @@ static enum run_result kvm_execute(void *state, u64 limit, struct error *e)
         }
         if (attention)
             take_events(k, attention);
+        if (UNLIKELY(c->smm))
+            continue; /* an SMI: the next turn is the interpreter's */
         if (UNLIKELY(c->activity != ACTIVITY_RUNNING) && (!k->vm->irqchip || c->activity == ACTIVITY_SHUTDOWN)) {
             kvm_publish(k);
             c->shadow_at = UINT64_MAX; /* HLT has retired: STI's shadow, if KVM still shows it, is over */

@@ -94,6 +94,8 @@ static bool sregs_put(struct kvm_cpu *k)
     };
     for (unsigned n = 0; n < SEG_COUNT; n++)
         *seg_of(&s, n) = seg_put(&c->seg[n]);
+    if (k->vm->tr_available && !s.tr.s)
+        s.tr.type &= (u8)~(TYPE_TSS_BUSY ^ TYPE_TSS);
     if (!apic_of(k, &s))
         return false;
     if (pae_paging(c)) {
@@ -199,7 +201,7 @@ static bool debug_get(struct kvm_cpu *k)
 static bool events_put(const struct kvm_cpu *k)
 {
     const struct cpu *c = k->c;
-    struct kvm_vcpu_events v = {.flags = KVM_VCPUEVENT_VALID_SHADOW, .nmi.masked = c->nmi_blocked};
+    struct kvm_vcpu_events v = {.flags = KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_NMI_PENDING, .nmi.masked = c->nmi_blocked};
     if (c->shadow_at == c->icount)
         v.interrupt.shadow = c->shadow_ss ? KVM_X86_SHADOW_INT_MOV_SS : KVM_X86_SHADOW_INT_STI;
     return ioctl(k->fd, KVM_SET_VCPU_EVENTS, &v) == 0;
@@ -231,8 +233,10 @@ static void events_settle(struct kvm_cpu *k, const struct kvm_vcpu_events *v)
 {
     struct cpu *c = k->c;
     bool fault = v->exception.injected && v->exception.nr != VEC_BP && v->exception.nr != VEC_OF;
-    if (v->nmi.pending)
+    if (v->nmi.pending) { /* no longer KVM's: it would come twice */
         cpu_attend(c, ATTN_NMI);
+        k->kvm_valid = false;
+    }
     if (fault) {
         c->fault = (struct fault){.vector = v->exception.nr,
                                   .has_error = v->exception.has_error_code,

@@ -1,9 +1,11 @@
 /* The device, the VM and its memory slots ([api] 4.2, 4.35): guest-physical memory is the same memfd mapping
  * that every engine uses, so KVM allocates a page when the guest first touches it, and nothing before. */
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -125,6 +127,14 @@ static void quirks_disable(struct kvm_vm *vm)
         (void)ioctl(vm->fd, KVM_ENABLE_CAP, &(struct kvm_enable_cap){.cap = KVM_CAP_DISABLE_QUIRKS2, .args = {quirks & (u64)known}});
 }
 
+/* An instruction that KVM starts to emulate and cannot (SYSENTER in 64-bit mode on a processor of AMD's) comes here and goes to the
+ * interpreter, whatever its CPL; else KVM raises #UD ([api] 7.28). */
+static void failures_exit(const struct kvm_vm *vm)
+{
+    if (ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0)
+        (void)ioctl(vm->fd, KVM_ENABLE_CAP, &(struct kvm_enable_cap){.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = {1}});
+}
+
 /* One tick of the guest's counter is one of the machine's nanoseconds where KVM can scale it. */
 static void tsc_rate(struct kvm_vm *vm, struct kvm_vcpu *v)
 {
@@ -153,6 +163,14 @@ static enum status cpus_make(struct kvm_vm *vm, u32 n, struct error *e)
     return STATUS_OK;
 }
 
+/* QEMU's TCG as the host's processor (CPUID leaf 0x40000000). */
+static bool host_is_tcg(void)
+{
+    u32 reg[4];
+    __cpuid(0x40000000, reg[0], reg[1], reg[2], reg[3]);
+    return !memcmp(reg + 1, "TCGTCGTCGTCG", 12);
+}
+
 static enum status vm_make(struct kvm_vm *vm, const struct engine_machine *m, struct error *e)
 {
     char why[200];
@@ -171,6 +189,7 @@ static enum status vm_make(struct kvm_vm *vm, const struct engine_machine *m, st
     if (!kvm_filter_msrs(vm))
         return error_errno(e, "engine kvm: KVM_X86_SET_MSR_FILTER");
     quirks_disable(vm);
+    failures_exit(vm);
     if (!slots_make(vm))
         return error_errno(e, "engine kvm: guest memory: KVM_SET_USER_MEMORY_REGION");
     return cpus_make(vm, m->cpus, e);
@@ -184,6 +203,7 @@ enum status kvm_open(const struct engine_machine *m, void **shared, struct error
     vm->device = vm->fd = -1;
     vm->mem = m->mem;
     vm->model = m->model;
+    vm->tr_available = host_is_tcg();
     pthread_mutex_init(&vm->lock, NULL);
     enum status s = vm_make(vm, m, e);
     if (s != STATUS_OK) {
