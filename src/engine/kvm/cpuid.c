@@ -8,6 +8,7 @@
 #include "cpu/feature_bits.h"
 #include "cpu/model.h"
 #include "engine/kvm/kvm.h"
+#include "engine/kvm/tsc_ratio.h"
 
 /* XSAVE, and what is nothing without it. */
 #define XSAVE_FEATURES                                                                                       \
@@ -67,20 +68,6 @@ bool kvm_give_cpuid(int device, int cpu)
     }
     free(t);
     return ok;
-}
-
-/* The counter's rate over the crystal's (EBX / EAX of leaf 0x15), as near as goes with an EBX by which Linux can multiply the crystal's kHz in 32 bits. The
- * crystal stays: it is the rate of the LAPIC's timer too. */
-static void tsc_ratio(u32 tsc_khz, u32 *eax, u32 *ebx)
-{
-    const u64 crystal = CRYSTAL_HZ / 1000, most = UINT32_MAX / crystal;
-    u64 best = UINT64_MAX;
-    for (u64 den = 1; den <= most; den++) {
-        u64 num = (tsc_khz * den + crystal / 2) / crystal, khz = crystal * num / den;
-        u64 off = khz > tsc_khz ? khz - tsc_khz : tsc_khz - khz;
-        if (num && num <= most && off < best)
-            best = off, *eax = (u32)den, *ebx = (u32)num;
-    }
 }
 
 static void per_cpu(u32 id, u32 tsc_khz, struct kvm_cpuid_entry2 *e)
