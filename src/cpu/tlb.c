@@ -86,6 +86,19 @@ static bool code_concerns(const struct tlb_code *k, u64 lin)
     return k->huge || k->pages[p / 64] >> p % 64 & 1 || k->large[l / 64] >> l % 64 & 1;
 }
 
+/* Of the 2 MiB, or with WIDE the 1 GiB, that LIN lies in. */
+static unsigned region_bit(u64 lin, bool wide)
+{
+    return large_bit(wide ? lin >> 30 << 21 : lin);
+}
+
+/* May there be a piece of a large page that LIN lies in? */
+static bool context_may_split(const struct tlb_context *x, u64 lin)
+{
+    unsigned a = region_bit(lin, false), b = region_bit(lin, true);
+    return x->large && (x->large_at[a / 64] >> a % 64 & 1 || x->large_at[b / 64] >> b % 64 & 1);
+}
+
 void tlb_mark_code(struct cpu *c, u64 lin, u8 kind)
 {
     struct tlb *t = c->tlb;
@@ -119,6 +132,7 @@ static void context_clear(struct tlb *t, struct tlb_context *x)
             x->touched[v] = false;
         }
     x->large = false;
+    memset(x->large_at, 0, sizeof x->large_at);
     context_renew(t, x);
 }
 
@@ -278,7 +292,11 @@ void tlb_fill(struct cpu *c, u64 lin, unsigned acc, const struct walk *w)
     tlb_mark_filled(table, k);
     e->addend = addend;
     table->kind[k] = kind;
-    x->large |= kind & TLB_SIZE;
+    if (kind & TLB_SIZE) {
+        unsigned r = region_bit(lin, (kind & TLB_SIZE) > TLB_SIZE_2M);
+        x->large = true;
+        x->large_at[r / 64] |= 1ull << r % 64;
+    }
     x->touched[table - x->view] = true;
     if (acc & ACC_FETCH) {
         e->exec = page;
@@ -360,11 +378,12 @@ static void context_drop(struct tlb *t, struct tlb_context *x, u64 lin, bool onl
     for (unsigned k = 0; k < 2; k++)
         if (code_concerns(&x->code[k], lin))
             code_renew(t, x, k);
+    bool pieces = context_may_split(x, lin);
     for (unsigned v = 0; v < TLB_VIEWS; v++) {
         if (!x->touched[v])
             continue;
         struct tlb_table *table = &x->view[v];
-        if (!x->large) {
+        if (!pieces) {
             slot_drop(table, tlb_first(lin), lin, only_global);
             slot_drop(table, tlb_second(lin), lin, only_global);
             continue;

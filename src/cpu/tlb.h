@@ -64,7 +64,8 @@ struct tlb_context {
     u16 pcid;
     bool used;
     bool made;               /* its tables hold tags; before its first use they are not touched */
-    bool large;              /* holds pieces of large pages: INVLPG must look for them */
+    bool large;              /* holds pieces of large pages: INVLPG must look for them ... */
+    u64 large_at[8];         /* ... but only near these: hashed numbers of 2 MiB, or, of larger pages, 1 GiB regions that they lie in */
     bool touched[TLB_VIEWS]; /* a table that holds nothing needs no flush */
     u64 last_use;
     u64 generation; /* never the same value twice in one TLB: a new one with every flush of anything in this

@@ -101,6 +101,7 @@ static bool take_context(struct mem *m, struct tlb_context *x, struct buffer *in
     x->used = used;
     tlb_context_make(x);
     x->large = large;
+    memset(x->large_at, large ? 0xff : 0, sizeof x->large_at); /* where is not saved: anywhere */
     for (unsigned v = 0; v < TLB_VIEWS; v++) {
         if (!buffer_get_n(in, &touched, 1) || touched > 1)
             return false;
