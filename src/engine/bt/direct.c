@@ -52,6 +52,8 @@ static bool drop_code_ahead(struct bt *b, const struct bt_site *s, u64 count)
     struct place p;
     bool wide = c->code_size == 8;
     u64 from = wide ? c->gpr[RSI].q : c->gpr[RSI].d, to = wide ? c->gpr[RDI].q : c->gpr[RDI].d, room = PAGE_SIZE - (to & ~PAGE_MASK);
+    if (wide && (!cpu_canonical(to) || (s->op == OP_MOVS && !cpu_canonical(from))))
+        return false;
     if (c->company != CPU_ALONE || c->view == TLB_VIEW_NONE || c->rflags_sys & RFLAGS_DF || !m->code_write ||
         (s->op == OP_MOVS && !lin_translate(c, from, ACC_READ, &p)) || !lin_translate(c, to, ACC_WRITE, &p) ||
         !p.hva || !(mem_frame_flags(m, p.gpa) & FRAME_CODE) || (p.gpa & PAGE_MASK) == (t->gpa & PAGE_MASK) || (p.gpa & PAGE_MASK) == t->gpa2)
