@@ -420,10 +420,14 @@ static enum status load_firmware(struct vm *vm, struct error *e)
     return firmware_install(&vm->firmware, &vm->pc, &cfg, e);
 }
 
-/* Asked for too much, the host would kill somebody rather than refuse. */
-static enum status prealloc(struct vm *vm, struct error *e)
+/* Pages that are shared or paged are mapped one by one: no huge ones there. Asked for too much ahead of time, the host would kill somebody rather than refuse. */
+static enum status back_memory(struct vm *vm, struct error *e)
 {
     u64 total, available;
+    if (!vm->config.share)
+        mem_huge(&vm->mem);
+    if (!vm->config.prealloc)
+        return STATUS_OK;
     if (host_memory(&total, &available) && vm->mem.size > available)
         return error_set(e, STATUS_HOST, "memory %lluM,prealloc: the host has %lluM left", (unsigned long long)(vm->mem.size >> 20),
                          (unsigned long long)(available >> 20));
@@ -482,7 +486,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
         (cfg->screenshot && (s = display_check(cfg->screenshot, e)) != STATUS_OK) ||
         (cfg->firmware && (s = firmware_open(&vm->firmware, cfg->firmware, &cfg->firmware_vars, e)) != STATUS_OK) ||
         (s = mem_init_flash(&vm->mem, cfg->memory, vm->firmware.file.size + vm->firmware.vars.size, vm->firmware.present ? VGA_MEMORY : 0, e)) != STATUS_OK ||
-        (cfg->prealloc && (s = prealloc(vm, e)) != STATUS_OK) || (cfg->share && (s = sharing_create(vm, e)) != STATUS_OK) || (s = make_vcpus(vm, level, e)) != STATUS_OK ||
+        (s = back_memory(vm, e)) != STATUS_OK || (cfg->share && (s = sharing_create(vm, e)) != STATUS_OK) || (s = make_vcpus(vm, level, e)) != STATUS_OK ||
         (s = make_consoles(vm, e)) != STATUS_OK ||
         (cfg->display == TRINE_DISPLAY_TEXT && (s = text_display_create(vm, e)) != STATUS_OK) ||
         (s = make_chips(vm, e)) != STATUS_OK || (s = make_pv(vm, e)) != STATUS_OK || (vm->firmware.present && (s = load_firmware(vm, e)) != STATUS_OK))

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/bits.h"
 #include "mem/foreign.h"
@@ -22,6 +23,12 @@ bool mem_discard(struct mem *m, u64 gpa, u64 len)
         memset(m->base + gpa, 0, len);
     mem_written(m, gpa, len);
     return true;
+}
+
+/* A host without them says no, and nothing is lost. */
+void mem_huge(struct mem *m)
+{
+    madvise(m->base, m->span, MADV_HUGEPAGE);
 }
 
 static enum status take(const struct mem *m, u64 at, u64 len, struct error *e)

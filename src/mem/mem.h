@@ -119,6 +119,8 @@ void mem_written(struct mem *m, u64 gpa, u64 len);
  * alone; else false, and nothing is done. What was decoded or translated of them is dropped as after any write. The big lock is held,
  * or no vCPU runs. */
 bool mem_discard(struct mem *m, u64 gpa, u64 len) MUST_CHECK;
+/* RAM by huge pages, where the host gives them to shared memory that asks (transparent_hugepage/shmem_enabled: advise). A page that is discarded leaves its huge page. */
+void mem_huge(struct mem *m);
 /* Takes the host's frames for all of RAM now. */
 enum status mem_prealloc(struct mem *m, struct error *e);
 

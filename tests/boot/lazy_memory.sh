@@ -1,7 +1,8 @@
 #!/bin/sh
 # A 64 GiB guest starts, runs and ends without its memory ever being there.
-# usage: lazy_memory.sh TRINE HELLO-IMAGE
-trine=$1
+# RAM asks for huge pages, but not in a VM that shares it.
+# usage: lazy_memory.sh TRINE HELLO-IMAGE HANG-IMAGE
+trine=$1 hang=$3
 . "$(dirname -- "$0")/lib.sh"
 "$trine" run --kernel "$2" --debug-exit --memory 64G --quiet --max-time 60 --stats "$work/stats" </dev/null
 [ $? = 33 ] || fail "it did not run"
@@ -15,3 +16,27 @@ grep -qxE "trine: memory $((host * 1024))M,prealloc: the host has [0-9]+M left" 
 "$trine" run --kernel "$2" --debug-exit --memory 64M,prealloc --quiet --max-time 60 --stats "$work/stats" </dev/null
 [ $? = 33 ] || fail "with prealloc it did not run"
 expect "resident bytes with prealloc" '>=' 67108864 "$(stat_of "$work/stats" resident_bytes)"
+
+# WANTED [OPTION]...: has RAM's mapping the flag hg (proc(5), smaps)?
+huge() {
+	wanted=$1
+	shift
+	XDG_RUNTIME_DIR=$work "$trine" run --kernel "$hang" --memory 64M --quiet --max-time 60 "$@" </dev/null >/dev/null 2>&1 &
+	vm=$!
+	for _ in $(seq 200); do # until it runs: its vCPU has a thread
+		grep -qs trine-cpu0 /proc/$vm/task/*/comm && break
+		sleep 0.05
+	done
+	flags=$(sed -n '/memfd:trine-ram/,/^VmFlags/s/^VmFlags: //p' /proc/$vm/smaps)
+	kill -9 $vm
+	wait $vm 2>/dev/null
+	case " $flags" in
+	" ") fail "no flags of RAM in smaps" ;;
+	*" hg "*) [ "$wanted" = yes ] || fail "huge pages with $*" ;;
+	*) [ "$wanted" = no ] || fail "no huge pages: $flags" ;;
+	esac
+}
+if [ -e /sys/kernel/mm/transparent_hugepage/shmem_enabled ]; then
+	huge yes
+	huge no --share lazy
+fi
