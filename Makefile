@@ -1,10 +1,10 @@
 # The front door. Everything behind it is meson, ninja and the scripts in tools/; `make help` lists what there is.
 
 .DEFAULT_GOAL := build
-.PHONY: oracle torture memory-soak build deps run check check-asan check-boot check-kvm-nested check-portable bench bench-memory asan fuzz tsan format clean help fuzz-bt
+.PHONY: oracle torture memory-soak build deps run check check-asan check-boot check-kvm-nested check-kvm-guests check-portable bench bench-memory asan fuzz tsan format clean help fuzz-bt
 
 # Suites that have a target of their own; `make check` runs all the others.
-OWN_SUITES := check-boot check-kvm-nested check-portable
+OWN_SUITES := check-boot check-kvm-nested check-kvm-guests check-portable
 RUN_TESTS = tests/run $(if $(TESTS),$(TESTS:%=--match %))
 
 build:
@@ -91,6 +91,7 @@ help:
 #: make run          builds, prepares a Debian guest, boots it to a shell; without a terminal, a scripted session
 #: make check        builds, runs the tests; the last line is their count (TESTS="NAME..." for some of them)
 #: make check-boot, check-kvm-nested, check-portable   the long tests of these names; check-portable cross-compiles for 64-bit Arm
+#: make check-kvm-guests   every guest of guest/ on kvm in QEMU, line by line as on the interpreter, but for named differences (5 to 20 min)
 #: make asan         builds build-asan, with AddressSanitizer and UBSan; make check-asan also runs the tests on it
 #: make oracle       compares the interpreter with this CPU: N=100000000 SEED=1, resumable (docs/oracle.md)
 #: make torture      stress-ng and compilations in Debian for MINUTES=60, checked; resumable (TORTURE="OPTION...": tools/torture --help)

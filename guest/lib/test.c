@@ -71,10 +71,22 @@ unsigned long option_number(const char *name, unsigned long otherwise)
     return otherwise;
 }
 
-/* A test is selected by NAME, by NAME.32 or NAME.64, or by the absence of any selecting word. */
+static bool left_out(const char *name)
+{
+    unsigned length;
+    const char *at = word_next(shared.cmdline, &length);
+    while (*(at = word_next(at + length, &length)))
+        if (length > 1 && *at == '-' && word_is(at + 1, length - 1, name))
+            return true;
+    return false;
+}
+
+/* A test is selected by NAME, by NAME.32 or NAME.64, or by the absence of any selecting word; -NAME leaves it out. */
 static bool selected(const char *name)
 {
     static const char *const suffix = WORLD == 64 ? ".64" : ".32";
+    if (left_out(name))
+        return false;
     if (!shared.selecting)
         return true;
     unsigned length;

@@ -53,7 +53,7 @@ static void cmdline_read(const char *from)
                 m++;
             option |= m == length && memory_compare(own[i], start, length) == 0;
         }
-        shared.selecting |= length && !option;
+        shared.selecting |= length && !option && *start != '-';
     }
 }
 

@@ -3,18 +3,24 @@
 # `trine run --engine kvm` runs guests of guest/. TRINE_NESTED_GUESTS="NAME:STATUS..." names others; with nested paging also
 # Debian's kernel through the smoke script to its end (TRINE_NESTED_KERNEL=shell, or =init: up to /init; empty: none).
 # TRINE_NESTED_OPTIONS="OPTION..." goes to `trine run` (left open: with shadow paging, --irqchip user); TRINE_NESTED_SHOW=1 shows what the guests print.
-# usage: nested.sh TRINE GUESTS NPT [switch], with GUESTS a folder and NPT 1 (nested paging) or 0 (KVM's shadow paging)
+# usage: nested.sh TRINE GUESTS NPT [switch | all], with GUESTS a folder and NPT 1 (nested paging) or 0 (KVM's shadow paging)
 # switch: instead, a guest and Debian's kernel move between kvm, interp and bt, every pair, and come to the same end.
-trine=$1 guests=$2 npt=$3 switch=$4 cpu=max
+# all: instead, every guest that tests something, compared line by line with the interpreter; the differences are those of nested.known.
+trine=$1 guests=$2 npt=$3 cpu=max
+switch=$([ "$4" = switch ] && echo switch) all=$([ "$4" = all ] && echo all)
 . "$(dirname -- "$0")/lib.sh"
 root=$(cd -- "$(dirname -- "$0")/../.." && pwd)
 [ -z "${TRINE_SANITIZED-}" ] || { echo "a sanitized monitor is too slow for a processor that QEMU emulates" && exit 77; }
 command -v qemu-system-x86_64 >/dev/null || { echo "qemu-system-x86_64 is not installed" && exit 77; }
 need_debian
-options=${TRINE_NESTED_OPTIONS-$([ "$npt" = 1 ] || echo --irqchip user)}
+options=${TRINE_NESTED_OPTIONS-$([ "$npt$all" = 1 ] || echo --irqchip user)}
 if [ -n "$switch" ]; then
 	# QEMU 7.2 executes IRETQ of CPL 3 (bt's code has some) with the kernel's rights: with SMAP it faults on its own stack.
 	list= kernel= cpu=max,-smap
+elif [ -n "$all" ]; then
+	list=${TRINE_NESTED_GUESTS-hello hypercall spin triple poweroff translation strings smc fpu lock msrs deviations avx pkeys ports smp modes exceptions \
+		debug interrupts segments paging smm machine_check audit}
+	kernel= TRINE_NESTED_SHOW=1
 else
 	list=${TRINE_NESTED_GUESTS-hello:33 hypercall:33 spin:33 triple:1 poweroff:0 fpu:33 lock:33 deviations:33 smp:33}
 	kernel=${TRINE_NESTED_KERNEL-$([ "$npt" = 0 ] || echo shell)}
@@ -26,7 +32,26 @@ qemu-system-x86_64 -accel tcg -cpu $cpu -m 1024 -display none -monitor none -ser
 nested.guests=$(echo $list | tr ' ' ,) nested.kernel=$kernel nested.switch=$switch nested.show=$TRINE_NESTED_SHOW nested.options=$(echo $options | tr ' ' ,)" &
 qemu=$!
 trap 'kill $qemu 2>/dev/null; rm -rf "$work"' EXIT
+if [ -n "$all" ]; then # meanwhile, the other side
+	. "$root/tools/guest/nested-options"
+	mkdir "$work/interp" "$work/kvm"
+	for guest in $names; do
+		# shellcheck disable=SC2046
+		"$trine" run --engine interp --kernel "$guests/$guest.elf" --debug-exit --memory 64M --quiet --append "$words" $(guest_options "$guest") \
+			</dev/null >"$work/interp/$guest.out" 2>&1
+		printf '\nexit %s\n' $? >>"$work/interp/$guest.out"
+	done
+fi
 wait $qemu
+if [ -n "$all" ]; then
+	for guest in $names; do
+		sed -n "s/^shown $guest: //p; s/^nested $guest: \([0-9]*\) .*/exit \1/p" "$work/log" | tr -d '\r' >"$work/kvm/$guest.out"
+	done
+	grep '^nested' "$work/log"
+	# shellcheck disable=SC2086
+	python3 "$root/tests/boot/nested_compare.py" "${TRINE_NESTED_KNOWN-$root/tests/boot/nested.known}" "$npt" "$work/interp" "$work/kvm" $names
+	exit
+fi
 grep -v '^# .*KNOWN' "$work/log" | tail -n 300
 grep -q '^nested engines: kvm: usable' "$work/log" || fail "the engine does not find the hardware"
 grep -q '^nested engines: auto: kvm' "$work/log" || fail "auto does not take it"
