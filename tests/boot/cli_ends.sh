@@ -7,7 +7,7 @@ trine=$1 guests=$2 echo=$3
 ends() { # STATUS OPTION...: output in $work/out and err
 	want=$1
 	shift
-	timeout 60 "$trine" run "$@" </dev/null >"$work/out" 2>"$work/err"
+	timeout $((60 * slower)) "$trine" run "$@" </dev/null >"$work/out" 2>"$work/err"
 	status=$?
 	[ "$status" = "$want" ] || fail "run $*: exit status $status, not $want: $(cat "$work/err")"
 }
@@ -95,7 +95,7 @@ for pair in interp:bt bt:interp; do
 	done
 	printf 'hi\nQ' | timeout 60 "$trine" run --kernel "$echo" --debug-exit --quiet --engine "$by" --record-input "$work/log2" >"$work/out"
 	[ $? = 33 ] && [ "$(cat "$work/out")" = "$(printf '!hi\n')" ] || fail "recording on $by in real time: $(cat "$work/out")"
-	ends 33 --kernel "$echo" --debug-exit --engine "$other" --time virtual --input-log "$work/log2" --max-time 30
+	ends 33 --kernel "$echo" --debug-exit --engine "$other" --time virtual --input-log "$work/log2" --max-time $((30 * slower))
 	[ "$(cat "$work/out")" = "$(printf '!hi\n')" ] || fail "recorded on $by in real time, repeated on $other: $(cat "$work/out")"
 done
 for line in '100 4' '100 zz' 'x 41' '50 41' '100' '100 41 42'; do

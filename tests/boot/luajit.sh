@@ -45,7 +45,7 @@ grep -qx 'jit on' "$work/inside" || { tail -n 20 "$work/inside" && fail "no end,
 grep '^result ' "$work/outside" >"$work/a"
 grep '^result ' "$work/inside" >"$work/b"
 diff "$work/a" "$work/b" || fail "results differ: < outside, > inside"
-expect results '==' 7 "$(wc -l <"$work/a")"
+expect results '==' 8 "$(wc -l <"$work/a")"
 awk '/^time / { if (FILENAME ~ /outside$/) native[$2] = $3; else printf "%s: %d us, natively %d us, %.2f times\n", $2, $3, native[$2], $3 / (native[$2] + 0.001) }' \
 	"$work/outside" "$work/inside"
 [ "${ENGINE-}" = tcg ] || echo "$(stat_of "$work/stats" guest_instructions) instructions, $(stat_of "$work/stats" translated) translations, $(stat_of "$work/stats" flushed) dropped, $(stat_of "$work/stats" steps) interpreted alone"

@@ -97,7 +97,8 @@ static void no_calls_from(struct program *p, u32 high, u32 low, u32 last)
 bool wall_filter(const struct bt *b)
 {
     static const u32 allowed[] = {SYS_rt_sigreturn, SYS_brk,   SYS_mmap,       SYS_munmap, SYS_mremap,
-                                  SYS_madvise,      SYS_write, SYS_exit_group, SYS_futex};
+                                  SYS_madvise,      SYS_write, SYS_exit_group, SYS_futex,
+                                  SYS_sigaltstack /* AddressSanitizer's */};
     struct program p = {.n = 0};
     u64 first = (u64)(uintptr_t)b->base,
         last = first + b->bytes + 15; /* the address is behind the instruction */
