@@ -83,7 +83,7 @@ static unsigned large_bit(u64 lin)
 static bool code_concerns(const struct tlb_code *k, u64 lin)
 {
     unsigned p = page_bit(lin), l = large_bit(lin);
-    return k->huge || k->pages[p / 64] >> p % 64 & 1 || k->large[l / 64] >> l % 64 & 1;
+    return k->half[lin >> 63] && (k->huge || k->pages[p / 64] >> p % 64 & 1 || k->large[l / 64] >> l % 64 & 1);
 }
 
 /* Of the 2 MiB, or with WIDE the 1 GiB, that LIN lies in. */
@@ -105,6 +105,7 @@ void tlb_mark_code(struct cpu *c, u64 lin, u8 kind)
     unsigned v = c->cpl != 3, p = page_bit(lin), l = large_bit(lin);
     struct tlb_code *k = &t->context[t->active].code[v];
     k->any = true;
+    k->half[lin >> 63] = true;
     k->pages[p / 64] |= 1ull << p % 64;
     if (kind & TLB_SIZE)
         k->large[l / 64] |= 1ull << l % 64;

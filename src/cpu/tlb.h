@@ -57,6 +57,7 @@ struct tlb_table {
 struct tlb_code {
     u64 generation;
     u64 pages[64], large[8]; /* hashed page numbers; numbers of 2 MiB regions that large pages lie in */
+    bool half[2]; /* lower and upper half of the addresses: a program's data is no kernel's code */
     bool any, nonglobal, huge;
 };
 
