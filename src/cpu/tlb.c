@@ -70,26 +70,42 @@ static void code_renew(struct tlb *t, struct tlb_context *x, unsigned k)
         t->kernel_generation = ++t->stamp;
 }
 
-static unsigned page_bit(u64 lin)
+static void page_bits(u64 lin, unsigned bit[2])
 {
-    return (unsigned)((lin >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 52);
+    u64 h = (lin >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull;
+    bit[0] = (unsigned)(h >> (64 - TLB_CODE_BITS));
+    bit[1] = (unsigned)(h >> (64 - 2 * TLB_CODE_BITS)) & ((1u << TLB_CODE_BITS) - 1);
 }
 
-static unsigned large_bit(u64 lin)
+static bool large_known(const struct tlb_code *k, u64 lin)
 {
-    return (unsigned)((lin >> 21) * 0x9e3779b97f4a7c15ull >> 55);
+    for (unsigned n = 0; n < k->large_n; n++)
+        if (k->large[n] == lin >> 21)
+            return true;
+    return false;
 }
 
 static bool code_concerns(const struct tlb_code *k, u64 lin)
 {
-    unsigned p = page_bit(lin), l = large_bit(lin);
-    return k->half[lin >> 63] && (k->huge || k->pages[p / 64] >> p % 64 & 1 || k->large[l / 64] >> l % 64 & 1);
+    unsigned b[2];
+    page_bits(lin, b);
+    return k->half[lin >> 63] &&
+           (k->all || (k->pages[b[0] / 64] >> b[0] % 64 & k->pages[b[1] / 64] >> b[1] % 64 & 1) || large_known(k, lin));
+}
+
+static void large_mark(struct tlb_code *k, u64 lin, u8 size)
+{
+    if (large_known(k, lin))
+        return;
+    k->all |= size > TLB_SIZE_2M || k->large_n == TLB_CODE_LARGE;
+    if (!k->all)
+        k->large[k->large_n++] = lin >> 21;
 }
 
 /* Of the 2 MiB, or with WIDE the 1 GiB, that LIN lies in. */
 static unsigned region_bit(u64 lin, bool wide)
 {
-    return large_bit(wide ? lin >> 30 << 21 : lin);
+    return (unsigned)((lin >> (wide ? 30 : 21)) * 0x9e3779b97f4a7c15ull >> 55);
 }
 
 /* May there be a piece of a large page that LIN lies in? */
@@ -102,14 +118,17 @@ static bool context_may_split(const struct tlb_context *x, u64 lin)
 void tlb_mark_code(struct cpu *c, u64 lin, u8 kind)
 {
     struct tlb *t = c->tlb;
-    unsigned v = c->cpl != 3, p = page_bit(lin), l = large_bit(lin);
+    unsigned v = c->cpl != 3, b[2];
     struct tlb_code *k = &t->context[t->active].code[v];
     k->any = true;
     k->half[lin >> 63] = true;
-    k->pages[p / 64] |= 1ull << p % 64;
-    if (kind & TLB_SIZE)
-        k->large[l / 64] |= 1ull << l % 64;
-    k->huge |= (kind & TLB_SIZE) > TLB_SIZE_2M;
+    if (kind & TLB_SIZE) {
+        large_mark(k, lin, kind & TLB_SIZE);
+    } else {
+        page_bits(lin, b);
+        k->pages[b[0] / 64] |= 1ull << b[0] % 64;
+        k->pages[b[1] / 64] |= 1ull << b[1] % 64;
+    }
     if (!(kind & TLB_GLOBAL)) {
         k->nonglobal = true;
         t->kernel_mixed |= v;

@@ -52,13 +52,18 @@ struct tlb_table {
     u64 removed;                /* moves when an entry or a tag goes: who keeps what one says compares it */
 };
 
-/* Which pages code was fetched from since the last flush that could concern one of them: a small filter, so that a flush of
- * data pages leaves what was looked up for code valid. */
+/* Which pages code was fetched from since the last flush that could concern one of them, so that a flush of data pages leaves what was
+ * looked up for code valid: small pages in a filter of two hashes, 2 MiB pages one by one. Where it is wrong a guest pays all its look-ups
+ * anew with each flush of an unlucky page, for as long as that page has its address. */
+#define TLB_CODE_BITS  13
+#define TLB_CODE_LARGE 24
 struct tlb_code {
     u64 generation;
-    u64 pages[64], large[8]; /* hashed page numbers; numbers of 2 MiB regions that large pages lie in */
+    u64 pages[1u << TLB_CODE_BITS >> 6];
+    u64 large[TLB_CODE_LARGE];
+    u8 large_n;
     bool half[2]; /* lower and upper half of the addresses: a program's data is no kernel's code */
-    bool any, nonglobal, huge;
+    bool any, nonglobal, all; /* all: each flush in such a half concerns it */
 };
 
 struct tlb_context {
