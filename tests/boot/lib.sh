@@ -50,3 +50,12 @@ await_line() {
 debian() { # OPTION...
 	"$trine" run --kernel "$cache/vmlinuz" --initrd "$cache/initramfs.cpio" --memory 256M "$@"
 }
+
+# modern|legacy: what makes Linux's driver use these registers of a virtio PCI device (a transitional one has both), and its feature bit 32.
+virtio_option() {
+	[ "$1" = modern ] || echo " virtio_pci.force_legacy=1"
+}
+
+virtio_version() {
+	[ "$1" = modern ] && echo 1 || echo 0
+}

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Debian's kernel and its own drivers on PCI and virtio: the bus as Linux lists it, a file system made on the host that is read,
 # written and checked again on the host, discard, the entropy device; `snapshot` and `readonly` change nothing on the host.
-# usage: virtio_disk.sh TRINE SOURCE-ROOT
-trine=$1 root=$2
+# By virtio's modern registers, or by the legacy ones.
+# usage: virtio_disk.sh TRINE SOURCE-ROOT modern|legacy
+trine=$1 root=$2 registers=$3
 . "$(dirname -- "$0")/lib.sh"
 need_debian
 command -v mke2fs >/dev/null || { echo "mke2fs is not installed (package e2fsprogs)" && exit 77; }
@@ -19,6 +20,7 @@ for disk in vda vdb vdc; do
 done
 echo "rng $(cat /sys/class/misc/hw_random/rng_current) $(head -c 64 /dev/hwrng | wc -c)"
 sed -n 's/.*PCI-MSI.*virtio0-req.*/msix in use/p' /proc/interrupts
+echo "version 1: $(cut -c 33 /sys/block/vda/device/features)"
 END
 mkdir "$work/folder"
 echo hello-disk >"$work/folder/hello"
@@ -26,14 +28,15 @@ for disk in written thrown fixed; do "$root/tools/mkdisk" "$work/$disk" 32M "$wo
 cp "$work/thrown" "$work/thrown.before"
 cp "$work/fixed" "$work/fixed.before"
 "$root/tools/guest/extend" "$work/initrd" "$work/disk" || exit
-"$trine" run --kernel "$cache/vmlinuz" --initrd "$work/initrd" --memory 256M --append "console=ttyS0 loglevel=5 trine.script=disk" \
+"$trine" run --kernel "$cache/vmlinuz" --initrd "$work/initrd" --memory 256M --append "console=ttyS0 loglevel=5 trine.script=disk$(virtio_option "$registers")" \
 	--disk "$work/written" --disk "$work/thrown,snapshot" --disk "$work/fixed,readonly" --max-time 280 </dev/null >"$work/out" 2>&1
 status=$?
 tr -d '\r' <"$work/out" >"$work/text"
 tail -n 40 "$work/text"
 [ "$status" = 0 ] || fail "exit status $status"
 for line in 'pci 0000:00:00.0 0x8086 0x1237 0' 'pci 0000:00:01.0 0x8086 0x7000 0' 'pci 0000:00:01.3 0x8086 0x7113 9' \
-	'pci 0000:00:03.0 0x1af4 0x1001 1[01]' 'pci 0000:00:1e.0 0x1af4 0x1005 1[01]' 'vdc is readonly' 'rng virtio_rng.0 64' 'msix in use'; do
+	'pci 0000:00:03.0 0x1af4 0x1001 1[01]' 'pci 0000:00:1e.0 0x1af4 0x1005 1[01]' 'vdc is readonly' 'rng virtio_rng.0 64' 'msix in use' \
+	"version 1: $(virtio_version "$registers")"; do
 	grep -qx "$line" "$work/text" || fail "no line: $line"
 done
 [ "$(grep -c '^hello-disk' "$work/text")" = 3 ] || fail "a disk was not read"
