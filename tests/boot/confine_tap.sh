@@ -73,7 +73,7 @@ session() {
 	second=$("$work/trine" run --kernel "$work/vmlinuz" --net "tap=$name" --max-time 5 2>&1 </dev/null)
 	[ "$second" = "trine: tap $name: Device or resource busy" ] || fail "$user: a second VM at the tap: $second"
 	second=$("$work/trine" run --kernel "$work/vmlinuz" --disk "$work/disk" --max-time 5 2>&1 </dev/null)
-	[ "$second" = "trine: $work/disk: is in use by another virtual machine" ] || fail "$user: a second VM at the device: $second"
+	[ "$second" = "trine: $work/disk: is in use: mounted, or another virtual machine's" ] || fail "$user: a second VM at the device: $second"
 	python3 -c 'import socket, sys, urllib.request
 sys.stdout.buffer.write(urllib.request.urlopen("http://10.9.9.2/back", timeout=100).read())
 socket.create_connection(("10.9.9.2", 81), timeout=100).sendall(b"done\n")' >"$work/back" || fail "$user: the guest cannot be reached"
