@@ -44,13 +44,4 @@ stuck:
 	movb $0x11, %al
 	outb %al, %dx
 	hlt
-put:
-	movb %al, %bl
-	movw $0x3fd, %dx
-1:	inb %dx, %al
-	testb $0x20, %al
-	jz 1b
-	movb %bl, %al
-	movw $0x3f8, %dx
-	outb %al, %dx
-	ret
+#include "com1_put.inc"

@@ -46,16 +46,7 @@ quit:
 	movb $0x10, %al
 	outb %al, %dx
 	hlt
-put:                            /* sends AL, when there is room */
-	movb %al, %bl
-	movw $0x3fd, %dx
-1:	inb %dx, %al
-	testb $0x20, %al
-	jz 1b
-	movb %bl, %al
-	movw $0x3f8, %dx
-	outb %al, %dx
-	ret
+#include "com1_put.inc"
 	.bss
 	.skip 64
 stack_top:

@@ -57,16 +57,7 @@ ready:				/* not BSY */
 	testb $0x80, %al
 	jnz 1b
 	ret
-put:
-	movb %al, %bl
-	movw $0x3fd, %dx
-1:	inb %dx, %al
-	testb $0x20, %al
-	jz 1b
-	movb %bl, %al
-	movw $0x3f8, %dx
-	outb %al, %dx
-	ret
+#include "com1_put.inc"
 prevent:
 	.byte 0x1e, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0
 get_event:
