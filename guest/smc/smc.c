@@ -247,6 +247,36 @@ TEST(crossing_remap)
     paging_off();
 }
 
+/* A branch to another page, direct and by a register; then that page's mapping changes, and nothing else. */
+TEST(branch_remap)
+{
+    struct context c;
+    static const uint8_t direct[] = {0xe9, 0x7b, 0x0f, 0, 0}, indirect[] = {0xff, 0xe2}; /* jmp to the next page's 0x80; jmp *%rdx */
+    const struct snip *s = SNIP("nop");
+    paging_on(PAGES_NATIVE, PTE_U);
+    memory_copy(&frames[0][0x100], direct, sizeof(direct));
+    memory_copy(&frames[0][0x200], indirect, sizeof(indirect));
+    for (uint8_t f = 1; f <= 2; f++) {
+        const uint8_t there[] = {0xb9, f, 0, 0, 0, 0xcd, 0x30}; /* mov $f, %ecx; int $0x30 */
+        memory_copy(&frames[f][0x80], there, sizeof(there));
+    }
+    entry_set(1, 0, FRAME(0) | PTE_P);
+    for (unsigned n = 0; n < 80; n++) {
+        unsigned f = 1 + (n / 6 & 1);
+        if (n % 6 == 0) {
+            entry_set(1, 1, FRAME(f) | PTE_P);
+            flush_page(WINDOW_PAGE(1));
+        }
+        context_set(&c, s);
+        c.ip = WINDOW_PAGE(0) + (n & 1 ? 0x200 : 0x100);
+        c.dx = WINDOW_PAGE(1) + 0x80;
+        context_run(&c);
+        CHECK_EQUAL("it ends", EXIT, c.vector);
+        CHECK_EQUAL(n & 1 ? "by a register" : "direct", f, c.cx);
+    }
+    paging_off();
+}
+
 /* Code that is patched between an instruction's fault and its retry. */
 TEST(fault_retry)
 {

@@ -65,7 +65,16 @@ static void code_renew(struct tlb *t, struct tlb_context *x, unsigned k)
 {
     if (!x->code[k].any)
         return;
-    x->code[k] = (struct tlb_code){.generation = ++t->stamp};
+    x->code[k] = (struct tlb_code){.generation = ++t->stamp, .epoch = t->stamp};
+    if (k)
+        t->kernel_generation = t->kernel_epoch = ++t->stamp;
+}
+
+/* After the flush of a small page; the epoch stays. */
+static void code_renew_generation(struct tlb *t, struct tlb_context *x, unsigned k)
+{
+    memset(x->code[k].pages, 0, sizeof x->code[k].pages);
+    x->code[k].generation = ++t->stamp;
     if (k)
         t->kernel_generation = ++t->stamp;
 }
@@ -85,12 +94,18 @@ static bool large_known(const struct tlb_code *k, u64 lin)
     return false;
 }
 
-static bool code_concerns(const struct tlb_code *k, u64 lin)
+/* Was there code in what a flush of LIN's page drops: in this page? */
+static bool code_in_page(const struct tlb_code *k, u64 lin)
 {
     unsigned b[2];
     page_bits(lin, b);
-    return k->half[lin >> 63] &&
-           (k->all || (k->pages[b[0] / 64] >> b[0] % 64 & k->pages[b[1] / 64] >> b[1] % 64 & 1) || large_known(k, lin));
+    return k->half[lin >> 63] && k->pages[b[0] / 64] >> b[0] % 64 & k->pages[b[1] / 64] >> b[1] % 64 & 1;
+}
+
+/* In a large page that it lies in? */
+static bool code_in_large(const struct tlb_code *k, u64 lin)
+{
+    return k->half[lin >> 63] && (k->all || large_known(k, lin));
 }
 
 static void large_mark(struct tlb_code *k, u64 lin, u8 size)
@@ -142,6 +157,13 @@ u64 tlb_code_generation(const struct cpu *c)
     return v && !t->kernel_mixed ? t->kernel_generation : t->context[t->active].code[v].generation;
 }
 
+u64 tlb_code_epoch(const struct cpu *c)
+{
+    const struct tlb *t = c->tlb;
+    unsigned v = c->cpl != 3;
+    return v && !t->kernel_mixed ? t->kernel_epoch : t->context[t->active].code[v].epoch;
+}
+
 static void context_clear(struct tlb *t, struct tlb_context *x)
 {
     code_renew(t, x, 0);
@@ -181,7 +203,7 @@ struct tlb *tlb_create(void)
     for (unsigned k = 0; k < TLB_CONTEXTS; k++) {
         memset(&t->context[k], 0, offsetof(struct tlb_context, view));
         for (unsigned v = 0; v < 2; v++)
-            t->context[k].code[v].generation = ++t->stamp;
+            t->context[k].code[v].generation = t->context[k].code[v].epoch = ++t->stamp;
         context_clear(t, &t->context[k]);
     }
     tlb_context_make(&t->context[0]);
@@ -335,7 +357,7 @@ void tlb_flush_all(struct cpu *c)
 {
     for (unsigned k = 0; k < TLB_CONTEXTS; k++)
         context_clear(c->tlb, &c->tlb->context[k]);
-    c->tlb->kernel_generation = ++c->tlb->stamp;
+    c->tlb->kernel_generation = c->tlb->kernel_epoch = ++c->tlb->stamp;
     c->tlb->kernel_mixed = false;
 }
 
@@ -396,8 +418,10 @@ static void slot_drop(struct tlb_table *table, unsigned k, u64 lin, bool only_gl
 static void context_drop(struct tlb *t, struct tlb_context *x, u64 lin, bool only_global)
 {
     for (unsigned k = 0; k < 2; k++)
-        if (code_concerns(&x->code[k], lin))
+        if (code_in_large(&x->code[k], lin))
             code_renew(t, x, k);
+        else if (code_in_page(&x->code[k], lin))
+            code_renew_generation(t, x, k);
     bool pieces = context_may_split(x, lin);
     for (unsigned v = 0; v < TLB_VIEWS; v++) {
         if (!x->touched[v])
@@ -416,9 +440,15 @@ static void context_drop(struct tlb *t, struct tlb_context *x, u64 lin, bool onl
     context_renew(t, x);
 }
 
+static void note_dropped(struct tlb *t, u64 lin)
+{
+    t->dropped[t->dropped_n++ % TLB_DROPPED] = lin & PAGE_MASK;
+}
+
 void tlb_invlpg(struct cpu *c, u64 lin)
 {
     struct tlb *t = c->tlb;
+    note_dropped(t, lin);
     for (unsigned k = 0; k < TLB_CONTEXTS; k++)
         if (t->context[k].used)
             context_drop(t, &t->context[k], lin, k != t->active);
@@ -427,6 +457,7 @@ void tlb_invlpg(struct cpu *c, u64 lin)
 void tlb_invpcid_page(struct cpu *c, u16 pcid, u64 lin)
 {
     struct tlb_context *x = context_find(c->tlb, pcid);
+    note_dropped(c->tlb, lin);
     if (x)
         context_drop(c->tlb, x, lin, false);
 }

@@ -57,9 +57,11 @@ struct tlb_table {
  * anew with each flush of an unlucky page, for as long as that page has its address. */
 #define TLB_CODE_BITS  13
 #define TLB_CODE_LARGE 24
+#define TLB_DROPPED    64
 struct tlb_code {
     u64 generation;
-    u64 pages[1u << TLB_CODE_BITS >> 6];
+    u64 epoch; /* as generation, but flushes of one small page leave it */
+    u64 pages[1u << TLB_CODE_BITS >> 6]; /* since the generation began; all else since the epoch did */
     u64 large[TLB_CODE_LARGE];
     u8 large_n;
     bool half[2]; /* lower and upper half of the addresses: a program's data is no kernel's code */
@@ -91,8 +93,12 @@ struct tlb {
     u64 protects; /* times that write tags were taken away under the vCPU's feet (tlb_protect_frame) */
     /* Supervisor code in global pages alone is the same in all contexts: one generation for them, until a page that is
      * not global is fetched from. */
-    u64 kernel_generation;
+    u64 kernel_generation, kernel_epoch;
     bool kernel_mixed;
+    /* The flushes of one page that there were, and the last pages of them: who keeps by epoch what he looked up gives up himself what he looked
+     * up in these. */
+    u64 dropped_n;
+    u64 dropped[TLB_DROPPED];
     struct tlb_context context[TLB_CONTEXTS];
     struct tlb_table none; /* all invalid */
 };
@@ -147,6 +153,8 @@ void tlb_fill(struct cpu *c, u64 lin, unsigned acc, const struct walk *w);
 /* A number that changes with every flush that may concern a page fetched from at this CPL in this context: where code was found
  * under one value, it is as long as the value stays. */
 u64 tlb_code_generation(const struct cpu *c);
+/* As that, but for flushes of small pages, which are in tlb->dropped. */
+u64 tlb_code_epoch(const struct cpu *c);
 /* Code was fetched from LIN's page, of W's kind. Called for hits and fills alike. */
 void tlb_mark_code(struct cpu *c, u64 lin, u8 kind);
 u8 tlb_kind(const struct walk *w);

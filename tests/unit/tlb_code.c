@@ -84,6 +84,36 @@ static void test_other_pages(struct cpu *c)
     CHECK_EQ(kernels, 0);
 }
 
+/* An epoch outlives the flush of a small page, which is named; not that of a large one. */
+static void test_epoch(struct cpu *c)
+{
+    const struct tlb *t = c->tlb;
+    mark_all(c);
+    c->cpl = 3;
+    u64 user = tlb_code_epoch(c), n = t->dropped_n;
+    tlb_invlpg(c, small_page(7) + 5);
+    CHECK_EQ(tlb_code_epoch(c), user);
+    CHECK_EQ(t->dropped_n, n + 1);
+    CHECK_EQ(t->dropped[n % TLB_DROPPED], small_page(7));
+    tlb_invpcid_page(c, 0, small_page(8) + 9);
+    CHECK_EQ(t->dropped[(n + 1) % TLB_DROPPED], small_page(8));
+    c->cpl = 0;
+    u64 kernel = tlb_code_epoch(c);
+    tlb_invlpg(c, large_page(3) + MIB(1));
+    CHECK(tlb_code_epoch(c) != kernel);
+    c->cpl = 3;
+    CHECK_EQ(tlb_code_epoch(c), user);
+    tlb_flush_nonglobal(c);
+    CHECK(tlb_code_epoch(c) != user);
+    /* What was fetched from a large page is not forgotten with a small one's generation. */
+    tlb_mark_code(c, MIB(64), TLB_SIZE_2M);
+    tlb_mark_code(c, small_page(9), 0);
+    tlb_invlpg(c, small_page(9));
+    user = tlb_code_epoch(c);
+    tlb_invlpg(c, MIB(64) + 0x5000);
+    CHECK(tlb_code_epoch(c) != user);
+}
+
 /* More large pages than are told apart, and pages larger than those: each flush in their half concerns them. */
 static void test_too_many(struct cpu *c)
 {
@@ -110,6 +140,7 @@ int main(void)
     mark_all(c);
     test_own_pages(c);
     test_other_pages(c);
+    test_epoch(c);
     test_too_many(c);
     tlb_destroy(c->tlb);
     free(c);

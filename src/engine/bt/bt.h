@@ -69,7 +69,7 @@ enum {
 struct bt_jump {
     u64 rip;
     void *code;
-    u64 key;  /* number of (TLB generation, mode) */
+    u64 key;  /* number of (TLB epoch, mode) */
     u64 page; /* rip's page | key */
 };
 
@@ -204,6 +204,13 @@ struct bt_region {
 };
 enum bt_age { BT_NEW, BT_KEPT, BT_AGES };
 
+/* A page of code and the frame that it was found in (pages.c). */
+struct bt_page {
+    u64 page, frame;
+};
+#define BT_PAGE_SETS 1024
+#define BT_PAGE_WAYS 8
+
 struct bt {
     struct cpu *cpu;
     void *inner; /* the interpreter's state */
@@ -229,6 +236,9 @@ struct bt {
     struct bt_site *sites;
     struct bt_map *maps;
     u32 hash[BT_HASH], frames[BT_FRAME_HASH];
+    struct bt_page pages[BT_PAGE_SETS][BT_PAGE_WAYS];
+    u32 page_turn;
+    u64 pages_seen; /* of tlb->dropped */
     u32 mode;
     bool patched; /* code that may have run was changed: to be serialized before it runs again */
     struct tr *tr;
@@ -277,11 +287,19 @@ void bt_block_commit(struct bt *b, u32 n);
 /* Block N, which is dropped, will not be found at its frames again: without others there they are no code any more. */
 void bt_frame_release(struct bt *b, u32 n);
 void bt_link_set(struct bt *b, u32 link, u32 to);
+/* The blocks of GPA's frame, and others: twice a block's number, 1 more where its second frame is meant, which is what to go on by. */
+u32 *bt_frame_list(struct bt *b, u64 gpa);
 /* Guest memory [GPA, GPA + LEN), all in one frame, has changed. Is anything of the frame still translated? */
 bool bt_cache_invalidate(struct bt *b, u64 gpa, u64 len);
 void bt_serialize(void);
 /* The block whose code holds host address PC, and the instruction there; 0: none. */
 u32 bt_block_at(const struct bt *b, u64 pc, u32 *index);
+
+/* pages.c: which frames code was found in; all on the owning thread. */
+/* Code is looked up at LIN, and found at GPA. */
+void bt_page_note(struct bt *b, u64 lin, u64 gpa);
+/* What was looked up in pages that have been flushed since the last call is void. To be called before anything is looked up after a flush. */
+void bt_pages_follow(struct bt *b);
 
 /* region.c: the cache's regions. All but the first two are the owning thread's, while no translated code of its runs. */
 /* The region of a byte of blocks' own code; null: none. */
@@ -310,6 +328,11 @@ bool bt_direct(struct bt *b, const struct bt_site *s, u64 *left);
 
 /* quick.c: executes the SYSCALL or SYSRET of the site that leaves, if nothing else is to be looked at. The code to go on with, or null. */
 void *bt_quick(struct bt *b);
+
+INLINE u64 bt_frame_of(const struct bt_block *t, unsigned which)
+{
+    return which ? t->gpa2 : t->gpa & PAGE_MASK;
+}
 
 INLINE unsigned bt_key_slot(u64 what)
 {

@@ -29,16 +29,16 @@ u32 bt_block_find(const struct bt *b, u64 gpa, u32 mode)
     return n;
 }
 
-static u64 frame_of(const struct bt_block *t, unsigned which)
+u32 *bt_frame_list(struct bt *b, u64 gpa)
 {
-    return which ? t->gpa2 : t->gpa & PAGE_MASK;
+    return &b->frames[hash_frame(gpa)];
 }
 
 static void frame_enter(struct bt *b, u32 n, unsigned which)
 {
     struct bt_block *t = &b->blocks[n];
-    u64 frame = frame_of(t, which);
-    u32 *head = &b->frames[hash_frame(frame)];
+    u64 frame = bt_frame_of(t, which);
+    u32 *head = bt_frame_list(b, frame);
     t->frame_next[which] = *head;
     *head = 2 * n + which;
     frame_mark_code(b->cpu, frame, FRAME_TRANSLATED);
@@ -46,7 +46,7 @@ static void frame_enter(struct bt *b, u32 n, unsigned which)
 
 static void frame_leave(struct bt *b, u32 n, unsigned which)
 {
-    u32 *p = &b->frames[hash_frame(frame_of(&b->blocks[n], which))];
+    u32 *p = bt_frame_list(b, bt_frame_of(&b->blocks[n], which));
     while (*p != 2 * n + which)
         p = &b->blocks[*p / 2].frame_next[*p & 1];
     *p = b->blocks[n].frame_next[which];
@@ -80,9 +80,9 @@ void bt_frame_release(struct bt *b, u32 n)
     if (b->cpu->company != CPU_ALONE)
         return;
     for (unsigned k = 0; k < (b->blocks[n].gpa2 != BT_NO_PAGE ? 2 : 1); k++) {
-        u64 frame = frame_of(&b->blocks[n], k);
+        u64 frame = bt_frame_of(&b->blocks[n], k);
         u32 ref = b->frames[hash_frame(frame)];
-        while (ref && frame_of(&b->blocks[ref / 2], ref & 1) != frame)
+        while (ref && bt_frame_of(&b->blocks[ref / 2], ref & 1) != frame)
             ref = b->blocks[ref / 2].frame_next[ref & 1];
         if (!ref)
             mem_frame_clear(b->cpu->wires.mem, frame, FRAME_TRANSLATED);
@@ -170,7 +170,7 @@ bool bt_cache_invalidate(struct bt *b, u64 gpa, u64 len)
         next = t->frame_next[ref & 1];
         if (next / 2 == ref / 2) /* one that crosses may stand here twice */
             next = t->frame_next[next & 1];
-        if (frame_of(t, ref & 1) != frame)
+        if (bt_frame_of(t, ref & 1) != frame)
             continue;
         if (covers(t, ref & 1, gpa, len))
             bt_block_drop(b, ref / 2);

@@ -22,9 +22,9 @@ static void *known_code(struct bt *b)
 {
     struct cpu *c = b->cpu;
     struct bt_scratch *x = b->scratch;
-    u64 what = tlb_code_generation(c) << BT_MODE_BITS | b->mode;
+    u64 what = tlb_code_epoch(c) << BT_MODE_BITS | b->mode;
     unsigned k = bt_key_slot(what);
-    if (b->key_cache[k].what != what)
+    if (b->key_cache[k].what != what || b->pages_seen != c->tlb->dropped_n)
         return NULL;
     x->key = b->key_cache[k].key;
     x->tlb = c->tlb->current;

@@ -26,7 +26,7 @@ static u32 mode_of(const struct cpu *c)
            (bt_x87_native(c) ? BT_MODE_X87 : 0) | (c->code_size == 4 ? BT_MODE_32 : 0);
 }
 
-/* A small number for (TLB generation, mode), so that it fits under a page's address. When they are used up,
+/* A small number for (TLB epoch, mode), so that it fits under a page's address. When they are used up,
  * all that was looked up under them is forgotten. */
 static u32 key_of(struct bt *b, u64 what)
 {
@@ -67,7 +67,8 @@ static void load_state(struct bt *b, u64 budget)
     struct cpu *c = b->cpu;
     struct bt_scratch *s = b->scratch;
     b->mode = mode_of(c);
-    s->key = key_of(b, tlb_code_generation(c) << BT_MODE_BITS | b->mode);
+    bt_pages_follow(b);
+    s->key = key_of(b, tlb_code_epoch(c) << BT_MODE_BITS | b->mode);
     s->home[0] = c->gpr[R10].q, s->home[1] = c->gpr[R11].q, s->home[2] = c->gpr[R15].q, s->home[3] = c->gpr[R14].q;
     s->budget = (i64)budget;
     s->icount_end = c->icount + budget;
@@ -117,6 +118,7 @@ static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
         *foreign = true;
         return 0;
     }
+    bt_page_note(b, rip, p.gpa);
     u32 mode = b->mode | flags;
     u32 n = bt_block_find(b, p.gpa, mode);
     if (n)
@@ -225,6 +227,7 @@ static bool next_page_agrees(struct bt *b, const struct bt_site *s)
     if (!bt_is_code(c, next) || !lin_translate(c, next, ACC_FETCH, &p) || !p.hva || b->blocks[s->block].dead)
         return false;
     if (p.gpa == b->blocks[s->block].gpa2) {
+        bt_page_note(b, next, p.gpa);
         b->tags[s->link] = b->scratch->page_tag;
         return true;
     }
@@ -409,6 +412,7 @@ static enum status bt_attach(struct cpu *c, void *shared, void **state, struct e
         return error_set(e, STATUS_HOST, "bt: out of memory");
     b->cpu = c;
     b->keys_n = 1;
+    b->pages_seen = c->tlb->dropped_n;
     b->tr = malloc(sizeof *b->tr);
     enum status s = b->tr ? bt_arena_init(b, e) : error_set(e, STATUS_HOST, "bt: out of memory");
     if (s == STATUS_OK)
