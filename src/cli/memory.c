@@ -60,6 +60,7 @@ static struct picture_look sum_up(const struct trine_member *list, unsigned n)
                                      [LINE_RESIDENT] = (double)sum.resident,
                                      [LINE_SHARED] = (double)sum.shared,
                                      [LINE_BALLOONED] = (double)sum.ballooned,
+                                     [LINE_PAGED] = (double)sum.paged,
                                      [LINE_WORKING] = (double)sum.working,
                                  }};
 }

@@ -11,7 +11,7 @@ static const struct {
     const char *name, *color;
 } lines[PICTURE_LINES] = {
     [LINE_GUEST] = {"size", "#888888"},         [LINE_RESIDENT] = {"resident", "#c03030"}, [LINE_SHARED] = {"shared", "#2060c0"},
-    [LINE_BALLOONED] = {"ballooned", "#30a040"}, [LINE_WORKING] = {"working set", "#e09020"},
+    [LINE_BALLOONED] = {"ballooned", "#30a040"}, [LINE_PAGED] = {"paged", "#8040b0"},      [LINE_WORKING] = {"working set", "#e09020"},
 };
 
 static double highest(const struct picture_look *looks, unsigned n)
@@ -46,7 +46,7 @@ bool memory_svg(FILE *f, const struct picture_look *looks, unsigned n, const cha
         fprintf(f, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"", lines[k].color);
         for (unsigned i = 0; i < n; i++)
             fprintf(f, "%.1f,%.1f ", LEFT + step * i, TOP + INNER_HEIGHT * (1 - looks[i].value[k] / top));
-        fprintf(f, "\"/>\n<text x=\"%u\" y=\"%d\" fill=\"%s\">%s</text>\n", LEFT + k * 140, HEIGHT - 15, lines[k].color, lines[k].name);
+        fprintf(f, "\"/>\n<text x=\"%u\" y=\"%d\" fill=\"%s\">%s</text>\n", LEFT + k * 120, HEIGHT - 15, lines[k].color, lines[k].name);
     }
     fprintf(f, "</svg>\n");
     return fflush(f) == 0 && !ferror(f);

@@ -7,7 +7,7 @@
 
 #define PICTURE_LOOKS 3600
 
-enum picture_line { LINE_GUEST, LINE_RESIDENT, LINE_SHARED, LINE_BALLOONED, LINE_WORKING, PICTURE_LINES };
+enum picture_line { LINE_GUEST, LINE_RESIDENT, LINE_SHARED, LINE_BALLOONED, LINE_PAGED, LINE_WORKING, PICTURE_LINES };
 
 /* One look: bytes, of all VMs together. */
 struct picture_look {

@@ -8,6 +8,7 @@
  * Nothing but RAM above 1 MiB is looked at: not the flash, display memory or SMRAM. Without a broker (it died) what is shared stays so; holes are still made. */
 #include "machine/sharing.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,14 @@ static void carry_out(struct sharing *s, u32 n)
     release(s, given);
 }
 
+/* The file cannot keep pages, which stay: said once. */
+static void paging_failed(struct sharing *s, int why)
+{
+    if (!s->told_paging)
+        log_operator(&s->vm->log, "share %s: the file for paging takes no more: %s", s->vm->config.share, strerror(why));
+    s->told_paging = true;
+}
+
 /* Of the pages that were looked up and are nobody else's, as many go to the file as the group wants. Code does not: it is in use as long as it is kept. */
 static void page_out(struct sharing *s, u32 n)
 {
@@ -93,13 +102,22 @@ static void page_out(struct sharing *s, u32 n)
     u32 changes = 0;
     for (u32 i = 0; i < n && s->page_quota >= PAGE_SIZE; i++) {
         u64 gpa = s->query[i].gfn << PAGE_SHIFT;
-        if (s->frames[i] != FRAME_UNKNOWN || mem_frame_flags(m, gpa) & FRAME_CODE || !mem_foreign_save(m, gpa, 1))
+        if (s->frames[i] != FRAME_UNKNOWN || mem_frame_flags(m, gpa) & FRAME_CODE)
             continue;
+        errno = ENOSPC; /* a write that is cut short does not say why */
+        if (!mem_foreign_save(m, gpa, 1)) {
+            paging_failed(s, errno);
+            break;
+        }
         s->change[changes++] = (struct change){gpa, CHANGE_PAGE, false};
         s->page_quota -= PAGE_SIZE;
     }
-    if (!changes || fdatasync(m->foreign.page_fd) < 0)
-        return; /* the file cannot keep them: they stay */
+    if (changes && fdatasync(m->foreign.page_fd) < 0) {
+        paging_failed(s, errno);
+        return;
+    }
+    if (!changes)
+        return;
     carry_out(s, changes);
     for (u32 i = 0; i < changes; i++)
         mem_foreign_forget(m, s->change[i].gpa, 1);
@@ -134,23 +152,37 @@ static void look_up(struct sharing *s, u32 n)
         page_out(s, n);
 }
 
+/* A request that began before a page left its frame may still read the frame, which the broker may give other contents once it is told: a disk's write of a
+ * page that went to the balloon would read another VM's. */
+static u32 take_left(struct sharing *s, u64 gpa, u32 n)
+{
+    struct vm *vm = s->vm;
+    u32 given = 0;
+    lock_take(&vm->lock);
+    for (u32 i = 0; i < n && devices_quiet(&vm->devices); i++) {
+        u32 record = mem_foreign_record(&vm->mem, gpa + i * PAGE_SIZE);
+        if (!(record & FOREIGN_LEFT))
+            continue;
+        s->release[given++] = mem_foreign_frame(record);
+        mem_foreign_told(&vm->mem, gpa + i * PAGE_SIZE);
+    }
+    lock_release(&vm->lock);
+    return given;
+}
+
 /* Pages that left their frames are told to the broker, copies are brought home. */
 static void block_foreign(struct sharing *s, u64 gpa, u32 n)
 {
     struct mem *m = &s->vm->mem;
-    u32 given = 0, homes = 0;
-    bool any = false;
+    u32 homes = 0;
+    bool any = false, left = false;
     for (u32 i = 0; i < n; i++) {
         u32 record = mem_foreign_record(m, gpa + i * PAGE_SIZE);
         any |= record && !(record & FOREIGN_LEFT);
-        if (!(record & FOREIGN_LEFT))
-            continue;
-        s->release[given++] = mem_foreign_frame(record);
-        lock_take(&s->vm->lock);
-        mem_foreign_told(m, gpa + i * PAGE_SIZE);
-        lock_release(&s->vm->lock);
+        left |= record & FOREIGN_LEFT;
     }
-    release(s, given);
+    if (left)
+        release(s, take_left(s, gpa, n));
     if (!any)
         return;
     mem_foreign_written(m, gpa, n, s->written);
@@ -208,6 +240,9 @@ static void apply(struct sharing *s, const struct share_advice *a)
 {
     atomic_store(&s->target, a->target_bytes);
     s->page_quota = a->page_bytes;
+    if (a->error && !s->told_pool)
+        log_operator(&s->vm->log, "share %s: the group's pool takes no more: %s", s->vm->config.share, strerror((int)(a->error & INT32_MAX)));
+    s->told_pool |= a->error != 0;
 }
 
 static void report(struct sharing *s)
@@ -338,7 +373,7 @@ enum status sharing_create(struct vm *vm, struct error *e)
     if (!s)
         return error_set(e, STATUS_HOST, "share %s: out of memory", c->share);
     vm->sharing = s;
-    *s = (struct sharing){.vm = vm, .member = {.fd = -1, .pool_fd = -1, .gone = true}, .wake = {.fd = -1}, .budget = BUDGET_YOUNG, .period_ns = PERIOD_MIN_NS};
+    *s = (struct sharing){.vm = vm, .member = {.fd = -1, .pool_fd = -1, .end_fd = -1, .gone = true}, .wake = {.fd = -1}, .budget = BUDGET_YOUNG, .period_ns = PERIOD_MIN_NS};
     s->seams_max = mappings_limit();
     void *seen = mmap(NULL, (vm->mem.span >> PAGE_SHIFT) * sizeof *s->seen, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (seen == MAP_FAILED)
@@ -347,6 +382,7 @@ enum status sharing_create(struct vm *vm, struct error *e)
     enum status st = wake_init(&s->wake, e);
     if (st == STATUS_OK)
         st = share_join(&s->member, c->share, c->share_exec ? c->share_exec : "/proc/self/exe", &who, e);
+    s->member.end_fd = s->wake.fd;
     if (st == STATUS_OK)
         st = mem_foreign_init(&vm->mem, s->member.pool_fd, e);
     if (st == STATUS_OK)
@@ -367,7 +403,6 @@ void sharing_stop(struct vm *vm)
         return;
     atomic_store(&s->ending, true);
     wake_post(&s->wake);
-    share_abandon(&s->member);
     thread_join(&s->thread);
 }
 

@@ -33,7 +33,8 @@ struct sharing {
     u64 worked, rests; /* thread time at the last rest; how many rests */
     _Atomic u64 target;
     u64 page_quota; /* bytes that shall go to the file */
-    bool told; /* that the broker is gone */
+    bool told; /* that the broker is gone; that the pool, the file take no more */
+    bool told_pool, told_paging;
     struct sharing_stats stats;
     u32 stops[STOP_TIMES], works[STOP_TIMES]; /* how many took as long: see sharing_commit.c */
     /* Of the block that is looked at. */

@@ -1,6 +1,7 @@
 /* The broker: one thread, one poll loop, no trust. It copies what a member offers into a frame of its own and hashes and compares that copy; what a
  * member says about its pages decides nothing but what it is asked for. A member that says something wrong, or does not take its answers, is
- * left: its holds go, and what it has mapped it keeps.
+ * left: it is not heard any more. Its holds go when its end of the socket does, and not before: until then it may show its guest the frames, which another
+ * page's contents must not come to.
  *
  * Two pages are shared when two have asked for one hash: the first only leaves a hint (hash, and who asked), the second is asked for its
  * contents, and who comes later finds the frame. */
@@ -29,7 +30,7 @@ struct hint {
 
 struct peer {
     int fd; /* -1: free */
-    bool greeted, observer;
+    bool greeted, observer, left;
     u32 *held; /* by frame: how often this member holds it */
     u32 pid;
     u64 number;
@@ -52,12 +53,21 @@ struct broker {
 static void peer_leave(struct broker *b, struct peer *p)
 {
     for (u32 f = 0; p->held && f < b->pool.used; f++)
-        for (; p->held[f]; p->held[f]--)
-            pool_release(&b->pool, f);
+        if (p->held[f])
+            pool_release(&b->pool, f, p->held[f]);
     if (p->held)
         munmap(p->held, (u64)b->pool.frames * sizeof *p->held);
     close(p->fd);
     *p = (struct peer){.fd = -1};
+}
+
+/* It hears of it by the end of what it can read, and this side of its end by the end of what it says. */
+static void peer_hang_up(struct broker *b, struct peer *p)
+{
+    if (!p->held || shutdown(p->fd, SHUT_WR) < 0)
+        peer_leave(b, p);
+    else
+        p->left = true;
 }
 
 /* Who does not read its answers loses its place. */
@@ -72,6 +82,25 @@ static bool answer(struct broker *b, const struct peer *p, u32 type, u32 n, size
 static void *payload(struct broker *b)
 {
     return b->out + sizeof(struct share_head);
+}
+
+/* ERROR: 0: the versions differ. */
+static void refuse(int fd, int error)
+{
+    const struct {
+        struct share_head h;
+        struct share_refusal r;
+    } m = {{SHARE_REFUSED, 1}, {SHARE_VERSION, (u32)error}};
+    (void)!send(fd, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static bool hold(struct broker *b, struct peer *p, u32 frame)
+{
+    if (p->held[frame] == SHARE_HOLDS_MAX)
+        return false;
+    p->held[frame]++;
+    pool_hold(&b->pool, frame);
+    return true;
 }
 
 /* --- one function per message; false: the member is left */
@@ -103,8 +132,7 @@ static bool take_hello(struct broker *b, struct peer *p, const u8 *data)
     if (p->greeted || h.magic != SHARE_MAGIC)
         return false;
     if (h.version != SHARE_VERSION) {
-        *(struct share_welcome *)payload(b) = (struct share_welcome){SHARE_VERSION, 0};
-        (void)answer(b, p, SHARE_REFUSED, 1, sizeof(struct share_welcome));
+        refuse(p->fd, 0);
         return false;
     }
     p->greeted = true;
@@ -112,6 +140,10 @@ static bool take_hello(struct broker *b, struct peer *p, const u8 *data)
     if (p->observer)
         return welcome_send(b, p, false);
     b->had_member = true;
+    if (b->pool.fd < 0)
+        refuse(p->fd, b->pool.error);
+    if (b->pool.fd < 0 || h.guest_bytes > SHARE_BYTES_MAX)
+        return false;
     p->report = (struct share_report){.pid = p->pid, .guest_bytes = h.guest_bytes};
     if (h.group_limit)
         b->limit = h.group_limit; /* the last one who names a limit counts */
@@ -126,11 +158,8 @@ static bool take_hello(struct broker *b, struct peer *p, const u8 *data)
 static u32 look_up(struct broker *b, struct peer *p, const struct share_query *q)
 {
     u32 frame = pool_find(&b->pool, q->hash, NULL);
-    if (frame != FRAME_UNKNOWN) {
-        pool_hold(&b->pool, frame);
-        p->held[frame]++;
-        return frame;
-    }
+    if (frame != FRAME_UNKNOWN)
+        return hold(b, p, frame) ? frame : FRAME_UNKNOWN;
     struct hint *h = &b->hints[(q->hash >> 20) & (HINTS - 1)];
     u64 who = p->number << 40 | (q->gfn & 0xffffffffff);
     if (h->hash == q->hash && h->who != who)
@@ -158,11 +187,9 @@ static bool take_offer(struct broker *b, struct peer *p, const u8 *data, u32 n)
         u64 hash = page_hash(page);
         u32 frame = pool_find(&b->pool, hash, page);
         if (frame != FRAME_UNKNOWN)
-            pool_hold(&b->pool, frame);
-        else
-            frame = pool_add(&b->pool, hash, page);
-        if (frame != FRAME_UNKNOWN)
-            p->held[frame]++;
+            frame = hold(b, p, frame) ? frame : FRAME_UNKNOWN;
+        else if ((frame = pool_add(&b->pool, hash, page)) != FRAME_UNKNOWN)
+            p->held[frame] = 1;
         out[i] = frame;
     }
     return answer(b, p, SHARE_ANSWER, n, sizeof *out);
@@ -176,7 +203,7 @@ static bool take_release(struct broker *b, struct peer *p, const u8 *data, u32 n
         if (frame >= b->pool.used || !p->held[frame])
             return false;
         p->held[frame]--;
-        pool_release(&b->pool, frame);
+        pool_release(&b->pool, frame, 1);
     }
     return answer(b, p, SHARE_ANSWER, 0, 0);
 }
@@ -185,20 +212,33 @@ static u32 members(const struct broker *b, struct share_report *out)
 {
     u32 n = 0;
     for (u32 i = 0; i < SHARE_MEMBERS; i++)
-        if (b->peers[i].fd >= 0 && b->peers[i].held)
+        if (b->peers[i].fd >= 0 && b->peers[i].held && !b->peers[i].left)
             out[n++] = b->peers[i].report;
     return n;
 }
 
+static bool report_ok(const struct share_report *r)
+{
+    const u64 bytes[] = {r->guest_bytes,  r->resident_bytes, r->shared_bytes, r->ballooned_bytes,
+                         r->paged_bytes, r->working_bytes,  r->target_bytes, r->free_bytes};
+    for (unsigned i = 0; i < ARRAY_LEN(bytes); i++)
+        if (bytes[i] > SHARE_BYTES_MAX)
+            return false;
+    return true;
+}
+
 static bool take_report(struct broker *b, struct peer *p, const u8 *data)
 {
-    struct share_report all[SHARE_MEMBERS];
-    memcpy(&p->report, data, sizeof p->report);
+    struct share_report all[SHARE_MEMBERS], said;
+    memcpy(&said, data, sizeof said);
+    if (!report_ok(&said))
+        return false;
+    p->report = said;
     p->report.pid = p->pid;
     u32 n = members(b, all);
     u64 pool = (u64)b->pool.live << PAGE_SHIFT, target = policy_target(all, n, p->pid, pool, b->limit);
     p->report.target_bytes = target;
-    *(struct share_advice *)payload(b) = (struct share_advice){target, policy_page_out(all, n, p->pid, pool, b->limit), pool, b->limit};
+    *(struct share_advice *)payload(b) = (struct share_advice){target, policy_page_out(all, n, p->pid, pool, b->limit), pool, b->limit, (u64)b->pool.error};
     return answer(b, p, SHARE_ANSWER, 1, sizeof(struct share_advice));
 }
 
@@ -247,13 +287,16 @@ static void serve(struct broker *b, struct peer *p)
     ssize_t got = recv(p->fd, b->in, sizeof b->in, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (got < (ssize_t)sizeof h) {
+    if (got <= 0) {
         peer_leave(b, p);
         return;
     }
-    memcpy(&h, b->in, sizeof h);
-    if (!dispatch(b, p, &h, b->in + sizeof h, (size_t)got - sizeof h))
-        peer_leave(b, p);
+    if (p->left)
+        return;
+    memset(&h, 0, sizeof h);
+    memcpy(&h, b->in, (size_t)got < sizeof h ? (size_t)got : sizeof h);
+    if (got < (ssize_t)sizeof h || !dispatch(b, p, &h, b->in + sizeof h, (size_t)got - sizeof h))
+        peer_hang_up(b, p);
 }
 
 static void admit(struct broker *b)
@@ -267,6 +310,10 @@ static void admit(struct broker *b)
             b->peers[i] = (struct peer){.fd = fd, .pid = pid, .number = ++b->numbers};
             return;
         }
+    /* What it says unheard would make its end forget what we say: it may not, and what it has said is read. */
+    shutdown(fd, SHUT_RD);
+    (void)!recv(fd, b->in, sizeof b->in, MSG_DONTWAIT);
+    refuse(fd, EUSERS);
     close(fd);
 }
 
@@ -274,7 +321,7 @@ static void admit(struct broker *b)
 static bool deserted(const struct broker *b)
 {
     for (u32 i = 0; i < SHARE_MEMBERS; i++)
-        if (b->peers[i].fd >= 0)
+        if (b->peers[i].fd >= 0 && !b->peers[i].left)
             return false;
     return true;
 }
@@ -327,11 +374,11 @@ int broker_run(int listener, const char *path, u32 frames)
     for (u32 i = 0; i < SHARE_MEMBERS; i++)
         b->peers[i].fd = -1;
     void *hints = mmap(NULL, HINTS * sizeof *b->hints, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (hints != MAP_FAILED && pool_init(&b->pool, frames ? frames : room(), &e) == STATUS_OK) {
+    if (hints != MAP_FAILED) {
         b->hints = hints;
-        loop(b);
+        status = (int)pool_init(&b->pool, frames ? frames : room(), &e);
+        loop(b); /* without a pool: whoever comes hears why */
         pool_destroy(&b->pool);
-        status = STATUS_OK;
     }
     if (path)
         group_retire(path, listener);

@@ -1,6 +1,8 @@
 #include "share/member.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -41,13 +43,23 @@ static bool hear(int fd, u32 *n, void *out, size_t size, size_t room)
     return true;
 }
 
+/* There is something to hear, in time and before the end. */
+static bool answered(const struct share_member *m)
+{
+    struct pollfd fds[] = {{.fd = m->fd, .events = POLLIN}, {.fd = m->end_fd, .events = POLLIN}};
+    int n;
+    while ((n = poll(fds, ARRAY_LEN(fds), PATIENCE_S * 1000)) < 0 && errno == EINTR)
+        ;
+    return n > 0 && fds[0].revents;
+}
+
 /* One question with N elements and its answer of exactly N_OUT. */
 static bool ask(struct share_member *m, u32 type, u32 n, struct iovec *parts, u32 parts_n, void *out, u32 n_out, size_t size)
 {
     u32 got;
     if (m->gone)
         return false;
-    m->gone = !say(m->fd, type, n, parts, parts_n) || !hear(m->fd, &got, out, size, n_out * size) || got != n_out;
+    m->gone = !say(m->fd, type, n, parts, parts_n) || !answered(m) || !hear(m->fd, &got, out, size, n_out * size) || got != n_out;
     return !m->gone;
 }
 
@@ -55,14 +67,17 @@ static enum status hear_welcome(struct share_member *m, u32 version, struct erro
 {
     struct {
         struct share_head h;
-        struct share_welcome w;
+        union {
+            struct share_welcome w;
+            struct share_refusal r;
+        };
     } w;
     union {
         struct cmsghdr h;
         char room[CMSG_SPACE(sizeof(int))];
     } c;
     struct iovec v = {&w, sizeof w};
-    struct msghdr msg = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c.room};
+    struct msghdr msg = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = CMSG_LEN(sizeof(int))};
     ssize_t got = recvmsg(m->fd, &msg, MSG_CMSG_CLOEXEC);
     const struct cmsghdr *h = got > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
     if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int)))
@@ -70,8 +85,10 @@ static enum status hear_welcome(struct share_member *m, u32 version, struct erro
     if (got != (ssize_t)sizeof w)
         return error_set(e, STATUS_HOST, "share: the broker has gone");
     m->refused = w.h.type != SHARE_WELCOME;
+    if (w.h.type == SHARE_REFUSED && w.r.error)
+        return error_set(e, STATUS_HOST, "share: the group's broker: %s", strerror((int)(w.r.error & INT32_MAX)));
     if (w.h.type == SHARE_REFUSED)
-        return error_set(e, STATUS_HOST, "share: the group's broker speaks version %u, this program %u: another version of trine started it", w.w.version,
+        return error_set(e, STATUS_HOST, "share: the group's broker speaks version %u, this program %u: another version of trine started it", w.r.version,
                          version);
     m->frames = w.w.frames;
     return w.h.type == SHARE_WELCOME ? STATUS_OK : error_set(e, STATUS_HOST, "share: the broker does not speak our language");
@@ -98,10 +115,11 @@ enum status share_join_fd(struct share_member *m, int fd, const struct share_hel
 {
     const struct timeval patience = {.tv_sec = PATIENCE_S};
     struct iovec v = {(void *)(uintptr_t)who, sizeof *who};
-    *m = (struct share_member){.fd = fd, .pool_fd = -1};
+    *m = (struct share_member){.fd = fd, .pool_fd = -1, .end_fd = -1};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    enum status s = say(fd, SHARE_HELLO, 1, &v, 1) ? hear_welcome(m, who->version, e) : error_set(e, STATUS_HOST, "share: the broker has gone");
+    (void)say(fd, SHARE_HELLO, 1, &v, 1); /* who has no place for us does not hear it, and says so */
+    enum status s = hear_welcome(m, who->version, e);
     if (s == STATUS_OK && who->role == SHARE_MEMBER)
         s = take_pool(m, e);
     if (s != STATUS_OK) {
@@ -135,13 +153,7 @@ void share_leave(struct share_member *m)
         close(m->pool_fd);
     if (m->fd >= 0)
         close(m->fd);
-    *m = (struct share_member){.fd = -1, .pool_fd = -1, .gone = true};
-}
-
-void share_abandon(const struct share_member *m)
-{
-    if (m->fd >= 0)
-        shutdown(m->fd, SHUT_RDWR);
+    *m = (struct share_member){.fd = -1, .pool_fd = -1, .end_fd = -1, .gone = true};
 }
 
 /* Frames that are none make the broker one that cannot be believed. */

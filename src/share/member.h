@@ -8,6 +8,7 @@
 
 struct share_member {
     int fd, pool_fd; /* -1: none */
+    int end_fd;      /* readable: no answer is waited for any more; -1: none */
     const u8 *pool;  /* all of it, readable */
     u32 frames;
     bool gone;
@@ -18,9 +19,8 @@ struct share_member {
 enum status share_join(struct share_member *m, const char *group, const char *exec, const struct share_hello *who, struct error *e);
 /* The same over a connection that is there; takes FD over. */
 enum status share_join_fd(struct share_member *m, int fd, const struct share_hello *who, struct error *e);
+/* The frames are somebody else's from then on: nothing may show them any more. Nor may FD be shut down before. */
 void share_leave(struct share_member *m);
-/* Any thread: a call that waits for the broker returns. */
-void share_abandon(const struct share_member *m);
 
 /* N at most SHARE_LOOKUPS, and SHARE_OFFERS for pages. FRAMES gets N numbers below m->frames, FRAME_UNKNOWN or FRAME_WANTED; frames are held until they are
  * released. */

@@ -53,9 +53,10 @@ static u64 unused(const struct share_report *r)
     return least(holds > r->working_bytes ? holds - r->working_bytes : 0, r->resident_bytes);
 }
 
+/* Pages go before the limit is reached: guests touch more between two looks, and get it at once. */
 u64 policy_page_out(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 limit)
 {
-    u64 taken = pool, resident = 0, own = 0;
+    u64 taken = pool, resident = 0, own = 0, goal = limit - limit / 16;
     for (u32 i = 0; i < n; i++) {
         u64 give = least(yield(&all[i]), unused(&all[i]));
         taken += all[i].resident_bytes - give;
@@ -63,5 +64,5 @@ u64 policy_page_out(const struct share_report *all, u32 n, u32 pid, u64 pool, u6
         if (all[i].pid == pid)
             own = all[i].resident_bytes;
     }
-    return limit && taken > limit && resident ? (u64)((u128)(taken - limit) * own / resident) : 0;
+    return limit && taken > goal && resident ? (u64)((u128)(taken - goal) * own / resident) : 0;
 }

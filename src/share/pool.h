@@ -22,15 +22,17 @@ struct pool {
     u32 *bucket; /* frame + 1; 0: none */
     u32 buckets; /* a power of two */
     u32 free;    /* frame + 1 */
+    int error;   /* errno of what failed last; 0: it did not */
 };
 
 enum status pool_init(struct pool *p, u32 frames, struct error *e);
 void pool_destroy(struct pool *p);
 /* A frame with these contents (PAGE null: with this hash), or FRAME_UNKNOWN. */
 u32 pool_find(const struct pool *p, u64 hash, const u8 *page);
-/* A frame that takes the contents and has one holder; FRAME_UNKNOWN: no room. */
+/* A frame that takes the contents and has one holder; FRAME_UNKNOWN: no room (`error` says why), or CHAIN_MAX of one bucket already. */
 u32 pool_add(struct pool *p, u64 hash, const u8 *page);
 void pool_hold(struct pool *p, u32 frame);
-void pool_release(struct pool *p, u32 frame);
+/* N of the frame's holders are less. */
+void pool_release(struct pool *p, u32 frame, u32 n);
 
 #endif

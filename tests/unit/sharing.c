@@ -1,11 +1,15 @@
 /* Sharing pages: the pool and its seals, the broker's protocol and what is said to it wrongly, pages of RAM that show frames, a broker that dies at every step. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,7 +48,24 @@ static struct sockaddr_un address(const struct rig *r)
     return a;
 }
 
-static void rig_start(struct rig *r, u32 frames)
+/* From now on CALL fails with WHY in this process where its argument ARG is at least FROM: a host that has no more memory. */
+static void fail_call(u32 call, unsigned arg, u32 from, u32 why)
+{
+    struct sock_filter f[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * arg),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, from, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | why),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog p = {ARRAY_LEN(f), f};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p))
+        _exit(77);
+}
+
+/* FAILING: a call that fails in the broker, as above; 0: none. */
+static void rig_start_failing(struct rig *r, u32 frames, u32 failing, unsigned arg, u32 from, u32 why)
 {
     snprintf(r->dir, sizeof r->dir, "/tmp/trine-test-XXXXXX");
     if (!mkdtemp(r->dir))
@@ -55,9 +76,17 @@ static void rig_start(struct rig *r, u32 frames)
     if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 8) < 0)
         exit(1);
     r->broker = fork();
-    if (!r->broker)
+    if (!r->broker) {
+        if (failing)
+            fail_call(failing, arg, from, why);
         _exit(broker_run(fd, r->path, frames));
+    }
     close(fd);
+}
+
+static void rig_start(struct rig *r, u32 frames)
+{
+    rig_start_failing(r, frames, 0, 0, 0, 0);
 }
 
 static int rig_connect(const struct rig *r)
@@ -132,9 +161,9 @@ static void test_pool(void)
     CHECK(pool_add(&p, 9, page_a) < 3);
     CHECK_EQ(pool_add(&p, 10, page_a), FRAME_UNKNOWN);
     pool_hold(&p, a);
-    pool_release(&p, a);
+    pool_release(&p, a, 1);
     CHECK_EQ(pool_find(&p, 7, page_a), a);
-    pool_release(&p, a);
+    pool_release(&p, a, 1);
     CHECK_EQ(pool_find(&p, 7, page_a), FRAME_UNKNOWN);
     CHECK_EQ(pool_find(&p, 7, page_b), b);
     CHECK_EQ(p.live, 2);
@@ -142,6 +171,12 @@ static void test_pool(void)
     CHECK_EQ(pool_add(&p, 11, page_b), a); /* what is free is taken again */
     pool_destroy(&p);
     CHECK_EQ(pool_init(&p, 0, &e), STATUS_USAGE);
+    CHECK_EQ(pool_init(&p, 256, &e), STATUS_OK);
+    for (u32 i = 0; i < 64; i++) /* contents made to fall into one bucket */
+        CHECK_EQ(pool_add(&p, 7 + ((u64)i << 32), page_a), i);
+    CHECK_EQ(pool_add(&p, 7, page_b), FRAME_UNKNOWN);
+    CHECK_EQ(pool_add(&p, 8, page_b), 64);
+    pool_destroy(&p);
 }
 
 /* What a captured member may try. */
@@ -207,6 +242,113 @@ static void test_holders(void)
     CHECK_EQ(rig_end(&r), 0);
 }
 
+/* Whom the broker does not hear any more still shows its guest the frames: they stay what they are until its end of the socket is closed. */
+static void test_left(void)
+{
+    struct rig r;
+    struct share_member a, b;
+    const u32 garbage[] = {99, 1, 0};
+    u8 page[PAGE_SIZE];
+    rig_start(&r, 4);
+    CHECK(rig_join(&r, &a) && rig_join(&r, &b));
+    u32 f = offer(&a, page_a), n;
+    CHECK(f < 4);
+    const u8 *shown = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, a.pool_fd, (off_t)((u64)f << PAGE_SHIFT));
+    CHECK(shown != MAP_FAILED && send(a.fd, garbage, sizeof garbage, MSG_NOSIGNAL) == sizeof garbage);
+    CHECK_EQ(look_up(&a, page_a, 1), FRAME_UNKNOWN - 2); /* hung up on */
+    for (n = 0; n < 8; n++) {
+        fill(page, 100 + n);
+        u32 got = offer(&b, page);
+        CHECK(got != f && (got < 4) == (n < 3));
+    }
+    CHECK(!memcmp(shown, page_a, PAGE_SIZE));
+    munmap((void *)(uintptr_t)shown, PAGE_SIZE);
+    share_leave(&a);
+    u32 got = FRAME_UNKNOWN;
+    for (int i = 0; i < 200 && got == FRAME_UNKNOWN; i++, usleep(5000))
+        got = offer(&b, page_b);
+    CHECK_EQ(got, f);
+    share_leave(&b);
+    CHECK_EQ(rig_end(&r), 0);
+}
+
+/* A member that asks for one frame again and again cannot make the count of its holders wrap: another's hold lasts. */
+static void test_many_holds(void)
+{
+    static struct share_query q[SHARE_LOOKUPS];
+    static u32 frames[SHARE_LOOKUPS];
+    struct rig r;
+    struct share_member a, b;
+    rig_start(&r, 4);
+    CHECK(rig_join(&r, &a) && rig_join(&r, &b));
+    u32 f = offer(&a, page_a);
+    for (u32 i = 0; i < SHARE_LOOKUPS; i++)
+        q[i] = (struct share_query){page_hash(page_a), i};
+    for (u32 n = 0; n < SHARE_HOLDS_MAX; n += SHARE_LOOKUPS)
+        CHECK(share_lookup(&b, q, SHARE_LOOKUPS, frames) && frames[SHARE_LOOKUPS - 1] == f);
+    CHECK_EQ(look_up(&b, page_a, 1), FRAME_UNKNOWN);
+    CHECK_EQ(offer(&b, page_a), FRAME_UNKNOWN);
+    CHECK_EQ(look_up(&a, page_a, 1), f);
+    share_leave(&b);
+    u32 other = FRAME_UNKNOWN;
+    for (int i = 0; i < 4; i++) {
+        u8 page[PAGE_SIZE];
+        fill(page, 100 + i);
+        other = offer(&a, page);
+        CHECK(other != f && (other < 4) == (i < 3));
+    }
+    CHECK(!memcmp(share_frame(&a, f), page_a, PAGE_SIZE));
+    share_leave(&a);
+    CHECK_EQ(rig_end(&r), 0);
+}
+
+/* The pool's memory ends: at its third frame, and at its birth. */
+static void test_no_memory(void)
+{
+    struct rig r;
+    struct share_member m;
+    struct share_report say = {.guest_bytes = MIB(8)};
+    struct share_advice hear;
+    struct error e = {0};
+    const struct share_hello who = {SHARE_MAGIC, SHARE_VERSION, SHARE_MEMBER, MIB(8), 0};
+    u8 page[PAGE_SIZE];
+    rig_start_failing(&r, 16, SYS_fallocate, 2, 2 * PAGE_SIZE, ENOSPC);
+    CHECK(rig_join(&r, &m));
+    u32 f = offer(&m, page_a), g = offer(&m, page_b);
+    CHECK(share_tell(&m, &say, &hear) && hear.error == 0);
+    fill(page, 3);
+    CHECK_EQ(offer(&m, page), FRAME_UNKNOWN);
+    CHECK(share_tell(&m, &say, &hear) && hear.error == ENOSPC);
+    CHECK(!memcmp(share_frame(&m, f), page_a, PAGE_SIZE) && !memcmp(share_frame(&m, g), page_b, PAGE_SIZE));
+    CHECK(share_release(&m, &f, 1));
+    CHECK_EQ(offer(&m, page), f); /* what is there already is used again */
+    CHECK(share_tell(&m, &say, &hear) && hear.error == 0);
+    share_leave(&m);
+    CHECK_EQ(rig_end(&r), 0);
+    rig_start_failing(&r, 16, SYS_ftruncate, 1, 0, ENOMEM);
+    CHECK_EQ(share_join_fd(&m, rig_connect(&r), &who, &e), STATUS_HOST);
+    CHECK_STR(e.text, "share: the group's broker: Cannot allocate memory");
+    CHECK(m.refused);
+    CHECK_EQ(rig_end(&r), STATUS_HOST);
+}
+
+/* One more than there is room for hears why. */
+static void test_crowd(void)
+{
+    struct rig r;
+    struct share_member all[SHARE_MEMBERS], more;
+    struct error e = {0};
+    const struct share_hello who = {SHARE_MAGIC, SHARE_VERSION, SHARE_MEMBER, MIB(8), 0};
+    rig_start(&r, 16);
+    for (u32 i = 0; i < SHARE_MEMBERS; i++)
+        CHECK(rig_join(&r, &all[i]));
+    CHECK_EQ(share_join_fd(&more, rig_connect(&r), &who, &e), STATUS_HOST);
+    CHECK_STR(e.text, "share: the group's broker: Too many users");
+    for (u32 i = 0; i < SHARE_MEMBERS; i++)
+        share_leave(&all[i]);
+    CHECK_EQ(rig_end(&r), 0);
+}
+
 /* One message as it is; true: the broker hangs up. */
 static bool refused(const struct rig *r, bool greet, const void *message, size_t len)
 {
@@ -249,6 +391,13 @@ static void test_garbage(void)
     CHECK(refused(&r, true, big, 8 + (SHARE_OFFERS + 1) * PAGE_SIZE));
     memcpy(big, (const u32[]){SHARE_LOOKUP, 0xffffffff}, 8);
     CHECK(refused(&r, true, big, 8 + 16));
+    struct {
+        struct share_head h;
+        struct share_report r;
+    } huge = {{SHARE_REPORT, 1}, {.guest_bytes = MIB(8), .resident_bytes = UINT64_MAX}};
+    CHECK(refused(&r, true, &huge, sizeof huge)); /* would make the sum over all members wrap */
+    huge.r.resident_bytes = SHARE_BYTES_MAX;
+    CHECK(!refused(&r, true, &huge, sizeof huge));
     u32 seed = 1;
     for (u32 i = 0; i < 500; i++) { /* random words */
         struct share_member m;
@@ -276,7 +425,7 @@ static void test_version(void)
     rig_start(&r, 4);
     CHECK(rig_join(&r, &keeper));
     CHECK_EQ(share_join_fd(&m, rig_connect(&r), &other, &e), STATUS_HOST);
-    CHECK_STR(e.text, "share: the group's broker speaks version 1, this program 2: another version of trine started it");
+    CHECK_STR(e.text, "share: the group's broker speaks version 2, this program 3: another version of trine started it");
     share_leave(&keeper);
     CHECK_EQ(rig_end(&r), 0);
 }
@@ -482,9 +631,9 @@ static void test_policy(void)
     CHECK_EQ(policy_target(all, 2, 2, 0, GIB(1)), 0);
     CHECK_EQ(policy_page_out(all, 2, 1, 0, GIB(3)), 0);
     CHECK_EQ(policy_page_out(all, 2, 1, 0, 0), 0);
-    CHECK_EQ(policy_page_out(all, 2, 1, MIB(512), GIB(2)), MIB(256)); /* half of what is too much */
+    CHECK_EQ(policy_page_out(all, 2, 1, MIB(512), GIB(2)), MIB(320)); /* half of what is too much for 15/16 of it */
     all[0].target_bytes = MIB(512), all[0].free_bytes = MIB(700), all[0].working_bytes = MIB(300); /* its balloon comes first */
-    CHECK_EQ(policy_page_out(all, 2, 1, MIB(512), GIB(2)), 0);
+    CHECK_EQ(policy_page_out(all, 2, 1, MIB(512), MIB(2200)), 0);
     all[0].resident_bytes = MIB(300); /* what is free are holes: a balloon brings nothing */
     CHECK(policy_page_out(all, 2, 1, MIB(512), MIB(1600)) > 0);
     all[0].resident_bytes = GIB(1);
@@ -499,6 +648,10 @@ int main(int argc, char **argv)
     test_pool();
     test_seals();
     test_holders();
+    test_left();
+    test_many_holds();
+    test_no_memory();
+    test_crowd();
     test_garbage();
     test_version();
     test_foreign();
