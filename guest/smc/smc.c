@@ -277,6 +277,50 @@ TEST(branch_remap)
     paging_off();
 }
 
+/* Branches to another page whose mapping changes, direct and by a register. */
+enum known {
+    NOTHING_KNOWN,
+    TARGET_KNOWN, /* the new page was executed already, so that the branches alone are new there */
+    TARGET_KEPT, /* likewise; but then the page that the second one stands in is flushed */
+};
+static void known_branch_turn(unsigned n, enum known known)
+{
+    struct context c;
+    const struct snip *s = SNIP("nop");
+    unsigned f = 1 + (n & 1);
+    word ips[] = {WINDOW_PAGE(1), WINDOW_PAGE(0) + 0xff0, WINDOW_PAGE(0) + 0xfe0};
+    entry_set(1, 1, FRAME(f) | PTE_P);
+    flush_page(WINDOW_PAGE(1));
+    for (unsigned k = known ? 0 : 1; k < 3; k++) {
+        if (known == TARGET_KEPT && k == 2)
+            flush_page(WINDOW_PAGE(0));
+        context_set(&c, s);
+        c.ip = ips[k];
+        c.dx = WINDOW_PAGE(1);
+        c.si = WINDOW_PAGE(0) + 0xfd0;
+        context_run(&c);
+        CHECK_EQUAL("it ends", EXIT, c.vector);
+        CHECK_EQUAL("where the mapping leads now", 0x10 + f, c.cx);
+    }
+}
+
+TEST(known_branch_remap)
+{
+    static const uint8_t direct[] = {0xe9, 0x0b, 0, 0, 0}, by_register[] = {0xff, 0xe2}, end[] = {0xcd, 0x30}; /* jmp to the next page; jmp *%edx; int $0x30 */
+    paging_on(PAGES_NATIVE, PTE_U);
+    memory_copy(&frames[0][0xff0], direct, sizeof(direct));
+    memory_copy(&frames[0][0xfe0], by_register, sizeof(by_register));
+    memory_copy(&frames[0][0xfd0], end, sizeof(end));
+    for (unsigned f = 1; f <= 2; f++) {
+        const uint8_t target[] = {0xb9, (uint8_t)(0x10 + f), 0, 0, 0, 0xff, 0xe6}; /* mov $0x10 + f, %ecx; jmp *%esi */
+        memory_copy(frames[f], target, sizeof(target));
+    }
+    entry_set(1, 0, FRAME(0) | PTE_P);
+    for (unsigned n = 0; n < 30; n++)
+        known_branch_turn(n, n / 10);
+    paging_off();
+}
+
 /* Code that is patched between an instruction's fault and its retry. */
 TEST(fault_retry)
 {

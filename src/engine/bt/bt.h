@@ -235,7 +235,11 @@ struct bt {
     struct bt_link *links;
     struct bt_site *sites;
     struct bt_map *maps;
-    u32 hash[BT_HASH], frames[BT_FRAME_HASH];
+    struct {
+        u64 name; /* of block N, which is the first of its list, and its code: found without a look at the block */
+        u32 n, code;
+    } hash[BT_HASH];
+    u32 frames[BT_FRAME_HASH];
     struct bt_page pages[BT_PAGE_SETS][BT_PAGE_WAYS];
     u32 page_turn;
     u64 pages_seen; /* of tlb->dropped */
@@ -258,6 +262,7 @@ struct bt {
     u64 evictions, evicted, again; /* regions; their blocks; those translated again */
     u64 foreign; /* instructions of other modes */
     u64 exits[SITE_KINDS];
+    u64 followed; /* links and look-ups that follow.c did */
     u64 steps_of[OP_COUNT];
     FILE *perf_map; /* null: none */
     struct engine_settings settings;
@@ -281,7 +286,6 @@ void bt_make_stubs(struct bt *b);
 void bt_near_check(struct bt *b);
 
 /* cache.c: blocks by (gpa, mode), links between them, invalidation */
-u32 bt_block_find(const struct bt *b, u64 gpa, u32 mode);
 void bt_block_drop(struct bt *b, u32 n);
 void bt_block_commit(struct bt *b, u32 n);
 /* Block N, which is dropped, will not be found at its frames again: without others there they are no code any more. */
@@ -326,12 +330,41 @@ void bt_signal_enter(struct bt *b);
  * instruction does at most *LEFT iterations, which are taken off; false: something is left to do. */
 bool bt_direct(struct bt *b, const struct bt_site *s, u64 *left);
 
-/* quick.c: executes the SYSCALL or SYSRET of the site that leaves, if nothing else is to be looked at. The code to go on with, or null. */
+/* quick.c: executes the SYSCALL, SYSRET or branch of the site that leaves, if nothing else is to be looked at. The code to go on with, or null. */
 void *bt_quick(struct bt *b);
+
+/* follow.c: the same for a SITE_LINK or SITE_LOOKUP. */
+void *bt_follow(struct bt *b, const struct bt_site *s);
 
 INLINE u64 bt_frame_of(const struct bt_block *t, unsigned which)
 {
     return which ? t->gpa2 : t->gpa & PAGE_MASK;
+}
+
+/* A block's address and mode. */
+INLINE u64 bt_block_name(u64 gpa, u32 mode)
+{
+    _Static_assert(BT_MODE_BITS <= 12, "beside 52 bits of address");
+    return gpa | (u64)mode << 52;
+}
+
+INLINE u32 bt_block_hash(u64 name)
+{
+    return (u32)(name * 0x9e3779b97f4a7c15ull >> 46) & (BT_HASH - 1);
+}
+
+/* Its number, and *CODE; 0: not translated. */
+INLINE u32 bt_block_find(const struct bt *b, u64 gpa, u32 mode, u32 *code)
+{
+    u64 name = bt_block_name(gpa, mode);
+    u32 k = bt_block_hash(name), n = b->hash[k].n;
+    *code = b->hash[k].code;
+    if (LIKELY(b->hash[k].name == name))
+        return n;
+    while (n && (b->blocks[n].gpa != gpa || b->blocks[n].mode != mode))
+        n = b->blocks[n].hash_next;
+    *code = b->blocks[n].code;
+    return n;
 }
 
 INLINE unsigned bt_key_slot(u64 what)
@@ -356,6 +389,17 @@ INLINE const struct bt_jump *bt_jump_find(struct bt *b, u64 rip)
     return NULL;
 }
 
+/* RIP leads to CODE, an offset in the cache, under the key in use. */
+INLINE const struct bt_jump *bt_jump_enter(struct bt *b, u64 rip, u32 code)
+{
+    struct bt_jump *j = bt_jump_entry(b, rip, 0);
+    u64 key = b->scratch->key;
+    if (j->key == key)
+        *bt_jump_entry(b, rip, 1) = *j;
+    *j = (struct bt_jump){.rip = rip, .code = b->code + code, .key = key, .page = (rip & PAGE_MASK) | key};
+    return j;
+}
+
 /* The arithmetic flags as LAHF and SETO have them in AX, out of RFLAGS and back. */
 INLINE u64 bt_flags_image(u64 rflags)
 {
@@ -375,6 +419,12 @@ INLINE u64 bt_site_rip(const struct bt *b, const struct bt_site *s)
 INLINE i64 bt_site_refund(const struct bt *b, const struct bt_site *s)
 {
     return s->charged ? (i64)b->blocks[s->block].count - s->index : -(i64)s->index;
+}
+
+/* As wide as addresses are in the code's mode. */
+INLINE u64 bt_cut_rip(const struct bt *b, u64 rip)
+{
+    return b->mode & BT_MODE_32 ? (u32)rip : rip;
 }
 
 /* May code stand at RIP? */

@@ -11,22 +11,18 @@
 #include "base/bits.h"
 #include "engine/bt/emit.h"
 
-static u32 hash_block(u64 gpa, u32 mode)
-{
-    return (u32)((gpa ^ (u64)mode << 44) * 0x9e3779b97f4a7c15ull >> 46) & (BT_HASH - 1);
-}
-
 static u32 hash_frame(u64 gpa)
 {
     return (u32)((gpa >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 50) & (BT_FRAME_HASH - 1);
 }
 
-u32 bt_block_find(const struct bt *b, u64 gpa, u32 mode)
+/* Block N, 0 for none, becomes the first of list K. */
+static void hash_head(struct bt *b, u32 k, u32 n)
 {
-    u32 n = b->hash[hash_block(gpa, mode)];
-    while (n && (b->blocks[n].gpa != gpa || b->blocks[n].mode != mode))
-        n = b->blocks[n].hash_next;
-    return n;
+    const struct bt_block *t = &b->blocks[n];
+    b->hash[k].name = n ? bt_block_name(t->gpa, t->mode) : 0;
+    b->hash[k].n = n;
+    b->hash[k].code = n ? t->code : 0;
 }
 
 u32 *bt_frame_list(struct bt *b, u64 gpa)
@@ -63,9 +59,9 @@ static void perf_map_line(const struct bt *b, const struct bt_block *t)
 void bt_block_commit(struct bt *b, u32 n)
 {
     struct bt_block *t = &b->blocks[n];
-    u32 *head = &b->hash[hash_block(t->gpa, t->mode)];
-    t->hash_next = *head;
-    *head = n;
+    u32 k = bt_block_hash(bt_block_name(t->gpa, t->mode));
+    t->hash_next = b->hash[k].n;
+    hash_head(b, k, n);
     frame_enter(b, n, 0);
     if (t->gpa2 != BT_NO_PAGE)
         frame_enter(b, n, 1);
@@ -125,10 +121,16 @@ void bt_serialize(void)
 
 static void unhash(struct bt *b, u32 n)
 {
-    u32 *p = &b->hash[hash_block(b->blocks[n].gpa, b->blocks[n].mode)];
+    const struct bt_block *t = &b->blocks[n];
+    u32 k = bt_block_hash(bt_block_name(t->gpa, t->mode));
+    if (b->hash[k].n == n) {
+        hash_head(b, k, t->hash_next);
+        return;
+    }
+    u32 *p = &b->blocks[b->hash[k].n].hash_next;
     while (*p != n)
         p = &b->blocks[*p].hash_next;
-    *p = b->blocks[n].hash_next;
+    *p = t->hash_next;
 }
 
 void bt_block_drop(struct bt *b, u32 n)

@@ -42,6 +42,8 @@ void *bt_quick(struct bt *b)
     struct cpu *c = b->cpu;
     struct bt_scratch *x = b->scratch;
     const struct bt_site *s = &b->sites[x->info];
+    if (s->kind == SITE_LINK || s->kind == SITE_LOOKUP)
+        return bt_follow(b, s);
     if (!plain(b, s))
         return NULL;
     u64 next = bt_site_rip(b, s) + s->len;

@@ -75,12 +75,6 @@ void bt_region_forget_checks(struct bt *b)
         forget_tags(b, r);
 }
 
-static u64 name_of(u64 gpa, u32 mode)
-{
-    _Static_assert(BT_MODE_BITS <= 12, "beside 52 bits of address");
-    return gpa | (u64)mode << 52;
-}
-
 static u64 *memory_of(struct bt *b, u64 name)
 {
     return &b->evicted_block[(name * 0x9e3779b97f4a7c15ull >> 40) & (BT_EVICTED - 1)];
@@ -103,7 +97,7 @@ static u32 evict(struct bt *b, unsigned r)
         const struct bt_block *t = &b->blocks[n];
         if (t->dead)
             continue;
-        u64 name = name_of(t->gpa, t->mode);
+        u64 name = bt_block_name(t->gpa, t->mode);
         *memory_of(b, name) = name;
         bt_block_drop(b, n);
         bt_frame_release(b, n);
@@ -159,7 +153,7 @@ static void next_region(struct bt *b, enum bt_age age)
 
 void bt_region_make_room(struct bt *b, u64 gpa, u32 mode)
 {
-    u64 name = name_of(gpa, mode), *remembered = memory_of(b, name);
+    u64 name = bt_block_name(gpa, mode), *remembered = memory_of(b, name);
     enum bt_age age = *remembered == name ? BT_KEPT : BT_NEW;
     if (age == BT_KEPT) {
         *remembered = 0;

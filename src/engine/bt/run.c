@@ -120,7 +120,7 @@ static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
     }
     bt_page_note(b, rip, p.gpa);
     u32 mode = b->mode | flags;
-    u32 n = bt_block_find(b, p.gpa, mode);
+    u32 code, n = bt_block_find(b, p.gpa, mode, &code);
     if (n)
         return n;
     frame_mark_code(c, p.gpa, FRAME_TRANSLATED); /* a safe point, so before its bytes are read */
@@ -136,14 +136,7 @@ static void *code_for(struct bt *b, u64 rip, bool *foreign)
     u32 n = find(b, rip, 0, foreign);
     if (!n)
         return NULL;
-    struct bt_jump *j = bt_jump_entry(b, rip, 0);
-    if (j->key == b->scratch->key)
-        *bt_jump_entry(b, rip, 1) = *j;
-    *j = (struct bt_jump){.rip = rip,
-                          .code = b->code + b->blocks[n].code,
-                          .key = b->scratch->key,
-                          .page = (rip & PAGE_MASK) | b->scratch->key};
-    return j->code;
+    return bt_jump_enter(b, rip, b->blocks[n].code)->code;
 }
 
 /* A dropped block was found in the jump table: nobody finds it there again. */
@@ -171,11 +164,6 @@ static void enter(struct bt *b, void *code)
     bt_signal_enter(NULL);
 }
 
-static u64 cut_rip(const struct bt *b, u64 rip)
-{
-    return b->mode & BT_MODE_32 ? (u32)rip : rip;
-}
-
 /* After a direct branch that is not linked: the target's RIP; links it if it can be. */
 static u64 follow_link(struct bt *b, const struct bt_site *s)
 {
@@ -184,7 +172,7 @@ static u64 follow_link(struct bt *b, const struct bt_site *s)
     u64 flushed_at = b->flushed;
     const struct bt_link l = b->links[number];
     bool foreign, dead = b->blocks[l.from].dead;
-    u64 from = x->rip_page, rip = cut_rip(b, from + (u64)(i64)l.delta);
+    u64 from = x->rip_page, rip = bt_cut_rip(b, from + (u64)(i64)l.delta);
     if (dead)
         return rip;
     u32 variant = (!l.cross && s->flags_host ? BT_MODE_FLAGS : 0) | (l.careful ? BT_MODE_CAREFUL : 0);
@@ -201,7 +189,7 @@ static u64 follow_link(struct bt *b, const struct bt_site *s)
 static void settle(struct bt *b, const struct bt_site *s)
 {
     b->scratch->budget += bt_site_refund(b, s);
-    b->cpu->rip = cut_rip(b, bt_site_rip(b, s));
+    b->cpu->rip = bt_cut_rip(b, bt_site_rip(b, s));
 }
 
 /* Executes the instruction at c->rip by the interpreter; REP as far as the budget goes. */
@@ -270,7 +258,7 @@ static void run_code(struct bt *b, u64 budget)
             continue;
         }
         if (s.kind == SITE_LOOKUP && bt_is_code(c, x->target)) {
-            c->gpr[RSP].q = cut_rip(b, c->gpr[RSP].q + s.pop);
+            c->gpr[RSP].q = bt_cut_rip(b, c->gpr[RSP].q + s.pop);
             rip = x->target;
             continue;
         }
@@ -464,6 +452,7 @@ static struct engine_stats bt_stats(void *state)
                     {"exits_budget", b->exits[SITE_BUDGET]},
                     {"exits_link", b->exits[SITE_LINK]},
                     {"exits_lookup", b->exits[SITE_LOOKUP]},
+                    {"followed", b->followed},
                     {"foreign", b->foreign},
                     {"code_bytes", bt_region_bytes(b, false)},
                     {"cache_flushes", b->cache_flushes},
@@ -472,7 +461,7 @@ static struct engine_stats bt_stats(void *state)
                     {"evictions", b->evictions},
                     {"evicted", b->evicted},
                     {"again", b->again}},
-        .counters = 16,
+        .counters = 17,
         .steps_of = b->steps_of};
 }
 

@@ -108,10 +108,15 @@ static void emit_one(struct tr *t, struct dec *d)
     }
 }
 
-void leave_at(struct tr *t, u32 site)
+static void leave_by(struct tr *t, u32 site, u32 stub)
 {
     e_mov_imm32(&t->e, HOST_T0, site);
-    e_jmp(&t->e, t->b->stub_exit);
+    e_jmp(&t->e, stub);
+}
+
+void leave_at(struct tr *t, u32 site)
+{
+    leave_by(t, site, t->b->stub_exit);
 }
 
 static void emit_late(struct tr *t, const struct late *l)
@@ -136,12 +141,15 @@ static void emit_late(struct tr *t, const struct late *l)
         break;
     case LATE_LOOKUP:
         lookup_late(t, l);
-        break;
+        leave_by(t, l->site, t->b->stub_quick);
+        return;
     case LATE_LINK:
         t->b->links[l->link].stub = here;
         if (l->at2)
             e_patch(t->b, l->at2, here);
-        break;
+        flags_to_mem(t);
+        leave_by(t, l->site, l->at2 ? t->b->stub_quick : t->b->stub_exit);
+        return;
     case LATE_CROSS:
         flags_clobber(t);
         flow_cross(t, l->link, l->delta);
@@ -269,8 +277,7 @@ static void emit_step(struct tr *t, const struct dec *d)
     if (sensitive_traps(t->b, d))
         sensitive_trap(t, d);
     bool quick = d->decoded && (d->i.op == OP_SYSCALL || d->i.op == OP_SYSRET) && t->b->settings.sensitive == SENSITIVE_INLINE;
-    e_mov_imm32(&t->e, HOST_T0, site);
-    e_jmp(&t->e, quick ? t->b->stub_quick : t->b->stub_exit);
+    leave_by(t, site, quick ? t->b->stub_quick : t->b->stub_exit);
 }
 
 static void map_here(struct tr *t)
