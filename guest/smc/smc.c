@@ -247,6 +247,80 @@ TEST(crossing_remap)
     paging_off();
 }
 
+/* The same, where the page behind is the same frame: either part is patched. */
+TEST(crossing_same_frame)
+{
+    struct context c;
+    static const uint8_t first[] = {0xb9, 0x11, 0x22}, second[] = {0x33, 0x44, 0xcd, 0x30}; /* mov $0x44332211, %ecx; int $0x30 */
+    const struct snip *s = SNIP("nop");
+    paging_on(PAGES_NATIVE, PTE_U);
+    memory_copy(&frames[0][0xffd], first, sizeof(first));
+    memory_copy(frames[0], second, sizeof(second));
+    entry_set(1, 0, FRAME(0) | PTE_P);
+    entry_set(1, 1, FRAME(0) | PTE_P);
+    flush_page(WINDOW_PAGE(0));
+    flush_page(WINDOW_PAGE(1));
+    for (unsigned n = 0; n < 40; n++) {
+        volatile uint8_t *part = n & 1 ? &frames[0][0xffe] : &frames[0][0];
+        *part = (uint8_t)n;
+        context_set(&c, s);
+        c.ip = WINDOW_PAGE(0) + 0xffd;
+        context_run(&c);
+        CHECK_EQUAL("it ends", EXIT, c.vector);
+        CHECK_EQUAL("as it was written", 0x44002200u + frames[0][0xffe] + ((uint32_t)frames[0][0] << 16), c.cx);
+    }
+    paging_off();
+}
+
+static uint32_t immediate_at(unsigned at)
+{
+    uint32_t v;
+    memory_copy(&v, code + at + 1, 4);
+    return v;
+}
+
+/* A store of any size at any distance from a function: near its bytes, over some, over all. */
+TEST(store_around)
+{
+    static const unsigned places[] = {0x100, 0x13b, 0x13e, 0x17f, 0xff8, 0x1001};
+    static const uint8_t function[] = {0xb8, 0, 0, 0, 0, 0xc3}; /* mov $0, %eax; ret */
+    uint32_t wrong = 0, n = 0;
+    for (unsigned k = 0; k < sizeof places / sizeof *places; k++)
+        for (unsigned size = 1; size <= 8; size *= 2)
+            for (int by = -70; by <= 70; by++) {
+                unsigned at = places[k];
+                uint8_t want[8];
+                uint8_t *to = &code[(int)at + by];
+                memory_copy(code + at, function, sizeof(function));
+                wrong += ((uint32_t(*)(void))(ADDR(code) + at))() != 0;
+                for (unsigned i = 0; i < 8; i++) {
+                    int in = by + (int)i;
+                    want[i] = in >= 1 && in <= 4 ? (uint8_t)++n : in >= 0 && in < 6 ? function[in] : (uint8_t)n;
+                }
+                switch (size) {
+                case 1: *(volatile uint8_t *)to = want[0]; break;
+                case 2: *(volatile uint16_t *)(void *)to = (uint16_t)(want[0] | want[1] << 8); break;
+                case 4: memory_copy(to, want, 4); break;
+                default: __asm__ volatile("rep movsb" : : "D"(to), "S"(want), "c"(8) : "memory"); break;
+                }
+                wrong += ((uint32_t(*)(void))(ADDR(code) + at))() != immediate_at(at);
+            }
+    CHECK_EQUAL("old code", 0, wrong);
+}
+
+/* Stores of one group, the last of which is over code. */
+TEST(store_group)
+{
+    static const uint8_t function[] = {0xb8, 0, 0, 0, 0, 0xc3};
+    uint32_t wrong = 0;
+    memory_copy(code + 0x200, function, sizeof(function));
+    for (uint32_t n = 1; n <= 300; n++) {
+        __asm__ volatile("movl %1, -0x100(%0); movl %1, -0x40(%0); movl %1, (%0)" : : "r"(code + 0x201), "r"(n) : "memory");
+        wrong += ((uint32_t(*)(void))(ADDR(code) + 0x200))() != n;
+    }
+    CHECK_EQUAL("old code", 0, wrong);
+}
+
 /* A branch to another page, direct and by a register; then that page's mapping changes, and nothing else. */
 TEST(branch_remap)
 {

@@ -103,7 +103,7 @@ static void place_write(struct cpu *c, const struct place *p, const u8 *buf, uns
         return; /* ROM ignores writes */
     }
     ram_put(p->hva, buf, len);
-    if (mem_frame_flags(m, p->gpa) & FRAME_CODE && m->code_write) {
+    if (mem_frame_flags(m, p->gpa) & FRAME_CODE && m->code_write && (c->company == CPU_CONCURRENT || mem_code_marked(m, p->gpa, len))) {
         u64 begun = host_ns(c);
         m->code_write(m->code_opaque, p->gpa, len);
         c->stats.protected_writes++;

@@ -104,9 +104,9 @@ struct engine_ops {
     void (*pull)(void *state);
     void (*push)(void *state);
     /* Guest memory [gpa, gpa + len) has changed: what was decoded or translated of it goes, exactly from the next
-     * instruction on. False: nothing of these frames is kept any more. The owning thread in its own write,
+     * instruction on. All in one frame; the marks (mem_granules) of what is kept of it, and perhaps more. The owning thread in its own write,
      * or any thread while the vCPU stands at a safe point (below). */
-    bool (*flush_code)(void *state, u64 gpa, u64 len);
+    u64 (*flush_code)(void *state, u64 gpa, u64 len);
     /* Adds engine-specific counters; see engine_stats. */
     struct engine_stats (*stats)(void *state);
     /* How it does the instruction at the start of BYTES, in code of CODE_SIZE (2, 4, 8) at CPL, where nothing faults. Not
@@ -114,7 +114,7 @@ struct engine_ops {
     enum engine_way (*way)(void *state, const u8 *bytes, unsigned n, unsigned code_size, unsigned cpl);
 };
 
-enum { ENGINE_COUNTERS = 17 };
+enum { ENGINE_COUNTERS = 18 };
 struct engine_stats {
     u64 blocks_translated, blocks_flushed;
     u64 shared_bytes; /* resident memory of its own that the host counts as shared, as it does guest RAM */

@@ -247,8 +247,7 @@ enum status vcpu_attach(struct vcpu *v, struct error *e)
 void vcpu_drop_stale(struct vcpu *v)
 {
     for (size_t i = 0; i < v->stale.n; i++)
-        if (!v->vm->engine->flush_code(v->engine, v->stale.gpas[i], PAGE_SIZE))
-            mem_frame_clear(&v->vm->mem, v->stale.gpas[i], FRAME_CODE);
+        mem_code_keep(&v->vm->mem, v->stale.gpas[i], v->vm->engine->flush_code(v->engine, v->stale.gpas[i], PAGE_SIZE));
     v->stale.n = 0;
 }
 

@@ -128,14 +128,13 @@ static void vm_code_write(void *opaque, u64 gpa, u64 len)
     for (u64 end = gpa + len, n; gpa < end; gpa += n) {
         n = PAGE_SIZE - (gpa & ~PAGE_MASK);
         n = n < end - gpa ? n : end - gpa;
-        bool kept = false;
+        u64 kept = 0;
         if (!(mem_frame_flags(&vm->mem, gpa) & FRAME_CODE))
             continue;
         for (u32 i = 0; i < vm->config.cpus; i++)
             if (atomic_load(&vm->vcpus[i].attached))
                 kept |= vm->engine->flush_code(vm->vcpus[i].engine, gpa, n);
-        if (!kept)
-            mem_frame_clear(&vm->mem, gpa, FRAME_CODE);
+        mem_code_keep(&vm->mem, gpa, kept);
     }
     exclusive_end(vm);
 }

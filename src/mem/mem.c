@@ -28,6 +28,11 @@ static enum status mem_map(struct mem *m, struct error *e)
     if (f == MAP_FAILED)
         return error_errno(e, "guest memory: frame flags");
     m->frame_flags = f;
+    void *k = mmap(NULL, (m->span >> PAGE_SHIFT) * sizeof *m->code_marks, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (k == MAP_FAILED)
+        return error_errno(e, "guest memory: marks of code");
+    m->code_marks = k;
     return STATUS_OK;
 }
 
@@ -69,10 +74,13 @@ void mem_destroy(struct mem *m)
         munmap(m->base, m->span);
     if (m->frame_flags)
         munmap(m->frame_flags, m->span >> PAGE_SHIFT);
+    if (m->code_marks)
+        munmap(m->code_marks, (m->span >> PAGE_SHIFT) * sizeof *m->code_marks);
     mem_foreign_destroy(m);
     if (m->fd >= 0)
         close(m->fd);
     m->base = m->frame_flags = NULL;
+    m->code_marks = NULL;
     m->fd = -1;
 }
 

@@ -63,6 +63,7 @@ struct mem {
     u64 high_size;         /* ... and [4 GiB, 4 GiB + high_size) */
     u64 span;              /* bytes of address space reserved at base */
     u8 *frame_flags;       /* index gpa >> 12, over span */
+    u64 *code_marks;       /* likewise: which granules of the frame hold code, a bit each */
     u64 flash_base, flash_size; /* the firmware's chip below 4 GiB, read and executed like RAM; size 0: none */
     u64 flash_chip; /* its first bytes are a chip that takes commands; 0: none */
     _Atomic bool flash_answers; /* ... and reads of it are answers to them now, by the MMIO bus */
@@ -136,6 +137,36 @@ static inline void mem_frame_set(struct mem *m, u64 gpa, u8 flags)
 static inline void mem_frame_clear(struct mem *m, u64 gpa, u8 flags)
 {
     __atomic_fetch_and(&m->frame_flags[gpa >> PAGE_SHIFT], (u8)~flags, __ATOMIC_SEQ_CST);
+}
+
+/* Beside FRAME_CODE, which says that a frame holds code: where. Every decoded or translated block has its granules marked when it is entered, and whoever
+ * drops blocks says what is left (mem_code_keep), so that a write elsewhere in the frame concerns nobody. Marks are changed where FRAME_CODE is; other threads' may
+ * be added at any time, but not while the vCPU is one of several that run at once. A mark too many costs time alone. */
+#define CODE_GRANULE_SHIFT 6
+/* The marks of [gpa, gpa + len), all in one frame. */
+static inline u64 mem_granules(u64 gpa, u64 len)
+{
+    unsigned first = (unsigned)((gpa & ~PAGE_MASK) >> CODE_GRANULE_SHIFT), last = (unsigned)(((gpa & ~PAGE_MASK) + len - 1) >> CODE_GRANULE_SHIFT);
+    return ~0ull >> (63 - (last - first)) << first;
+}
+static inline u64 mem_code_marks(const struct mem *m, u64 gpa)
+{
+    return __atomic_load_n(&m->code_marks[gpa >> PAGE_SHIFT], __ATOMIC_RELAXED);
+}
+static inline bool mem_code_marked(const struct mem *m, u64 gpa, u64 len)
+{
+    return mem_code_marks(m, gpa) & mem_granules(gpa, len);
+}
+static inline void mem_code_mark(struct mem *m, u64 gpa, u64 len)
+{
+    __atomic_fetch_or(&m->code_marks[gpa >> PAGE_SHIFT], mem_granules(gpa, len), __ATOMIC_SEQ_CST);
+}
+/* KEPT is all that is left of the frame with GPA; nothing: it is no code any more. */
+static inline void mem_code_keep(struct mem *m, u64 gpa, u64 kept)
+{
+    __atomic_store_n(&m->code_marks[gpa >> PAGE_SHIFT], kept, __ATOMIC_SEQ_CST);
+    if (!kept)
+        mem_frame_clear(m, gpa, FRAME_CODE);
 }
 
 /* One access of a guest: aligned ones of 1, 2, 4 and 8 bytes are single accesses of the host too, which another vCPU

@@ -21,7 +21,9 @@ expect "translations per 1000 patches of a function" '>=' 900 "$(more patched_fu
 expect "translations per 1000 patches of the loop itself" '<=' 3300 "$(more patches_itself translated)"
 expect "translations per 1000 writes beside code" '<=' 10 "$(more data_beside_code translated)"
 expect "interpreted instructions per 1000 pages of code cleared" '<=' 150000 "$(more cleared_page steps)" # by elements 510,000, as it is a quarter of the times, when a function stays there
-for test in patched_function patches_itself data_beside_code; do
+expect "interpreted instructions per 1000 writes beside code" '<=' 10 "$(more data_beside_code steps)"
+expect "writes beside code in the cache, of 1000" '>=' 990 "$(more data_beside_code beside_code)"
+for test in patched_function patches_itself; do
 	expect "$test: interpreted instructions per 1000 iterations" '<=' 1100 "$(more $test steps)"
 	expect "$test: translated blocks dropped per 1000 iterations" '<=' 3300 "$(more $test flushed)"
 done

@@ -204,7 +204,7 @@ static void nothing(void *state)
     (void)state;
 }
 
-static bool flush_code(void *state, u64 gpa, u64 len)
+static u64 flush_code(void *state, u64 gpa, u64 len)
 {
     struct faulty *f = state;
     return engine_interp.flush_code(f->inner, gpa, len);

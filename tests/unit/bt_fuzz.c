@@ -36,8 +36,7 @@ static void code_changed(void *opaque, u64 gpa, u64 len)
     for (u64 end = gpa + len, n; gpa < end; gpa += n) {
         n = PAGE_SIZE - (gpa & ~PAGE_MASK);
         n = n < end - gpa ? n : end - gpa;
-        if (!s->ops->flush_code(s->state, gpa, n))
-            mem_frame_clear(&s->k.rig.m, gpa, FRAME_CODE);
+        mem_code_keep(&s->k.rig.m, gpa, s->ops->flush_code(s->state, gpa, n));
     }
 }
 

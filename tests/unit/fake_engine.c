@@ -93,10 +93,10 @@ static void fake_nothing(void *state)
     (void)state;
 }
 
-static bool fake_flush(void *state, u64 gpa, u64 len)
+static u64 fake_flush(void *state, u64 gpa, u64 len)
 {
     (void)state, (void)gpa, (void)len;
-    return false;
+    return 0;
 }
 
 static struct engine_stats fake_stats(void *state)

@@ -109,7 +109,7 @@ struct bt_scratch {
         u64 view;
     } by_ac[2]; /* data accesses at CPL 0 with RFLAGS.AC clear and set */
     u32 mxcsr, mxcsr_host;
-    u64 fill_fn, find_fn, quick_fn;
+    u64 fill_fn, find_fn, write_fn, quick_fn;
     u64 x87_in; /* the guest's x87 state is in the host's FPU, not in struct cpu */
     u64 x87_fn;
     u64 fcw;
@@ -141,6 +141,9 @@ struct bt_site {
     union {
         u32 link;
         u32 pop; /* SITE_LOOKUP */
+        struct {
+            i16 lo, hi; /* SITE_MEM: what is tested, from the operand on */
+        };
     };
     u16 op;        /* SITE_STEP, SITE_MEM: the instruction's */
     u8 index;      /* instructions of the block retired before this boundary */
@@ -204,6 +207,14 @@ struct bt_region {
 };
 enum bt_age { BT_NEW, BT_KEPT, BT_AGES };
 
+/* The page of the last store that missed because its frame holds code (beside.c). */
+struct bt_beside {
+    struct tlb_entry entry; /* in no table */
+    u64 frame;
+    const struct tlb_table *table; /* where it came from ... */
+    u64 removed;                   /* ... which says so as long as this has not moved; null: there is none */
+};
+
 /* A page of code and the frame that it was found in (pages.c). */
 struct bt_page {
     u64 page, frame;
@@ -240,6 +251,8 @@ struct bt {
         u32 n, code;
     } hash[BT_HASH];
     u32 frames[BT_FRAME_HASH];
+    struct bt_beside beside;
+    u64 beside_n;
     struct bt_page pages[BT_PAGE_SETS][BT_PAGE_WAYS];
     u32 page_turn;
     u64 pages_seen; /* of tlb->dropped */
@@ -293,8 +306,8 @@ void bt_frame_release(struct bt *b, u32 n);
 void bt_link_set(struct bt *b, u32 link, u32 to);
 /* The blocks of GPA's frame, and others: twice a block's number, 1 more where its second frame is meant, which is what to go on by. */
 u32 *bt_frame_list(struct bt *b, u64 gpa);
-/* Guest memory [GPA, GPA + LEN), all in one frame, has changed. Is anything of the frame still translated? */
-bool bt_cache_invalidate(struct bt *b, u64 gpa, u64 len);
+/* Guest memory [GPA, GPA + LEN), all in one frame, has changed. The marks of what is still translated of the frame, and perhaps more. */
+u64 bt_cache_invalidate(struct bt *b, u64 gpa, u64 len);
 void bt_serialize(void);
 /* The block whose code holds host address PC, and the instruction there; 0: none. */
 u32 bt_block_at(const struct bt *b, u64 pc, u32 *index);
@@ -304,6 +317,12 @@ u32 bt_block_at(const struct bt *b, u64 pc, u32 *index);
 void bt_page_note(struct bt *b, u64 lin, u64 gpa);
 /* What was looked up in pages that have been flushed since the last call is void. To be called before anything is looked up after a flush. */
 void bt_pages_follow(struct bt *b);
+
+/* beside.c: the entry for a write of SITE_SIZE (the site, the operand's size above it) at LIN, out of the soft TLB's ways, or of a frame with code where it may be
+ * written without a look. Null: none. */
+struct tlb_entry *bt_find_write(struct bt *b, u64 lin, u32 site_size);
+/* The same for an access that misses, and was found to go to P. */
+struct tlb_entry *bt_beside(struct bt *b, const struct bt_site *s, u64 lin, const struct place *p);
 
 /* region.c: the cache's regions. All but the first two are the owning thread's, while no translated code of its runs. */
 /* The region of a byte of blocks' own code; null: none. */

@@ -30,11 +30,21 @@ u32 *bt_frame_list(struct bt *b, u64 gpa)
     return &b->frames[hash_frame(gpa)];
 }
 
+/* Its bytes in its first or second frame. */
+static u64 span(const struct bt_block *t, unsigned which, u64 *gpa)
+{
+    u64 left = PAGE_SIZE - (t->gpa & ~PAGE_MASK), first = t->bytes < left ? t->bytes : left;
+    *gpa = which ? t->gpa2 : t->gpa;
+    return which ? t->bytes - first : first;
+}
+
 static void frame_enter(struct bt *b, u32 n, unsigned which)
 {
     struct bt_block *t = &b->blocks[n];
     u64 frame = bt_frame_of(t, which);
     u32 *head = bt_frame_list(b, frame);
+    u64 gpa, bytes = span(t, which, &gpa);
+    mem_code_mark(b->cpu->wires.mem, gpa, bytes); /* before it may be dropped */
     t->frame_next[which] = *head;
     *head = 2 * n + which;
     frame_mark_code(b->cpu, frame, FRAME_TRANSLATED);
@@ -155,18 +165,33 @@ void bt_block_drop(struct bt *b, u32 n)
     b->flushed++;
 }
 
-/* Does it translate a byte of [gpa, gpa + len), all in one frame? */
-static bool covers(const struct bt_block *t, unsigned which, u64 gpa, u64 len)
+/* Does it translate a byte of [gpa, gpa + len)? Either part may: a page and the one behind it may be the same frame. */
+static bool covers(const struct bt_block *t, u64 gpa, u64 len)
 {
-    u64 left = PAGE_SIZE - (t->gpa & ~PAGE_MASK), first = t->bytes < left ? t->bytes : left;
-    return which ? ranges_overlap(t->gpa2, t->bytes - first, gpa, len) : ranges_overlap(t->gpa, first, gpa, len);
+    u64 at, n = span(t, 0, &at);
+    bool first = ranges_overlap(at, n, gpa, len);
+    if (first || t->gpa2 == BT_NO_PAGE)
+        return first;
+    n = span(t, 1, &at);
+    return ranges_overlap(at, n, gpa, len);
 }
 
-bool bt_cache_invalidate(struct bt *b, u64 gpa, u64 len)
+/* The marks of its bytes in this frame. */
+static u64 marks_of(const struct bt_block *t, u64 frame)
 {
-    u64 frame = gpa & PAGE_MASK;
-    bool left = false;
+    u64 at, n, marks = 0;
+    for (unsigned k = 0; k < (t->gpa2 != BT_NO_PAGE ? 2 : 1); k++)
+        if (n = span(t, k, &at), (at & PAGE_MASK) == frame)
+            marks |= mem_granules(at, n);
+    return marks;
+}
+
+u64 bt_cache_invalidate(struct bt *b, u64 gpa, u64 len)
+{
+    u64 frame = gpa & PAGE_MASK, left = 0;
     u32 next;
+    if (!mem_code_marked(b->cpu->wires.mem, gpa, len))
+        return mem_code_marks(b->cpu->wires.mem, gpa);
     for (u32 ref = b->frames[hash_frame(gpa)]; ref; ref = next) {
         struct bt_block *t = &b->blocks[ref / 2];
         next = t->frame_next[ref & 1];
@@ -174,10 +199,10 @@ bool bt_cache_invalidate(struct bt *b, u64 gpa, u64 len)
             next = t->frame_next[next & 1];
         if (bt_frame_of(t, ref & 1) != frame)
             continue;
-        if (covers(t, ref & 1, gpa, len))
+        if (covers(t, gpa, len))
             bt_block_drop(b, ref / 2);
         else
-            left = true;
+            left |= marks_of(t, frame);
     }
     if (!left && b->cpu->company == CPU_ALONE)
         mem_frame_clear(b->cpu->wires.mem, frame, FRAME_TRANSLATED);

@@ -189,6 +189,7 @@ struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigne
     l->size = (u8)size, l->lo = x->lo, l->hi = x->hi;
     l->site = site_new(t, SITE_MEM, t->index);
     t->b->sites[l->site].size = (u8)size;
+    t->b->sites[l->site].lo = x->lo, t->b->sites[l->site].hi = x->hi;
     t->b->sites[l->site].acc = (u8)acc;
     o = address(t, o, used, x->leads, x->lo, acc, spare);
     if (x->leads) {

@@ -295,7 +295,8 @@ struct tlb_entry *bt_fill(struct bt *b, u64 lin, u32 site)
     /* The walk may be a safe point: this block may be gone, or what it keeps in its slots be code now. */
     if (b->flushed != flushed || c->tlb->protects != protects)
         return NULL;
-    return tlb_find(c->tlb->current, lin, 1, s.acc);
+    struct tlb_entry *e = tlb_find(c->tlb->current, lin, 1, s.acc);
+    return e ? e : bt_beside(b, &s, lin, &p);
 }
 
 static enum run_result bt_run(void *state, u64 limit, struct error *e)
@@ -351,16 +352,10 @@ static void bt_configure(void *state, const struct engine_settings *s)
         fprintf(b->perf_map, "%" PRIxPTR " %zx trine:stubs\n", (uintptr_t)b->code, b->stubs_end);
 }
 
-static bool bt_flush_code(void *state, u64 gpa, u64 len)
+static u64 bt_flush_code(void *state, u64 gpa, u64 len)
 {
     struct bt *b = state;
-    bool kept = engine_interp.flush_code(b->inner, gpa, len);
-    for (u64 end = gpa + len, n; gpa < end; gpa += n) {
-        n = PAGE_SIZE - (gpa & ~PAGE_MASK);
-        n = n < end - gpa ? n : end - gpa;
-        kept |= bt_cache_invalidate(b, gpa, n);
-    }
-    return kept;
+    return engine_interp.flush_code(b->inner, gpa, len) | bt_cache_invalidate(b, gpa, len);
 }
 
 static void bt_detach(void *state)
@@ -388,6 +383,7 @@ static void init_scratch(struct bt *b)
     s->mxcsr_host = 0x1f80;
     s->fill_fn = (u64)(uintptr_t)bt_fill;
     s->find_fn = (u64)(uintptr_t)tlb_find;
+    s->write_fn = (u64)(uintptr_t)bt_find_write;
     s->quick_fn = (u64)(uintptr_t)bt_quick;
     s->x87_fn = (u64)(uintptr_t)bt_x87_load;
 }
@@ -447,6 +443,7 @@ static struct engine_stats bt_stats(void *state)
         .counter = {{"steps", b->steps},
                     {"direct", b->direct},
                     {"fills", b->fills},
+                    {"beside_code", b->beside_n},
                     {"exits_step", b->exits[SITE_STEP]},
                     {"exits_memory", b->exits[SITE_MEM]},
                     {"exits_budget", b->exits[SITE_BUDGET]},

@@ -150,16 +150,20 @@ static void call_c(struct emit *e, struct opnd fn)
     e_alu_imm(e, true, ALU_ADD, RSP, 16 * 32);
 }
 
-/* tlb_find for HOST_T0 and HOST_T1 as make_miss has them, which stay on the stack. The entry in RAX. It is C code without vector registers
- * (cpu/meson.build). */
+/* tlb_find, or bt_find_write, for HOST_T0 and HOST_T1 as make_miss has them, which stay on the stack. The entry in RAX. It is C code without vector registers
+ * (meson.build). */
 static void call_find(struct emit *e, bool write)
 {
-    e_load(e, RDI, SCRATCH(tlb));
+    e_load(e, RDI, write ? SCRATCH(bt) : SCRATCH(tlb));
     e_mov(e, RSI, HOST_T0);
     e_op(e, false, 0x8b, RDX, reg_opnd(HOST_T1), 0);
+    if (write) {
+        e_op(e, false, 0xff, 2, SCRATCH(write_fn), 0);
+        return;
+    }
     e_op(e, false, 0xc1, 5, reg_opnd(RDX), 1); /* SHR */
     e8(e, BT_SITE_BITS);
-    e_mov_imm32(e, RCX, write ? ACC_WRITE : ACC_READ);
+    e_mov_imm32(e, RCX, ACC_READ);
     e_op(e, false, 0xff, 2, SCRATCH(find_fn), 0);
 }
 

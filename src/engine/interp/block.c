@@ -82,8 +82,20 @@ static bool crosses(const struct block *b)
     return b->page2 != BLOCK_NO_PAGE && b->page2 != (b->gpa & PAGE_MASK);
 }
 
-void block_commit(struct block_cache *bc, struct block *b)
+/* The block's bytes in its first and in its SECOND frame; 0: none there. */
+static u64 block_span(const struct block *b, bool second, u64 *gpa)
 {
+    u64 left = PAGE_SIZE - (b->gpa & ~PAGE_MASK), first = b->bytes < left ? b->bytes : left;
+    *gpa = second ? b->page2 : b->gpa;
+    return second ? b->bytes - first : first;
+}
+
+void block_commit(struct block_cache *bc, struct block *b, struct mem *m)
+{
+    u64 gpa, n;
+    for (unsigned k = 0; k < 2; k++)
+        if ((n = block_span(b, k, &gpa)))
+            mem_code_mark(m, gpa, n);
     bc->used += block_bytes(b->count);
     bc->translated++;
     struct block **head = &bc->hash[hash_block(b->gpa, b->mode)];
@@ -113,10 +125,21 @@ static void unframe(struct block_cache *bc, struct frame_ref *r)
 /* Does the block decode a byte of [gpa, gpa + len)? */
 static bool block_covers(const struct block *b, u64 gpa, u64 len)
 {
-    u64 left = PAGE_SIZE - (b->gpa & ~PAGE_MASK);
-    if (b->bytes <= left)
-        return ranges_overlap(b->gpa, b->bytes, gpa, len);
-    return ranges_overlap(b->gpa, left, gpa, len) || ranges_overlap(b->page2, b->bytes - left, gpa, len);
+    u64 at, n;
+    bool covers = false;
+    for (unsigned k = 0; k < 2; k++)
+        covers |= (n = block_span(b, k, &at)) && ranges_overlap(at, n, gpa, len);
+    return covers;
+}
+
+/* The marks of the block's bytes in this frame. */
+static u64 block_marks(const struct block *b, u64 frame)
+{
+    u64 at, n, marks = 0;
+    for (unsigned k = 0; k < 2; k++)
+        if ((n = block_span(b, k, &at)) && (at & PAGE_MASK) == frame)
+            marks |= mem_granules(at, n);
+    return marks;
 }
 
 void block_drop(struct block_cache *bc, struct block *b, insn_fn stale)
@@ -130,11 +153,9 @@ void block_drop(struct block_cache *bc, struct block *b, insn_fn stale)
     bc->flushed++;
 }
 
-bool block_invalidate(struct block_cache *bc, u64 gpa, u64 len, insn_fn stale)
+u64 block_invalidate(struct block_cache *bc, u64 gpa, u64 len, insn_fn stale)
 {
-    bc->writes++;
-    u64 frame = gpa & PAGE_MASK;
-    bool left = false;
+    u64 frame = gpa & PAGE_MASK, left = 0;
     struct frame_ref *next;
     for (struct frame_ref *r = bc->frames[hash_frame(frame)]; r; r = next) {
         /* A block that crosses may stand in this very list twice. */
@@ -146,7 +167,7 @@ bool block_invalidate(struct block_cache *bc, u64 gpa, u64 len, insn_fn stale)
         if (block_covers(r->block, gpa, len))
             block_drop(bc, r->block, stale);
         else
-            left = true;
+            left |= block_marks(r->block, frame);
     }
     return left;
 }

@@ -88,13 +88,13 @@ void block_cache_flush(struct block_cache *bc);
 struct block *block_find(struct block_cache *bc, u64 gpa, u32 mode);
 /* Room for a block of up to N instructions, or null: the arena is full. */
 struct block *block_reserve(struct block_cache *bc, unsigned n);
-/* Enters a reserved and filled block, whose frames frame_mark_code marked before they were read; gives back what was not
+/* Enters a reserved and filled block, whose frames frame_mark_code marked before they were read, and marks its bytes; gives back what was not
  * used. */
-void block_commit(struct block_cache *bc, struct block *b);
+void block_commit(struct block_cache *bc, struct block *b, struct mem *m);
 /* Takes one block out and turns its records to STALE. */
 void block_drop(struct block_cache *bc, struct block *b, insn_fn stale);
-/* Bytes [gpa, gpa + len), inside one frame, changed: every block over them goes. Are there blocks of the frame left? */
-bool block_invalidate(struct block_cache *bc, u64 gpa, u64 len, insn_fn stale);
+/* Bytes [gpa, gpa + len), inside one frame, changed: every block over them goes. The marks of those of the frame that are left. */
+u64 block_invalidate(struct block_cache *bc, u64 gpa, u64 len, insn_fn stale);
 
 INLINE struct jump_entry *jump_slot(struct block_cache *bc, u64 rip)
 {

@@ -298,7 +298,7 @@ const struct insn *build_entry(struct interp *it, u64 rip)
     if (d == DECODED_FAULT)
         return NULL;
     if (d == DECODED_KEEP)
-        block_commit(&it->cache, b);
+        block_commit(&it->cache, b, c->wires.mem);
     b->entry->rd = d != DECODED_KEEP ? BLOCK_FLEETING : b->page2 != BLOCK_NO_PAGE ? BLOCK_CROSSING : 0;
     return b->entry;
 }

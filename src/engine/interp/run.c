@@ -371,16 +371,12 @@ static enum run_result interp_step(void *state, struct error *e)
     return c->activity == ACTIVITY_SHUTDOWN ? RUN_SHUTDOWN : RUN_LIMIT;
 }
 
-static bool interp_flush_code(void *state, u64 gpa, u64 len)
+static u64 interp_flush_code(void *state, u64 gpa, u64 len)
 {
     struct interp *it = state;
-    bool kept = false;
-    for (u64 end = gpa + len, n; gpa < end; gpa += n) {
-        n = PAGE_SIZE - (gpa & ~PAGE_MASK);
-        n = n < end - gpa ? n : end - gpa;
-        kept |= block_invalidate(&it->cache, gpa, n, interp_stale);
-    }
-    return kept;
+    const struct mem *m = it->cpu->wires.mem;
+    it->cache.writes++;
+    return mem_code_marked(m, gpa, len) ? block_invalidate(&it->cache, gpa, len, interp_stale) : mem_code_marks(m, gpa);
 }
 
 static enum status interp_attach(struct cpu *c, void *shared, void **state, struct error *e)

@@ -338,7 +338,7 @@ static void kvm_push(void *state)
     k->kvm_valid = k->cpu_valid ? false : k->kvm_valid;
 }
 
-static bool kvm_flush_code(void *state, u64 gpa, u64 len)
+static u64 kvm_flush_code(void *state, u64 gpa, u64 len)
 {
     struct kvm_cpu *k = state;
     return engine_interp.flush_code(k->inner, gpa, len);
