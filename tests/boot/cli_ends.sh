@@ -50,27 +50,29 @@ done
 
 # A pipe into the guest loses nothing, though the guest is deaf for a while; its end is not the guest's.
 { awk 'BEGIN { for (i = 0; i < 3000; i++) print "line " i " of what is sent" }' && printf S; } >"$work/text"
-{ cat "$work/text" "$work/text" && sleep 0.3 && printf Q; } | timeout 60 "$trine" run --kernel "$echo" --debug-exit --quiet >"$work/out" 2>"$work/err"
+{ cat "$work/text" "$work/text" && sleep 0.3 && printf Q; } | timeout $((60 * slower)) "$trine" run --kernel "$echo" --debug-exit --quiet >"$work/out" 2>"$work/err"
+status=$? # 124: it took too long, which a busy host makes it
+[ "$status" = 33 ] || fail "the echo: exit status $status, $(wc -c <"$work/out") bytes: $(cat "$work/err")"
 { printf '!' && cat "$work/text" "$work/text" | tr -d S; } | cmp - "$work/out" || fail "the echo differs from the input"
 ends 124 --kernel "$echo" --max-time 1
 [ "$(cat "$work/out")" = '!' ] || fail "end of input"
 ends 124 --kernel "$echo" --max-time 1 --serial none
 
 # Nobody reads: the guest runs on. A slow reader gets everything.
-{ printf FFQ | timeout 60 "$trine" run --kernel "$echo" --debug-exit --quiet; echo $? >"$work/status"; } | head -c 10 >/dev/null
+{ printf FFQ | timeout $((60 * slower)) "$trine" run --kernel "$echo" --debug-exit --quiet; echo $? >"$work/status"; } | head -c 10 >/dev/null
 [ "$(cat "$work/status")" = 33 ] || fail "closed output: exit status $(cat "$work/status")"
-printf FFQ | timeout 60 "$trine" run --kernel "$echo" --debug-exit --quiet >&- 2>"$work/err"
+printf FFQ | timeout $((60 * slower)) "$trine" run --kernel "$echo" --debug-exit --quiet >&- 2>"$work/err"
 [ $? = 33 ] || fail "no output: $(cat "$work/err")"
-printf FFQ | timeout 60 "$trine" run --kernel "$echo" --debug-exit --quiet >/dev/full 2>"$work/err"
+printf FFQ | timeout $((60 * slower)) "$trine" run --kernel "$echo" --debug-exit --quiet >/dev/full 2>"$work/err"
 [ $? = 33 ] || fail "full output: $(cat "$work/err")"
 grep -q '^trine: standard output: No space left on device: ' "$work/err" || fail "full output is not told"
-printf FFQ | timeout 60 "$trine" run --kernel "$echo" --debug-exit --quiet | { sleep 1 && cat; } >"$work/out"
+printf FFQ | timeout $((60 * slower)) "$trine" run --kernel "$echo" --debug-exit --quiet | { sleep 1 && cat; } >"$work/out"
 [ "$(wc -c <"$work/out")" = 400003 ] || fail "a slow reader got $(wc -c <"$work/out") bytes"
-timeout 60 "$trine" run --kernel "$echo" --quiet --max-time 1 <&- >"$work/out" || [ $? = 124 ] || fail "closed input"
+timeout $((60 * slower)) "$trine" run --kernel "$echo" --quiet --max-time 1 <&- >"$work/out" || [ $? = 124 ] || fail "closed input"
 [ "$(cat "$work/out")" = '!' ] || fail "closed input: $(cat "$work/out")"
 
 # The output as a file.
-printf Q | timeout 60 "$trine" run --kernel "$echo" --quiet --debug-exit --max-time 2 --serial "file:$work/serial" >"$work/out"
+printf Q | timeout $((60 * slower)) "$trine" run --kernel "$echo" --quiet --debug-exit --max-time 2 --serial "file:$work/serial" >"$work/out"
 [ "$(cat "$work/serial")" = '!' ] && [ ! -s "$work/out" ] || fail "--serial file:"
 
 # What was typed under virtual time is repeated exactly; a damaged log is refused, with its line.
@@ -93,7 +95,7 @@ for pair in interp:bt bt:interp; do
 	for key in state_hash guest_instructions; do
 		[ "$(stat_of "$work/stats" $key)" = "$(stat_of "$work/stats1" $key)" ] || fail "recorded on $by: another $key on $other"
 	done
-	printf 'hi\nQ' | timeout 60 "$trine" run --kernel "$echo" --debug-exit --quiet --engine "$by" --record-input "$work/log2" >"$work/out"
+	printf 'hi\nQ' | timeout $((60 * slower)) "$trine" run --kernel "$echo" --debug-exit --quiet --engine "$by" --record-input "$work/log2" >"$work/out"
 	[ $? = 33 ] && [ "$(cat "$work/out")" = "$(printf '!hi\n')" ] || fail "recording on $by in real time: $(cat "$work/out")"
 	ends 33 --kernel "$echo" --debug-exit --engine "$other" --time virtual --input-log "$work/log2" --max-time $((30 * slower))
 	[ "$(cat "$work/out")" = "$(printf '!hi\n')" ] || fail "recorded on $by in real time, repeated on $other: $(cat "$work/out")"
