@@ -109,7 +109,7 @@ struct bt_scratch {
         u64 view;
     } by_ac[2]; /* data accesses at CPL 0 with RFLAGS.AC clear and set */
     u32 mxcsr, mxcsr_host;
-    u64 fill_fn, find_fn, write_fn, quick_fn;
+    u64 fill_fn, find_fn, write_fn, quick_fn, tsc_fn;
     u64 x87_in; /* the guest's x87 state is in the host's FPU, not in struct cpu */
     u64 x87_fn;
     u64 fcw;
@@ -267,7 +267,7 @@ struct bt {
     /* offsets of stubs */
     u32 stub_enter, stub_exit, stub_miss[2], stub_x87; /* stub_miss: of a read, of a write */
     u32 stub_other; /* flow.c */
-    u32 stub_quick;
+    u32 stub_quick, stub_tsc;
     bool quick_left; /* bt_quick did its instruction, but knew no code to go on with */
     u32 stub_look[2], stub_note[BT_RANGES]; /* near.c */
     u64 translated, flushed, dropped;
@@ -348,6 +348,9 @@ void bt_signal_enter(struct bt *b);
 /* direct.c: executes a SITE_STEP's instruction if it is one of the few; c->rip and c->icount are at it. A REP
  * instruction does at most *LEFT iterations, which are taken off; false: something is left to do. */
 bool bt_direct(struct bt *b, const struct bt_site *s, u64 *left);
+
+/* The guest's TSC at a boundary with BUDGET instructions left. */
+u64 bt_tsc(struct bt *b, u64 budget);
 
 /* quick.c: executes the SYSCALL, SYSRET or branch of the site that leaves, if nothing else is to be looked at. The code to go on with, or null. */
 void *bt_quick(struct bt *b);

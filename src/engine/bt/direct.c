@@ -1,4 +1,5 @@
 /* System instructions that the dispatcher executes by one call, without the interpreter's way to them. */
+#include "cpu/model.h"
 #include "engine/bt/bt.h"
 #include "engine/interp/inner.h"
 
@@ -34,6 +35,12 @@ static bool direct_rdtsc(struct cpu *c, const struct bt_site *s, u64 next)
         return false;
     c->rip = next;
     return true;
+}
+
+u64 bt_tsc(struct bt *b, u64 budget)
+{
+    b->cpu->icount = b->scratch->icount_end - budget; /* virtual time is the instruction count */
+    return cpu_tsc(b->cpu);
 }
 
 static direct_fn *const direct[OP_COUNT] = {

@@ -385,6 +385,7 @@ static void init_scratch(struct bt *b)
     s->find_fn = (u64)(uintptr_t)tlb_find;
     s->write_fn = (u64)(uintptr_t)bt_find_write;
     s->quick_fn = (u64)(uintptr_t)bt_quick;
+    s->tsc_fn = (u64)(uintptr_t)bt_tsc;
     s->x87_fn = (u64)(uintptr_t)bt_x87_load;
 }
 

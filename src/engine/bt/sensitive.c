@@ -220,6 +220,29 @@ static void from_segment(struct tr *t, struct dec *d)
         e_store(e, home(d->i.rd), HOST_T0);
 }
 
+/* The counter is the machine's clock: a call. */
+static void rdtsc(struct tr *t, const struct dec *d)
+{
+    struct emit *e = &t->e;
+    flags_clobber(t);
+    if (t->t->mode & BT_MODE_USER) {
+        load_cpu(t, HOST_T0);
+        mem_imm(t, 0xf7, 0, mem_opnd(HOST_T0, CPU(cr4)), CR4_TSD);
+        struct late *l = late_new(t, LATE_SITE, e_jcc(e, CC_NE));
+        l->site = site_new(t, SITE_STEP, t->index);
+    }
+    e_mov_imm32(e, HOST_T0, t->n_insns - t->index);
+    e_call(e, t->b->stub_tsc);
+    e_op(e, false, 0x8b, RAX, reg_opnd(HOST_T0), 0);
+    e_op(e, true, 0xc1, 5, reg_opnd(HOST_T0), 1);
+    e8(e, 32);
+    e_op(e, false, 0x8b, RDX, reg_opnd(HOST_T0), 0);
+    load_cpu(t, HOST_T0);
+    if (d->i.op == OP_RDTSCP)
+        e_load32(e, RCX, mem_opnd(HOST_T0, CPU(tsc_aux)));
+    look(t, HOST_T0);
+}
+
 bool sensitive_can(const struct dec *d, u32 mode)
 {
     bool kernel = !(mode & BT_MODE_USER), vector = mode & BT_MODE_SSE;
@@ -238,7 +261,9 @@ bool sensitive_can(const struct dec *d, u32 mode)
     case OP_BTR:
     case OP_BTC: return d->i.form == FORM_MR && d->i.size >= 4 && d->i.asize == (d->code32 ? 4 : 8);
     case OP_CLD:
-    case OP_STD: return true;
+    case OP_STD:
+    case OP_RDTSC:
+    case OP_RDTSCP: return true;
     case OP_FNSTCW: return vector && d->i.form == FORM_M;
     case OP_LDMXCSR: return vector;
     case OP_VLDMXCSR: return mode & BT_MODE_AVX;
@@ -265,6 +290,8 @@ void sensitive_emit(struct tr *t, struct dec *d)
     case OP_LDMXCSR:
     case OP_VLDMXCSR: ldmxcsr(t, d); break;
     case OP_MOV_FROM_SEG: from_segment(t, d); break;
+    case OP_RDTSC:
+    case OP_RDTSCP: rdtsc(t, d); break;
     default: bit_string(t, d);
     }
 }

@@ -70,6 +70,7 @@ static bool place_name(const struct view *v, u64 at, char *out, size_t size)
                  : code == b->stub_other ? "OTHER"
                  : code == b->stub_miss[0] || code == b->stub_miss[1] ? "MISS"
                  : code == b->stub_x87  ? "LOAD_X87"
+                 : code == b->stub_tsc  ? "TSC"
                                         : "stub");
     } else if (code - v->t->code < v->t->code_len) {
         snprintf(out, size, "block+%" PRIu64, code - v->t->code);

@@ -212,6 +212,20 @@ static void make_x87(struct emit *e)
     e8(e, 0xc3);
 }
 
+/* Called with what of the block is not executed, counted from the instruction, in HOST_T0: bt_tsc, into HOST_T0. */
+static void make_tsc(struct emit *e)
+{
+    e->b->stub_tsc = e_off(e);
+    push_volatile(e);
+    to_monitor(e);
+    e_lea(e, RSI, (struct opnd){.base = HOST_BUDGET, .index = HOST_T0});
+    call_c(e, SCRATCH(tsc_fn));
+    e_mov(e, HOST_T0, RAX);
+    from_monitor(e);
+    pop_volatile(e);
+    e8(e, 0xc3);
+}
+
 void bt_make_stubs(struct bt *b)
 {
     struct emit e = {.b = b, .p = b->write, .limit = b->write + 16384};
@@ -223,6 +237,7 @@ void bt_make_stubs(struct bt *b)
     near_make_stubs(&e);
     flow_make_stub(&e);
     make_x87(&e);
+    make_tsc(&e);
     b->stubs_used = e_off(&e);
     b->stubs_end = (e_off(&e) + 63u) & ~63u;
 }
