@@ -63,7 +63,8 @@ enum {
     BT_MODE_CAREFUL = 1 << 4, /* each memory operand is looked up by itself */
     BT_MODE_X87 = 1 << 5, /* x87 and MMX may run, with all exceptions masked */
     BT_MODE_32 = 1 << 6,  /* 32-bit code in flat segments, of compatibility or protected mode (code32.c) */
-    BT_MODE_BITS = 7,
+    BT_MODE_PARTS = 1 << 7, /* flags come in two parts: CF in scratch.flags, the others in scratch.rest */
+    BT_MODE_BITS = 8,
 };
 
 struct bt_jump {
@@ -84,6 +85,7 @@ struct bt_scratch {
     u64 seg_base[6];
     u32 seg_flat[6]; /* of 32-bit code: FS and GS may be used without a look at limit and type */
     u64 flags; /* low byte OF, next byte as LAHF has it */
+    u64 rest;  /* likewise, but for CF: of blocks that keep CF in `flags` (flags.c) */
     u64 spill[4];
     u64 slot[BT_SLOTS]; /* host addresses that a block keeps (plan.c) */
     struct {
@@ -166,6 +168,7 @@ struct bt_link {
     i32 delta;    /* target, from the page's start */
     bool cross;   /* leaves the page: checked by its tag */
     bool careful; /* leads to the careful variant */
+    bool parts;   /* leads to the variant for flags in two parts */
 };
 
 #define BT_NO_PAGE (~0ull)

@@ -54,6 +54,7 @@ u32 flow_near(struct tr *t, u32 at, i32 delta)
     struct emit *e = &t->e;
     u32 link = link_new(t, delta, false);
     if (!at) {
+        flags_settle(t);
         e8(e, 0xe9);
         at = e_off(e);
         e32(e, 0);
@@ -63,7 +64,8 @@ u32 flow_near(struct tr *t, u32 at, i32 delta)
     l->link = link;
     l->site = site_new(t, SITE_LINK, t->index);
     t->b->sites[l->site].link = link;
-    t->b->sites[l->site].flags_host = !t->mem;
+    t->b->sites[l->site].flags_host = !t->mem && !t->parts;
+    t->b->links[link].parts = t->parts;
     return link;
 }
 
@@ -274,7 +276,7 @@ static void loop(struct tr *t, const struct dec *d)
 /* A branch that the block goes on behind when it is not taken. */
 void flow_side(struct tr *t, struct dec *d)
 {
-    flags_to_host(t, true);
+    flags_for(t, d->i.rv & 15, true);
     t->index++;
     struct late *l = late_new(t, LATE_SIDE, e_jcc(&t->e, d->i.rv & 15));
     l->delta = target_of(t, d);
@@ -285,16 +287,18 @@ void flow_emit(struct tr *t, struct dec *d)
     i32 next = next_of(t, d);
     switch (d->kind) {
     case K_JCC:
-        flags_to_host(t, true);
+        flags_for(t, d->i.rv & 15, true);
         t->index++; /* its exits are behind it */
         taken(t, e_jcc(&t->e, d->i.rv & 15), target_of(t, d));
         flow_exit(t, next);
         return;
     case K_JRCXZ:
+        flags_settle(t);
         t->index++;
         jrcxz(t, d);
         return;
     case K_LOOP:
+        flags_settle(t);
         t->index++;
         loop(t, d);
         return;

@@ -60,6 +60,12 @@ const ZydisDecodedOperand *generic_memory(const struct dec *d)
     return NULL;
 }
 
+bool generic_memory_written(const struct dec *d)
+{
+    const ZydisDecodedOperand *o = generic_memory(d);
+    return o && o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+}
+
 static bool high_written(const struct dec *d)
 {
     unsigned g;
@@ -325,6 +331,25 @@ static void may_fault(struct tr *t, struct dec *d)
     l->fault = true;
 }
 
+/* INC and DEC whose CF can stay where it is, in memory. */
+static bool leaves_carry(const struct tr *t, const struct dec *d)
+{
+    return (d->i.op == OP_INC || d->i.op == OP_DEC) && !t->cold && (t->parts || (t->mem && !t->host && plan_in_the_way(t)));
+}
+
+static bool is_conditional(const struct dec *d)
+{
+    return d->opcode[0] == 0x0f && d->opcode_n == 2 && !d->vex[0] && ((d->opcode[1] & 0xf0) == 0x40 || (d->opcode[1] & 0xf0) == 0x90);
+}
+
+static void written(struct tr *t, const struct dec *d, bool part)
+{
+    if (part)
+        flags_written_part(t);
+    else if (d->touches_flags)
+        flags_written(t);
+}
+
 void generic_emit(struct tr *t, struct dec *d)
 {
     u8 list[3];
@@ -340,12 +365,15 @@ void generic_emit(struct tr *t, struct dec *d)
                        mo->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? ACC_WRITE : ACC_READ, &spare);
         scratch[0] = spare;
     }
-    bool needs = d->reads_flags || (d->touches_flags && !d->full);
-    if (needs)
+    if (!dec_is_integer(d)) /* the signal handler takes the host's for all of them */
+        flags_settle(t);
+    bool part = leaves_carry(t, d);
+    if (is_conditional(d))
+        flags_for(t, d->opcode[1] & 15u, !mo);
+    else if (!part && (d->reads_flags || (d->touches_flags && !d->full)))
         flags_to_host(t, !mo);
     if (n == 1 && !mo && in_place(t, d, list[0])) {
-        if (d->touches_flags)
-            flags_written(t);
+        written(t, d, part);
         return;
     }
     for (unsigned k = 0; k < n; k++)
@@ -367,8 +395,7 @@ void generic_emit(struct tr *t, struct dec *d)
     for (unsigned k = 0; k < n; k++)
         if (writes(d, list[k]))
             e_store(&t->e, home(list[k]), scratch[k]);
-    if (d->touches_flags)
-        flags_written(t);
+    written(t, d, part);
     if (d->x87)
         x87_after(t, d);
 }

@@ -173,7 +173,7 @@ struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigne
         *spare = HOST_T0;
         return mem_opnd(HOST_T1, x->off + t->bias[x->slot - 1]);
     }
-    flags_clobber(t);
+    flags_give_way(t);
     mem_check_segment(t, ea);
     bool collapsed;
     struct opnd o;

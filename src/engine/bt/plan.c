@@ -41,8 +41,7 @@ static bool writes_gpr(const struct dec *d, unsigned want)
     return false;
 }
 
-/* The registers that flags_recover needs for D's flags, a bit each; 0: it cannot. */
-static u32 recovery_needs(const struct dec *d)
+u32 plan_recovery(const struct dec *d)
 {
     const struct insn *i = &d->i;
     if (d->kind != K_GENERIC || i->flags & INSN_HIGH8)
@@ -83,17 +82,39 @@ static void plan_flags(struct tr *t)
     }
 }
 
+static bool kept_until(const struct tr *t, int writer, unsigned end, u32 gprs)
+{
+    for (unsigned k = (unsigned)writer + 1; k < end; k++)
+        for (unsigned g = 0; g < 16; g++)
+            if (gprs >> g & 1 && writes_gpr(&t->d[k], g))
+                return false;
+    return true;
+}
+
 bool plan_may_lose(const struct tr *t, int writer)
 {
     const struct plan *p = &t->plan[t->index];
     u32 needs;
-    if (writer < 0 || !p->dead || !(needs = recovery_needs(&t->d[writer])))
-        return false;
-    for (unsigned k = (unsigned)writer + 1; k < p->next_full; k++)
-        for (unsigned g = 0; g < 16; g++)
-            if (needs >> g & 1 && writes_gpr(&t->d[k], g))
-                return false;
-    return true;
+    return writer >= 0 && p->dead && (needs = plan_recovery(&t->d[writer])) != 0 && kept_until(t, writer, p->next_full, needs);
+}
+
+bool plan_kept(const struct tr *t, int writer, u32 gprs)
+{
+    return kept_until(t, writer, t->index, gprs);
+}
+
+bool plan_in_the_way(const struct tr *t)
+{
+    for (unsigned k = t->index + 1u; k < t->n_insns; k++) {
+        const struct dec *d = &t->d[k];
+        if (d->kind >= K_SENSITIVE || d->reads_flags)
+            return false;
+        if (d->full || touches_memory(d))
+            return true;
+        if (d->touches_flags)
+            return false;
+    }
+    return false;
 }
 
 /* ---- memory operands ---- */

@@ -175,7 +175,7 @@ static u64 follow_link(struct bt *b, const struct bt_site *s)
     u64 from = x->rip_page, rip = bt_cut_rip(b, from + (u64)(i64)l.delta);
     if (dead)
         return rip;
-    u32 variant = (!l.cross && s->flags_host ? BT_MODE_FLAGS : 0) | (l.careful ? BT_MODE_CAREFUL : 0);
+    u32 variant = (!l.cross && s->flags_host ? BT_MODE_FLAGS : 0) | (l.careful ? BT_MODE_CAREFUL : 0) | (l.parts ? BT_MODE_PARTS : 0);
     u32 n = find(b, rip, variant, &foreign);
     if (!n || b->flushed != flushed_at) /* the caller finds out; or the link may be gone */
         return rip;

@@ -108,7 +108,7 @@ static void popf(struct tr *t, bool user)
     e8(e, 11);
     e_op(e, false, 0x88, HOST_T0, SCRATCH(flags), 0);
     e_op(e, !t->code32, 0x8d, HOST_GUEST_RSP, mem_opnd(HOST_GUEST_RSP, t->word), 0);
-    t->host = false, t->mem = true;
+    t->host = t->parts = false, t->mem = true, t->writer = -1;
     look(t, HOST_T1);
 }
 

@@ -23,7 +23,7 @@ struct name {
 static const struct name scratch_names[] = {
     FIELD(bt_scratch, home),     FIELD(bt_scratch, rip_page), FIELD(bt_scratch, page_tag),
     FIELD(bt_scratch, key),      FIELD(bt_scratch, budget),   FIELD(bt_scratch, tlb),
-    FIELD(bt_scratch, seg_base), FIELD(bt_scratch, flags),    FIELD(bt_scratch, spill),
+    FIELD(bt_scratch, seg_base), FIELD(bt_scratch, flags),    FIELD(bt_scratch, rest),    FIELD(bt_scratch, spill),
     FIELD(bt_scratch, slot),     FIELD(bt_scratch, target),   FIELD(bt_scratch, jumps),
     FIELD(bt_scratch, info),     FIELD(bt_scratch, cpu),      FIELD(bt_scratch, lin),
     FIELD(bt_scratch, by_ac),    FIELD(bt_scratch, x87_in),   FIELD(bt_scratch, icount_end),
@@ -230,7 +230,7 @@ static void list(struct bt *b, const struct bt_block *t, u64 rip)
          "block at 0x%" PRIx64 " (guest-physical 0x%" PRIx64
          "), %s, flags in %s: %u instructions, %u and %u bytes",
          rip, t->gpa, t->mode & BT_MODE_USER ? "user" : "kernel",
-         t->mode & BT_MODE_FLAGS ? "the host's" : "memory", n, t->code_len, t->cold_len);
+         t->mode & BT_MODE_FLAGS ? "the host's" : t->mode & BT_MODE_PARTS ? "parts" : "memory", n, t->code_len, t->cold_len);
     if (!n || b->maps[t->map].host) /* what it checks before the first */
         rows(b, &v, "", t->code, n ? b->maps[t->map].host : 0);
     for (unsigned k = 0; k <= n; k++) {
@@ -256,7 +256,7 @@ void bt_show(struct bt *b, const struct bt_block *t, u64 rip)
 {
     struct engine_settings *s = &b->settings;
     u64 end = s->show_at + s->show_len;
-    if (t->mode & (BT_MODE_CAREFUL | BT_MODE_FLAGS) || rip >= end || rip + t->bytes <= s->show_at)
+    if (t->mode & (BT_MODE_CAREFUL | BT_MODE_FLAGS | BT_MODE_PARTS) || rip >= end || rip + t->bytes <= s->show_at)
         return;
     u64 from = rip < s->show_at ? s->show_at : rip, to = rip + t->bytes < end ? rip + t->bytes : end;
     bool news = false;

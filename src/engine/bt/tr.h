@@ -73,8 +73,8 @@ enum late_kind { LATE_FILL, LATE_BUDGET, LATE_SITE, LATE_LINK, LATE_CROSS, LATE_
 /* What is emitted behind the block's own code. */
 struct late {
     u8 kind;
-    bool host, mem; /* flags there */
-    i16 lost;       /* neither: the instruction that wrote them */
+    bool host, mem, parts; /* flags there */
+    i16 lost;              /* neither: the instruction that wrote them */
     bool fault;     /* where the signal handler goes */
     u16 index;
     u8 size;    /* LATE_FILL */
@@ -102,6 +102,7 @@ struct tr {
     struct bt_block *t;
     u32 n;
     bool host, mem; /* flags are valid in the host's flags; in scratch.flags */
+    bool parts;     /* not MEM, but CF is valid there; the others are in the host's flags (HOST, whose CF is not), else in scratch.rest */
     i16 lost;       /* neither is: the instruction that wrote them, from which they can be made again; -1 */
     i16 writer;     /* the instruction whose flags the host's are; -1: none of this block */
     bool charged;
@@ -144,13 +145,26 @@ bool code32_encode(struct dec *d);
 /* plan.c */
 void plan_block(struct tr *t, u32 mode);
 bool plan_may_lose(const struct tr *t, int writer);
+/* Does D read, and leave whole, what CMP and TEST need to be done again, or ADD and SUB to be undone? The registers, a bit each; 0: no. */
+u32 plan_recovery(const struct dec *d);
+/* Have registers GPRS the values that they had behind instruction WRITER? */
+bool plan_kept(const struct tr *t, int writer, u32 gprs);
+/* The flags that INC or DEC leaves are in the way of a look into memory, or dead, before they are read. */
+bool plan_in_the_way(const struct tr *t);
+bool touches_memory(const struct dec *d);
 
 /* way.c */
 enum engine_way bt_way(void *state, const u8 *bytes, unsigned n, unsigned code_size, unsigned cpl);
 
 /* flags.c */
 void flags_to_mem(struct tr *t);                /* makes the copy in memory valid */
-void flags_clobber(struct tr *t);               /* the host's flags are about to go */
+void flags_clobber(struct tr *t);               /* the host's flags are about to go; they will be in memory, or lost */
+void flags_give_way(struct tr *t);              /* likewise, or in parts */
+void flags_settle(struct tr *t);                /* no part of them is in the host's */
+/* So that condition CC can be tested in the host's flags; SCRATCH: HOST_T0 is free. */
+void flags_for(struct tr *t, unsigned cc, bool scratch);
+/* By INC or DEC, in the host's flags, but for CF. */
+void flags_written_part(struct tr *t);
 void flags_to_host(struct tr *t, bool scratch); /* SCRATCH: HOST_T0 is free */
 void flags_written(struct tr *t);               /* by a guest instruction, in the host's flags */
 
@@ -185,6 +199,7 @@ void near_filled(struct emit *e);
 /* generic.c */
 bool operand_gpr(const ZydisDecodedOperand *o, unsigned *g, bool *high);
 const ZydisDecodedOperand *generic_memory(const struct dec *d);
+bool generic_memory_written(const struct dec *d);
 /* D with registers alone, without storing a result: for its flags. */
 void generic_again(struct tr *t, const struct dec *d);
 bool generic_can(const struct dec *d);

@@ -24,6 +24,7 @@ struct late *late_new(struct tr *t, enum late_kind kind, u32 at)
     *l = (struct late){.kind = (u8)kind,
                        .host = t->host,
                        .mem = t->mem,
+                       .parts = t->parts,
                        .lost = t->lost,
                        .index = t->index,
                        .at = at,
@@ -48,7 +49,7 @@ static void try_charge(struct tr *t, const struct dec *d, bool must)
     if (t->charged)
         return;
     if (must)
-        flags_clobber(t);
+        flags_give_way(t);
     if (!t->host)
         charge(t, 0xffff);
     else if (d->kind == K_GENERIC && d->full && !d->reads_flags && dec_is_integer(d) &&
@@ -56,7 +57,7 @@ static void try_charge(struct tr *t, const struct dec *d, bool must)
         charge(t, t->index);
 }
 
-static bool touches_memory(const struct dec *d)
+bool touches_memory(const struct dec *d)
 {
     switch (d->kind) {
     case K_PUSH:
@@ -123,7 +124,7 @@ static void emit_late(struct tr *t, const struct late *l)
 {
     struct emit *e = &t->e;
     u32 here = e_off(e);
-    t->host = l->host, t->mem = l->mem, t->lost = l->lost, t->index = l->index;
+    t->host = l->host, t->mem = l->mem, t->parts = l->parts, t->lost = l->lost, t->index = l->index;
     if (l->at)
         e_patch(t->b, l->at, here);
     if (l->fault)
@@ -338,14 +339,21 @@ static void go_cold(struct tr *t)
     t->e.limit = t->e.p + BT_BLOCK_CODE;
 }
 
+/* Where the flags are at the block's beginning. */
+static void come_in(struct tr *t, u32 mode)
+{
+    t->host = mode & BT_MODE_FLAGS, t->parts = mode & BT_MODE_PARTS;
+    t->mem = !t->host && !t->parts, t->lost = -1;
+}
+
 static void begin(struct tr *t, struct bt *b, u64 gpa, u32 mode)
 {
     t->n = b->at->blocks_n++;
     t->b = b, t->t = &b->blocks[t->n];
     *t->t = (struct bt_block){.gpa = gpa, .gpa2 = BT_NO_PAGE, .mode = mode, .code = (u32)b->at->used, .map = b->at->maps_n};
     t->e = (struct emit){.b = b, .p = b->write + b->at->used, .limit = b->write + b->at->used + BT_BLOCK_CODE};
-    t->host = mode & BT_MODE_FLAGS, t->mem = !t->host;
-    t->lost = t->writer = -1;
+    come_in(t, mode);
+    t->writer = -1;
     t->charged = t->cold = t->x87_there = t->fip_paged = false, t->index = 0, t->late_n = 0;
     t->page_off = (u16)(gpa & (PAGE_SIZE - 1));
     t->code32 = mode & BT_MODE_32, t->word = t->code32 ? 4 : 8;
@@ -384,7 +392,8 @@ u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip)
         if (t->late[l].kind != LATE_DONE)
             emit_late(t, &t->late[l]);
     k->stale = e_off(&t->e);
-    t->host = mode & BT_MODE_FLAGS, t->mem = !t->host, t->lost = -1, t->charged = false;
+    come_in(t, mode);
+    t->charged = false;
     flags_to_mem(t);
     leave_at(t, site_new(t, SITE_BUDGET, 0));
     k->cold_len = e_off(&t->e) - k->cold;
