@@ -7,6 +7,7 @@
 
 #include "cpu/msr.h"
 #include "cpu/segment.h"
+#include "cpu/syscall.h"
 #include "cpu/system.h"
 #include "cpu/tlb.h"
 
@@ -19,10 +20,15 @@ u64 cpu_rflags(const struct cpu *c)
     return c->rflags_sys | flags_value(&c->fl);
 }
 
+void cpu_set_rflags_sys(struct cpu *c, u64 v)
+{
+    c->rflags_sys = (v & RFLAGS_SYS) | RFLAGS_ONE;
+}
+
 void cpu_set_rflags(struct cpu *c, u64 v)
 {
     flags_load(&c->fl, v);
-    c->rflags_sys = (v & RFLAGS_SYS) | RFLAGS_ONE;
+    cpu_set_rflags_sys(c, v);
 }
 
 static u32 view_at(const struct cpu *c, unsigned cpl)

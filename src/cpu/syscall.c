@@ -2,6 +2,7 @@
  * and stack segments are not read from the descriptor table. */
 #include "cpu/model.h"
 #include "cpu/segment.h"
+#include "cpu/syscall.h"
 
 #define CODE_TYPE (SEG_P | SEG_S | SEG_CODE | SEG_RW | SEG_ACCESSED | SEG_G)
 #define DATA_TYPE (SEG_P | SEG_S | SEG_RW | SEG_ACCESSED | SEG_G | SEG_DB)
@@ -23,16 +24,32 @@ static void flat_enter(struct cpu *c, u16 cs, u16 ss, unsigned cpl, bool code64,
     cpu_update_mode(c);
 }
 
+u64 syscall_enter(struct cpu *c, u64 next, u64 flags)
+{
+    u16 cs = (u16)(c->star >> 32);
+    flags &= ~(u64)RFLAGS_RF;
+    c->gpr[RCX].q = next;
+    c->gpr[R11].q = flags;
+    flags &= ~c->sfmask;
+    cpu_set_rflags_sys(c, flags);
+    flat_enter(c, cs, (u16)((cs & ~SEL_RPL) + 8), 0, true, c->lstar);
+    return flags;
+}
+
+u64 syscall_return(struct cpu *c, unsigned size, u64 rip)
+{
+    u64 flags = c->gpr[R11].q & 0x3c7fd7;
+    u16 base = (u16)(c->star >> 48);
+    cpu_set_rflags_sys(c, flags);
+    flat_enter(c, (u16)(size == 8 ? base + 16 : base), (u16)(base + 8), 3, size == 8, rip);
+    return flags;
+}
+
 bool op_syscall(struct cpu *c, u64 next)
 {
     if (!cpu_code64(c) || !(c->efer & EFER_SCE))
         return cpu_raise_ud(c);
-    u64 flags = cpu_rflags(c) & ~(u64)RFLAGS_RF;
-    u16 cs = (u16)(c->star >> 32);
-    c->gpr[RCX].q = next;
-    c->gpr[R11].q = flags;
-    cpu_set_rflags(c, flags & ~c->sfmask);
-    flat_enter(c, cs, (u16)((cs & ~SEL_RPL) + 8), 0, true, c->lstar);
+    flags_load(&c->fl, syscall_enter(c, next, cpu_rflags(c)));
     return true;
 }
 
@@ -47,9 +64,7 @@ bool op_sysret(struct cpu *c, unsigned size)
     u64 rip = size == 8 ? c->gpr[RCX].q : c->gpr[RCX].d;
     if (!cpu_canonical(rip))
         return cpu_raise_gp(c, 0);
-    u16 base = (u16)(c->star >> 48);
-    cpu_set_rflags(c, c->gpr[R11].q & 0x3c7fd7);
-    flat_enter(c, (u16)(size == 8 ? base + 16 : base), (u16)(base + 8), 3, size == 8, rip);
+    flags_load(&c->fl, syscall_return(c, size, rip));
     /* Unlike after IRET and POPF, the trap comes at once. */
     if (UNLIKELY(c->rflags_sys & RFLAGS_TF)) {
         c->pending_db |= DR6_BS;

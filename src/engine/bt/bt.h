@@ -86,6 +86,7 @@ struct bt_scratch {
     u32 seg_flat[6]; /* of 32-bit code: FS and GS may be used without a look at limit and type */
     u64 flags; /* low byte OF, next byte as LAHF has it */
     u64 rest;  /* likewise, but for CF: of blocks that keep CF in `flags` (flags.c) */
+    u64 input; /* of an instruction that is done again for its flags (plan.c) */
     u64 spill[4];
     u64 slot[BT_SLOTS]; /* host addresses that a block keeps (plan.c) */
     struct {

@@ -39,6 +39,13 @@ static void undo_and_repeat(struct tr *t, const struct insn *i)
 static void recover(struct tr *t)
 {
     const struct dec *d = &t->d[t->lost];
+    t->held = 0;
+    if (d->replays) {
+        generic_replay(t, d);
+        t->lost = -1;
+        t->host = true;
+        return;
+    }
     switch (d->i.op) {
     case OP_CMP:
     case OP_TEST: generic_again(t, d); break;
@@ -188,6 +195,7 @@ void flags_for(struct tr *t, unsigned cc, bool scratch)
     }
     u32 needs = d && scratch && !t->parts && (d->i.op == OP_CMP || d->i.op == OP_TEST) ? plan_recovery(d) : 0;
     if (needs && plan_kept(t, t->writer, needs)) {
+        t->held = 0;
         generic_again(t, d);
         t->host = true;
         return;

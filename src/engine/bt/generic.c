@@ -318,6 +318,18 @@ void generic_again(struct tr *t, const struct dec *d)
     encode(&t->e, d, &f, NULL);
 }
 
+void generic_replay(struct tr *t, const struct dec *d)
+{
+    static const int scratch[2] = {HOST_T0, HOST_T1};
+    const u8 list[2] = {d->i.rd, d->i.rs};
+    bool homeless = d->i.form == FORM_RR && host_reg(d->i.rs) == NO_REG;
+    e_load(&t->e, HOST_T0, SCRATCH(input));
+    if (homeless)
+        e_load(&t->e, HOST_T1, home(d->i.rs));
+    struct fields f = fields_of(d, list, homeless ? 2 : 1, scratch);
+    encode(&t->e, d, &f, NULL);
+}
+
 /* What the host's CPU may refuse to execute must find the flags. */
 static void may_fault(struct tr *t, struct dec *d)
 {
@@ -380,6 +392,10 @@ void generic_emit(struct tr *t, struct dec *d)
         if (!replaces(d, list[k]))
             e_load(&t->e, scratch[k], home(list[k]));
     may_fault(t, d);
+    if (n >= 2)
+        t->held = 0;
+    if (!t->cold && (d->replays = plan_wants_input(t)))
+        e_store(&t->e, SCRATCH(input), host_reg(d->i.rd));
     struct fields f = fields_of(d, list, n, scratch);
     int low = high_of(d, mo);
     if (low != NO_REG && !d->code32) {

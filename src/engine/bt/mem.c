@@ -71,6 +71,7 @@ struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed)
         o.index = (i8)host_reg(ea->index);
         if (o.index == NO_REG && used) {
             o.index = HOST_T1;
+            t->held = 0;
             e_load(e, HOST_T1, home(ea->index));
             e_lea(e, HOST_T0, o);
             o = mem_opnd(HOST_T0, 0);
@@ -169,11 +170,14 @@ struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigne
     if (!t->cold && t->touches < ARRAY_LEN(t->plan[0].touch) && t->plan[t->index].touch[t->touches].known)
         x = &t->plan[t->index].touch[t->touches++];
     if (x->slot && !x->leads) {
-        e_load(e, HOST_T1, mem_slot(x->slot));
+        if (t->held != x->slot)
+            e_load(e, HOST_T1, mem_slot(x->slot));
+        t->held = x->slot;
         *spare = HOST_T0;
         return mem_opnd(HOST_T1, x->off + t->bias[x->slot - 1]);
     }
     flags_give_way(t);
+    t->held = 0;
     mem_check_segment(t, ea);
     bool collapsed;
     struct opnd o;

@@ -95,7 +95,50 @@ bool plan_may_lose(const struct tr *t, int writer)
 {
     const struct plan *p = &t->plan[t->index];
     u32 needs;
-    return writer >= 0 && p->dead && (needs = plan_recovery(&t->d[writer])) != 0 && kept_until(t, writer, p->next_full, needs);
+    return writer >= 0 && p->dead &&
+           (t->d[writer].replays || ((needs = plan_recovery(&t->d[writer])) != 0 && kept_until(t, writer, p->next_full, needs)));
+}
+
+/* Does anything from the next instruction to number END look into memory by itself? */
+static bool looks_until(const struct tr *t, unsigned end)
+{
+    for (unsigned k = t->index + 1u; k <= end; k++) {
+        const struct touch *x = t->plan[k].touch;
+        if (touches_memory(&t->d[k]) && !(x[0].slot && !x[0].leads && !(x[1].known && (!x[1].slot || x[1].leads))))
+            return true;
+    }
+    return false;
+}
+
+/* One register and an immediate, or another register, that can be encoded as any. */
+static bool can_replay(const struct dec *d)
+{
+    const struct insn *i = &d->i;
+    bool rr = i->form == FORM_RR && i->rs != i->rd;
+    if (d->kind != K_GENERIC || !d->full || d->reads_flags || i->size < 4 || !(d->z.attributes & ZYDIS_ATTRIB_HAS_MODRM) ||
+        !(rr || i->form == FORM_RI || i->form == FORM_R) || host_reg(i->rd) == NO_REG)
+        return false;
+    switch (i->op) {
+    case OP_ADD:
+    case OP_SUB:
+    case OP_AND:
+    case OP_OR:
+    case OP_XOR:
+    case OP_SHL:
+    case OP_SHR:
+    case OP_SAR: return true;
+    default: return false;
+    }
+}
+
+bool plan_wants_input(const struct tr *t)
+{
+    const struct dec *d = &t->d[t->index];
+    const struct plan *p = &t->plan[t->index + 1];
+    u32 needs = plan_recovery(d);
+    return t->index + 1u < t->n_insns && p->dead && can_replay(d) && looks_until(t, p->next_full) &&
+           !(needs && kept_until(t, t->index, p->next_full, needs)) &&
+           (d->i.form != FORM_RR || kept_until(t, t->index, p->next_full, 1u << d->i.rs));
 }
 
 bool plan_kept(const struct tr *t, int writer, u32 gprs)

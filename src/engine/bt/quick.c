@@ -1,6 +1,7 @@
 /* SYSCALL and SYSRET of 64-bit code on a way of their own: the guest's vector registers, MXCSR and x87 state stay in the host's, for all that is
  * called here is compiled without them (meson.build). Whatever is not plain goes by the dispatcher's way, which does the same (direct.c). */
 #include "base/bits.h"
+#include "cpu/syscall.h"
 #include "engine/bt/bt.h"
 
 /* What SYSRET may bring in RFLAGS. */
@@ -48,12 +49,10 @@ void *bt_quick(struct bt *b)
         return NULL;
     u64 next = bt_site_rip(b, s) + s->len;
     c->gpr[R11].q = x->home[HOME_R11];
-    flags_load(&c->fl, (u32)bt_flags_of(x->flags));
-    if (!(s->op == OP_SYSCALL ? op_syscall(c, next) : op_sysret(c, 8)))
-        return NULL;
+    u64 flags = s->op == OP_SYSCALL ? syscall_enter(c, next, c->rflags_sys | (bt_flags_of(x->flags) & RFLAGS_ARITH)) : syscall_return(c, 8, c->gpr[RCX].q);
     x->budget += bt_site_refund(b, s) - 1;
     x->home[HOME_R11] = c->gpr[R11].q;
-    x->flags = bt_flags_image(flags_value(&c->fl));
+    x->flags = bt_flags_image(flags);
     b->mode ^= BT_MODE_USER;
     b->direct++;
     void *code = known_code(b);

@@ -23,7 +23,7 @@ struct name {
 static const struct name scratch_names[] = {
     FIELD(bt_scratch, home),     FIELD(bt_scratch, rip_page), FIELD(bt_scratch, page_tag),
     FIELD(bt_scratch, key),      FIELD(bt_scratch, budget),   FIELD(bt_scratch, tlb),
-    FIELD(bt_scratch, seg_base), FIELD(bt_scratch, flags),    FIELD(bt_scratch, rest),    FIELD(bt_scratch, spill),
+    FIELD(bt_scratch, seg_base), FIELD(bt_scratch, flags),    FIELD(bt_scratch, rest),     FIELD(bt_scratch, input),    FIELD(bt_scratch, spill),
     FIELD(bt_scratch, slot),     FIELD(bt_scratch, target),   FIELD(bt_scratch, jumps),
     FIELD(bt_scratch, info),     FIELD(bt_scratch, cpu),      FIELD(bt_scratch, lin),
     FIELD(bt_scratch, by_ac),    FIELD(bt_scratch, x87_in),   FIELD(bt_scratch, icount_end),

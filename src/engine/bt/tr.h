@@ -20,6 +20,7 @@ struct dec {
     u8 kind; /* enum kind */
     bool reads_flags, touches_flags, full;
     bool decoded;
+    bool replays; /* what stood in its destination is in scratch.input, until the flags are written again */
     u8 x87;    /* x87.h */
     bool side; /* K_JCC: the block goes on behind it */
     bool code32;
@@ -110,6 +111,7 @@ struct tr {
     u16 index, n_insns;
     u8 touches; /* memory accesses of this instruction so far */
     u8 slots;
+    u8 held; /* HOST_T1 holds this slot; 0: none */
     i16 bias[BT_SLOTS]; /* of a slot's group: its leader's operand, from the address kept */
     bool cold; /* behind the block's own code */
     bool stepped; /* d[n_insns] is executed alone */
@@ -152,6 +154,8 @@ bool plan_kept(const struct tr *t, int writer, u32 gprs);
 /* The flags that INC or DEC leaves are in the way of a look into memory, or dead, before they are read. */
 bool plan_in_the_way(const struct tr *t);
 bool touches_memory(const struct dec *d);
+/* This instruction's flags are clobbered, dead, before they are written again, and need the old value of its destination to be made again. */
+bool plan_wants_input(const struct tr *t);
 
 /* way.c */
 enum engine_way bt_way(void *state, const u8 *bytes, unsigned n, unsigned code_size, unsigned cpl);
@@ -202,6 +206,8 @@ const ZydisDecodedOperand *generic_memory(const struct dec *d);
 bool generic_memory_written(const struct dec *d);
 /* D with registers alone, without storing a result: for its flags. */
 void generic_again(struct tr *t, const struct dec *d);
+/* Likewise, with its destination's old value from scratch.input. */
+void generic_replay(struct tr *t, const struct dec *d);
 bool generic_can(const struct dec *d);
 /* The operand of POP, whose address is computed with RSP raised (SDM vol. 2, POP), before it is. */
 struct ea pop_target(const struct tr *t, const struct dec *d);

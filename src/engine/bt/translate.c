@@ -96,6 +96,8 @@ static void emit_lea(struct tr *t, struct dec *d)
 
 static void emit_one(struct tr *t, struct dec *d)
 {
+    if (d->kind == K_X87_CONTROL || d->kind == K_STRING || d->kind == K_SENSITIVE)
+        t->held = 0;
     switch (d->kind) {
     case K_NOP: break;
     case K_LEA: emit_lea(t, d); break;
@@ -241,7 +243,7 @@ static bool scan(struct tr *t, const u8 *bytes, u32 mode, u64 rip)
         struct dec *d = &t->d[t->n_insns];
         d->decoded = bt_decode(t->b, d, bytes + off, left - off, mode);
         d->off = off;
-        d->side = false;
+        d->side = d->replays = false;
         if (!d->decoded && cut_off(t, bytes + off, left - off)) {
             if (t->n_insns)
                 break;
@@ -354,6 +356,7 @@ static void begin(struct tr *t, struct bt *b, u64 gpa, u32 mode)
     t->e = (struct emit){.b = b, .p = b->write + b->at->used, .limit = b->write + b->at->used + BT_BLOCK_CODE};
     come_in(t, mode);
     t->writer = -1;
+    t->held = 0;
     t->charged = t->cold = t->x87_there = t->fip_paged = false, t->index = 0, t->late_n = 0;
     t->page_off = (u16)(gpa & (PAGE_SIZE - 1));
     t->code32 = mode & BT_MODE_32, t->word = t->code32 ? 4 : 8;

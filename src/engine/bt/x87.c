@@ -96,6 +96,7 @@ void x87_before(struct tr *t)
     if (t->x87_there)
         return;
     flags_clobber(t);
+    t->held = 0;
     e_op(e, false, 0x83, ALU_CMP, SCRATCH(x87_in), 1);
     e8(e, 0);
     struct late *l = late_new(t, LATE_X87, e_jcc(e, CC_E));
