@@ -1,5 +1,5 @@
 /* Sensitive instructions without leaving the cache: the virtual IF of struct cpu, PUSHF and POPF, SWAPGS,
- * STAC and CLAC, bit strings in memory, FNSTCW. Each does what the interpreter's handler does where nothing
+ * STAC and CLAC, RDTSC, RDPKRU, the bases of FS and GS, MOV from control and segment registers, bit strings in memory, FNSTCW. Each does what the interpreter's handler does where nothing
  * can go wrong, and is executed by the interpreter where something could. */
 #include "engine/bt/tr.h"
 
@@ -206,18 +206,114 @@ static void ldmxcsr(struct tr *t, struct dec *d)
     e_op(e, false, 0x0fae, 2, m, 0);
 }
 
-/* MOV r32 or r64, segment register. */
+static i32 seg_field(unsigned s, size_t field)
+{
+    return (i32)(offsetof(struct cpu, seg) + sizeof(struct seg) * s + field);
+}
+
+/* MOV with a segment register as source. */
 static void from_segment(struct tr *t, struct dec *d)
 {
     struct emit *e = &t->e;
+    i32 sel = seg_field(d->i.rs, offsetof(struct seg, sel));
+    if (d->i.form == FORM_MR) {
+        int spare;
+        struct ea ea = ea_of(d, t->page_off);
+        struct opnd m = mem_access(t, &ea, 2, ACC_WRITE, &spare);
+        load_cpu(t, spare);
+        e_op(e, false, 0x0fb7, spare, mem_opnd(spare, sel), 0);
+        e8(e, 0x66);
+        e_op(e, false, 0x89, spare, m, 0);
+        return;
+    }
     int h = host_reg(d->i.rd);
     load_cpu(t, HOST_T0);
-    e_op(e, false, 0x0fb7, h == NO_REG ? HOST_T0 : h,
-         mem_opnd(HOST_T0, (i32)(offsetof(struct cpu, seg) + sizeof(struct seg) * d->i.rs +
-                                 offsetof(struct seg, sel))),
-         0);
+    if (d->i.size == 2) { /* the register's other bits stay */
+        e_op(e, false, 0x0fb7, HOST_T0, mem_opnd(HOST_T0, sel), 0);
+        e8(e, 0x66);
+        e_op(e, false, 0x89, HOST_T0, h == NO_REG ? home(d->i.rd) : reg_opnd(h), 0);
+        return;
+    }
+    e_op(e, false, 0x0fb7, h == NO_REG ? HOST_T0 : h, mem_opnd(HOST_T0, sel), 0);
     if (h == NO_REG)
         e_store(e, home(d->i.rd), HOST_T0);
+}
+
+static void store_gpr(struct tr *t, unsigned g, int from)
+{
+    int h = host_reg(g);
+    if (h == NO_REG)
+        e_store(&t->e, home(g), from);
+    else
+        e_mov(&t->e, h, from);
+}
+
+/* Executed alone if condition CC holds. */
+static void step_if(struct tr *t, unsigned cc)
+{
+    struct late *l = late_new(t, LATE_SITE, e_jcc(&t->e, cc));
+    l->site = site_new(t, SITE_STEP, t->index);
+}
+
+static void needs_cr4(struct tr *t, u32 bit)
+{
+    flags_clobber(t);
+    load_cpu(t, HOST_T0);
+    mem_imm(t, 0xf7, 0, mem_opnd(HOST_T0, CPU(cr4)), bit);
+    step_if(t, CC_E);
+}
+
+static void rdpkru(struct tr *t)
+{
+    struct emit *e = &t->e;
+    needs_cr4(t, CR4_PKE);
+    e_op(e, false, 0x85, RCX, reg_opnd(RCX), 0); /* TEST */
+    step_if(t, CC_NE);
+    e_load32(e, RAX, mem_opnd(HOST_T0, CPU(pkru)));
+    e_mov_imm32(e, RDX, 0);
+}
+
+/* RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE. */
+static void segment_base(struct tr *t, const struct dec *d)
+{
+    struct emit *e = &t->e;
+    bool fs = d->i.op == OP_RDFSBASE || d->i.op == OP_WRFSBASE, write = d->i.op == OP_WRFSBASE || d->i.op == OP_WRGSBASE, wide = d->i.size == 8;
+    unsigned s = fs ? SEG_FS : SEG_GS;
+    struct opnd base = mem_opnd(HOST_T0, seg_field(s, offsetof(struct seg, base)));
+    needs_cr4(t, CR4_FSGSBASE);
+    if (!write) {
+        e_op(e, wide, 0x8b, HOST_T0, base, 0);
+        store_gpr(t, d->i.rd, HOST_T0);
+        return;
+    }
+    load_gpr(t, HOST_T1, d->i.rd);
+    if (wide) { /* canonical? */
+        e_op(e, true, 0xc1, 4, reg_opnd(HOST_T1), 1);
+        e8(e, 16);
+        e_op(e, true, 0xc1, 7, reg_opnd(HOST_T1), 1);
+        e8(e, 16);
+        int h = host_reg(d->i.rd);
+        e_op(e, true, 0x3b, HOST_T1, h == NO_REG ? home(d->i.rd) : reg_opnd(h), 0);
+        step_if(t, CC_NE);
+    } else {
+        e_op(e, false, 0x8b, HOST_T1, reg_opnd(HOST_T1), 0);
+    }
+    e_store(e, base, HOST_T1);
+    e_store(e, in_scratch(offsetof(struct bt_scratch, seg_base) + 8u * s), HOST_T1);
+}
+
+/* CR8 is the local APIC's. */
+static bool plain_control(unsigned cr)
+{
+    return cr == 0 || cr == 2 || cr == 3 || cr == 4;
+}
+
+static void from_control(struct tr *t, const struct dec *d)
+{
+    static const i32 field[] = {CPU(cr0), 0, CPU(cr2), CPU(cr3), CPU(cr4)};
+    load_cpu(t, HOST_T0);
+    e_op(&t->e, !t->code32, 0x8b, HOST_T0, mem_opnd(HOST_T0, field[d->i.rs]), 0);
+    store_gpr(t, d->i.rd, HOST_T0);
 }
 
 /* The counter is the machine's clock: a call. */
@@ -228,8 +324,7 @@ static void rdtsc(struct tr *t, const struct dec *d)
     if (t->t->mode & BT_MODE_USER) {
         load_cpu(t, HOST_T0);
         mem_imm(t, 0xf7, 0, mem_opnd(HOST_T0, CPU(cr4)), CR4_TSD);
-        struct late *l = late_new(t, LATE_SITE, e_jcc(e, CC_NE));
-        l->site = site_new(t, SITE_STEP, t->index);
+        step_if(t, CC_NE);
     }
     e_mov_imm32(e, HOST_T0, t->n_insns - t->index);
     e_call(e, t->b->stub_tsc);
@@ -267,7 +362,13 @@ bool sensitive_can(const struct dec *d, u32 mode)
     case OP_FNSTCW: return vector && d->i.form == FORM_M;
     case OP_LDMXCSR: return vector;
     case OP_VLDMXCSR: return mode & BT_MODE_AVX;
-    case OP_MOV_FROM_SEG: return d->i.form == FORM_RR && d->i.size >= 4;
+    case OP_MOV_FROM_SEG: return d->i.form == FORM_MR || d->i.form == FORM_RR;
+    case OP_MOV_FROM_CR: return kernel && plain_control(d->i.rs);
+    case OP_RDPKRU: return true;
+    case OP_RDFSBASE:
+    case OP_RDGSBASE:
+    case OP_WRFSBASE:
+    case OP_WRGSBASE: return !d->code32;
     default: return false;
     }
 }
@@ -290,6 +391,12 @@ void sensitive_emit(struct tr *t, struct dec *d)
     case OP_LDMXCSR:
     case OP_VLDMXCSR: ldmxcsr(t, d); break;
     case OP_MOV_FROM_SEG: from_segment(t, d); break;
+    case OP_MOV_FROM_CR: from_control(t, d); break;
+    case OP_RDPKRU: rdpkru(t); break;
+    case OP_RDFSBASE:
+    case OP_RDGSBASE:
+    case OP_WRFSBASE:
+    case OP_WRGSBASE: segment_base(t, d); break;
     case OP_RDTSC:
     case OP_RDTSCP: rdtsc(t, d); break;
     default: bit_string(t, d);
