@@ -35,6 +35,8 @@ enum { HC_VAPIC_POLL_IRQ = 1 };
 #define STEAL_RESERVED   0x3eu
 #define STEAL_BYTES      64
 #define STEAL_PERIOD_NS  1000000u
+#define MOMENT_NS        10000u
+#define MOMENT_TRIES     16
 
 static const struct field fields[] = {
     FIELD(pv_kvm, system_time, 0),
@@ -76,6 +78,18 @@ static bool clock_page_put(struct pv_kvm *p, u64 gpa, const u8 *page)
     return mem_write(p->mem, gpa + 4, page + 4, CLOCK_BYTES - 4) && mem_write(p->mem, gpa, page, 4);
 }
 
+/* Of one moment, or of two so near to each other that nobody sees it: the host may have other work in between. */
+static void moment_take(const struct pv_kvm *p, const struct cpu *c, u64 *tsc, u64 *ns)
+{
+    for (unsigned tries = 0; tries < MOMENT_TRIES; tries++) {
+        u64 before = clock_now(p->clock);
+        *tsc = cpu_tsc(c);
+        *ns = clock_now(p->clock);
+        if (*ns - before <= MOMENT_NS)
+            return;
+    }
+}
+
 static void clock_write(struct pv_kvm *p, const struct cpu *c)
 {
     u64 gpa = p->system_time & ~(u64)CLOCK_ON;
@@ -86,10 +100,12 @@ static void clock_write(struct pv_kvm *p, const struct cpu *c)
                   (unsigned long long)gpa);
         return;
     }
+    u64 tsc = 0, ns = 0;
+    moment_take(p, c, &tsc, &ns);
     p->version += 2;
     st32(page, p->version);
-    st64(page + 8, cpu_tsc(c));
-    st64(page + 16, clock_now(p->clock));
+    st64(page + 8, tsc);
+    st64(page + 16, ns);
     st32(page + 24, clock_scale(c->tsc_khz ? c->tsc_khz : TSC_HZ / 1000, &shift));
     page[28] = (u8)shift;
     page[29] = CLOCK_TSC_STABLE;

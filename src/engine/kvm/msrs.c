@@ -112,12 +112,12 @@ static u64 clock_now_of(const struct cpu *c)
     return c->wires.tsc(c->wires.opaque, c);
 }
 
-/* The clock is read before the counter: what software answers to a RDTSC until registers are put back is then
- * never behind what the guest has seen, and never ahead of what it will see. */
+/* The clock is read behind the counter: what software answers to a RDTSC until registers are put back, and writes into a clock page, is then
+ * never behind what the guest has seen, and never ahead of what it will see, however long the host takes between the two. */
 static void tsc_get(struct kvm_cpu *k)
 {
-    u64 now = clock_now_of(k->c);
-    k->c->tsc_offset = k->tsc_offset = kvm_tsc(k) - now;
+    u64 tsc = kvm_tsc(k);
+    k->c->tsc_offset = k->tsc_offset = tsc - clock_now_of(k->c);
 }
 
 static void tsc_put(struct kvm_cpu *k)
