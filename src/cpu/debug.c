@@ -117,6 +117,14 @@ void debug_check_io(struct cpu *c, u16 port, unsigned len)
     trap_add(c, bits);
 }
 
+bool debug_io_armed(u64 dr7)
+{
+    for (unsigned n = 0; n < 4; n++)
+        if (bp_enabled(dr7, n) && bp_type(dr7, n) == BP_IO)
+            return true;
+    return false;
+}
+
 bool debug_check_fetch(struct cpu *c, u64 lin)
 {
     u64 bits = 0;

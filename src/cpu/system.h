@@ -100,6 +100,8 @@ bool stack_push(struct cpu *c, u64 v, unsigned size) MUST_CHECK;
 /* Data and I/O breakpoints: adds DR6 bits of what [lin, lin + len) hits to pending_db and sets ATTN_TRAP. */
 void debug_check_data(struct cpu *c, u64 lin, unsigned len, bool write);
 void debug_check_io(struct cpu *c, u16 port, unsigned len);
+/* Is any I/O breakpoint of this DR7 on? (CR4.DE decides whether it counts.) */
+bool debug_io_armed(u64 dr7);
 /* Instruction breakpoint at linear address RIP (RF clear)? Raises #DB (fault). */
 bool debug_check_fetch(struct cpu *c, u64 lin) MUST_CHECK;
 static inline bool debug_data_armed(const struct cpu *c)

@@ -73,6 +73,14 @@ struct engine_apic {
     void (*pin)(void *shared, unsigned pin, u64 addr, u32 data);
 };
 
+/* A write of the guest's that says nothing but "look at your queue": LEN bytes (0: any number) at GPA, with VALUE unless LEN is 0. An engine may
+ * signal the eventfd FD for it, in place of the exit. */
+struct engine_doorbell {
+    u64 gpa;
+    u32 len, value;
+    int fd;
+};
+
 struct engine_ops {
     const char *name;
     /* Can it run here? False: WHY says in words why not. Any thread. */
@@ -89,6 +97,8 @@ struct engine_ops {
     enum status (*open)(const struct engine_machine *m, void **shared, struct error *e);
     void (*close)(void *shared);
     const struct engine_apic *apic; /* null: it keeps no local APICs */
+    /* From now on, or no longer (any thread, under the big lock). False, or null: the write stays an exit. */
+    bool (*doorbell)(void *shared, const struct engine_doorbell *d, bool on);
     /* Per-vCPU state of the engine. Called on the thread that will run it. */
     enum status (*attach)(struct cpu *c, void *shared, void **state, struct error *e);
     void (*detach)(void *state);

@@ -357,6 +357,33 @@ const char *devices_boot_order(const struct devices *d, char *text, size_t size)
     return text;
 }
 
+/* --- notifications that need no exit */
+
+/* Those of the transitional cards' ports are left to exits. */
+unsigned devices_doorbells(const struct devices *d, struct engine_doorbell *list, unsigned max)
+{
+    unsigned n = 0;
+    u64 gpa;
+    for (unsigned i = 0; i < d->cards_n; i++)
+        for (unsigned q = 0; q < VIRTIO_QUEUES && n < max; q++)
+            if (virtio_pci_doorbell(d->cards[i], q, &gpa))
+                list[n++] = (struct engine_doorbell){.gpa = gpa};
+    for (unsigned i = 0; i < d->slots_n; i++)
+        for (unsigned q = 0; d->slots[i].v && q < d->slots[i].v->type->queues && n < max; q++)
+            list[n++] = (struct engine_doorbell){
+                .gpa = PC_VIRTIO_MMIO + i * PC_VIRTIO_MMIO_LEN + VIRTIO_MMIO_NOTIFY, .len = 4, .value = q};
+    return n;
+}
+
+void devices_notified(struct devices *d)
+{
+    for (unsigned i = 0; i < d->cards_n; i++)
+        virtio_notify_any(d->cards[i]->v);
+    for (unsigned i = 0; i < d->slots_n; i++)
+        if (d->slots[i].v)
+            virtio_notify_any(d->slots[i].v);
+}
+
 /* --- the loop */
 
 unsigned devices_prepare(struct devices *d, struct loop_fd *fds, unsigned max)

@@ -12,6 +12,7 @@
 #include "dev/virtio/virtio_net.h"
 #include "dev/virtio/virtio_pci.h"
 #include "dev/virtio/virtio_rng.h"
+#include "engine/engine.h"
 #include "host/block.h"
 #include "host/loop.h"
 #include "host/net.h"
@@ -70,6 +71,11 @@ enum status devices_init(struct devices *d, const struct trine_config *cfg, stru
                          struct error *e);
 /* Ends what is in flight, flushes disks, closes. */
 void devices_destroy(struct devices *d);
+
+/* Where the guest notifies queues, at most MAX places; each is a plain exit too. */
+unsigned devices_doorbells(const struct devices *d, struct engine_doorbell *list, unsigned max);
+/* Some of these were written to. */
+void devices_notified(struct devices *d);
 
 /* The virtio console's side of its other end; there is such a device. */
 struct console_chip devices_console(struct devices *d);

@@ -147,7 +147,9 @@ static void loop_turn(struct vm *vm, u64 *refilled_ns)
     debugger_prepare(vm, debugger);
     control_prepare(vm, control);
     text_display_prepare(vm, display);
-    unsigned first = (unsigned)(display - fds) + TEXT_DISPLAY_FDS, n = 0;
+    struct loop_fd *const doorbell = display + TEXT_DISPLAY_FDS;
+    *doorbell = (struct loop_fd){.fd = vm->doorbells.n ? vm->doorbells.wake.fd : -1, .in = true};
+    unsigned first = (unsigned)(doorbell - fds) + 1, n = 0;
     if (!vm->paused)
         n = devices_prepare(&vm->devices, fds + first, LOOP_MAX_FDS - first);
     vm->loop_deadline = clock_next(&vm->clock);
@@ -160,6 +162,8 @@ static void loop_turn(struct vm *vm, u64 *refilled_ns)
     vm->loop_deadline = 0;
     vm->devices_at_work = true;
     devices_serve(&vm->devices, fds + first, n);
+    if (doorbell->ready)
+        doorbells_serve(vm);
     vm->devices_at_work = false;
     bool quit = console_serve(&vm->console, fds + 1);
     quit |= console_serve(&vm->hvc, hvc);

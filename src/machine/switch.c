@@ -104,6 +104,7 @@ static enum status engines_change(struct vm *vm, const struct engine_ops *to, st
     }
     lock_take(&vm->lock);
     irqchip_take(vm);
+    doorbells_forget(vm);
     lock_release(&vm->lock);
     for (u32 i = 0; i < vm->config.cpus; i++) {
         struct vcpu *v = &vm->vcpus[i];
@@ -121,6 +122,7 @@ static enum status engines_change(struct vm *vm, const struct engine_ops *to, st
         return e->status;
     lock_take(&vm->lock);
     irqchip_give(vm);
+    doorbells_follow(vm);
     lock_release(&vm->lock);
     return STATUS_OK;
 }

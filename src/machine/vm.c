@@ -450,7 +450,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     vm->is_virtual = cfg->time == TRINE_TIME_VIRTUAL;
     vm->concurrent = !vm->is_virtual && cfg->cpus > 1;
     vm->stoppable = vm->concurrent || cfg->share;
-    vm->mem.fd = vm->wake.fd = -1;
+    vm->mem.fd = vm->wake.fd = vm->doorbells.wake.fd = -1;
     vm->own_status = rss_open();
     vm->clock = (struct clock){.now = vm_now,
                                .earlier = clock_earlier,
@@ -478,7 +478,7 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     vm->log.mask = cfg->quiet ? 0 : 1u << LOG_OPERATOR | 1u << LOG_GUEST;
     if ((s = config_check(cfg, engine, e)) != STATUS_OK || (s = switches_init(vm, engine, e)) != STATUS_OK ||
         (s = irqchip_check(vm, engine, e)) != STATUS_OK || (s = choose_level(cfg->cpu, vm_features(vm), &level, e)) != STATUS_OK ||
-        (s = wake_init(&vm->wake, e)) != STATUS_OK || (s = lock_init(&vm->lock, e)) != STATUS_OK ||
+        (s = wake_init(&vm->wake, e)) != STATUS_OK || (s = wake_init(&vm->doorbells.wake, e)) != STATUS_OK || (s = lock_init(&vm->lock, e)) != STATUS_OK ||
         (s = cond_init(&vm->unparked, e)) != STATUS_OK || (s = cond_init(&vm->resumed, e)) != STATUS_OK ||
         (s = exclusive_init(&vm->exclusive, e)) != STATUS_OK ||
         (cfg->confine && (s = confinement_create(&vm->confine, cfg, e)) != STATUS_OK) ||
@@ -496,6 +496,9 @@ static enum status vm_make(struct vm *vm, const struct trine_config *cfg, const 
     vm->mem.code_write = vm_code_write;
     vm->mem.code_opaque = vm;
     lock_take(&vm->lock);
+    vm->pc.pci.moved_opaque = vm;
+    vm->pc.pci.moved = doorbells_follow;
+    doorbells_follow(vm);
     s = vm_reset(vm, e);
     if (s == STATUS_OK && cfg->restore)
         s = vm_restore(vm, cfg->restore, e);
@@ -555,6 +558,7 @@ void vm_destroy(struct vm *vm)
     mem_destroy(&vm->mem);
     sharing_destroy(vm);
     wake_destroy(&vm->wake);
+    wake_destroy(&vm->doorbells.wake);
     confine_destroy(vm->confine);
     if (vm->own_status >= 0)
         close(vm->own_status);

@@ -21,6 +21,7 @@
 #include "machine/debugger.h"
 #include "machine/devices.h"
 #include "machine/exclusive.h"
+#include "machine/doorbells.h"
 #include "machine/irqchip.h"
 #include "machine/pc.h"
 #include "machine/random.h"
@@ -136,6 +137,7 @@ struct vm {
     u64 resets;
     struct switches switches;
     struct irqchip irqchip;
+    struct doorbells doorbells;
     struct cond unparked;
 
     bool ended;

@@ -99,6 +99,8 @@ static void windows_follow(struct pci_function *f)
     unmap_moved(f);
     for (unsigned i = 0; i < f->bus->count; i++)
         map_waiting(f->bus->functions[i]);
+    if (f->bus->moved)
+        f->bus->moved(f->bus->moved_opaque);
 }
 
 /* --- interrupt pins */

@@ -97,6 +97,9 @@ struct pci_bus {
     void (*pirq)(void *opaque, unsigned n, bool level);
     void *pirq_opaque;
     u8 pirq_levels;
+    /* Windows may have moved. Null at first. */
+    void (*moved)(void *opaque);
+    void *moved_opaque;
     struct pci_function *functions[PCI_FUNCTIONS];
     unsigned count;
 };

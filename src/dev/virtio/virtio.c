@@ -47,6 +47,12 @@ void virtio_notify(struct virtio *v, unsigned n)
         virtio_again(v, n);
 }
 
+void virtio_notify_any(struct virtio *v)
+{
+    for (unsigned n = 0; n < v->type->queues; n++)
+        virtio_notify(v, n);
+}
+
 static void virtio_turn(void *opaque)
 {
     struct virtio *v = opaque;

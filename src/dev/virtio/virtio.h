@@ -99,6 +99,8 @@ struct virtq *virtio_selected(struct virtio *v);
 void virtio_set_queue_size(struct virtio *v, u16 size);
 void virtio_set_queue_ready(struct virtio *v, bool ready);
 void virtio_notify(struct virtio *v, unsigned n);
+/* One of its queues, or several, or none after all. */
+void virtio_notify_any(struct virtio *v);
 u32 virtio_config_read(const struct virtio *v, u64 off, unsigned size);
 void virtio_config_write(struct virtio *v, u64 off, unsigned size, u32 value);
 

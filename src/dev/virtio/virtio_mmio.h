@@ -4,7 +4,8 @@
 
 #include "dev/virtio/virtio.h"
 
-#define VIRTIO_MMIO_LEN 0x200
+#define VIRTIO_MMIO_LEN    0x200
+#define VIRTIO_MMIO_NOTIFY 0x50 /* a write of 4 bytes: the number of a queue */
 
 struct virtio_mmio {
     struct virtio *v; /* null: no device in this slot */

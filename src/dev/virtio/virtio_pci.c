@@ -183,6 +183,13 @@ static void modern_write(void *opaque, u64 off, unsigned size, u64 value)
         virtio_notify(p->v, (unsigned)(in >> NOTIFY_SHIFT));
 }
 
+bool virtio_pci_doorbell(const struct virtio_pci *p, unsigned n, u64 *gpa)
+{
+    const struct pci_bar *bar = &p->function.bars[BAR_MODERN];
+    *gpa = bar->base + AREA_NOTIFY * AREA + (n << NOTIFY_SHIFT);
+    return bar->mapped && n < p->v->type->queues;
+}
+
 static const struct bus_ops modern_bus = {
     .read = modern_read, .write = modern_write, .min_size = 1, .max_size = 4};
 

@@ -80,6 +80,9 @@ enum kvm_counter {
 /* MSRs that KVM keeps for struct cpu. */
 enum { KVM_NATIVE_MSRS = 12 };
 
+/* What KVM had ready for delivery, and software delivered. */
+enum kvm_settled { SETTLED_NOTHING, SETTLED_DB, SETTLED_OTHER };
+
 struct kvm_cpu {
     struct cpu *c;
     struct kvm_vm *vm;
@@ -93,6 +96,8 @@ struct kvm_cpu {
     bool stale;                  /* what the interpreter keeps of code and translations is old */
     bool repush;                 /* a register that KVM learns by push alone has changed */
     bool nmi_given;              /* KVM may have an NMI that waits */
+    bool nmi_held;               /* ATTN_NMI waits for the end of an NMI's handler: the interpreter's turn until then */
+    enum kvm_settled settled;    /* by the last look at struct cpu */
     u8 tpr;                      /* CR8 as KVM knows it */
     bool tpr_unsure;             /* the machine may have another */
     u64 tsc_offset;              /* of struct cpu, as KVM's counter has it */
@@ -108,6 +113,7 @@ enum status kvm_open(const struct engine_machine *m, void **shared, struct error
 void kvm_close(void *shared);
 /* Opens the device and asks for what the engine needs. -1: WHY says in words what is missing. */
 int kvm_device(char *why, size_t size);
+bool kvm_doorbell(void *shared, const struct engine_doorbell *d, bool on);
 /* The slots follow what the host bridge shows. False: KVM refuses one. */
 bool kvm_slots_update(struct kvm_vm *vm);
 
@@ -141,6 +147,18 @@ bool kvm_set_cpuid(const struct kvm_vm *vm, u32 index);
 /* state.c */
 void kvm_state_get(struct kvm_cpu *k);
 bool kvm_state_put(struct kvm_cpu *k);
+
+/* traps.c */
+/* An access to ports or to memory that is no slot, as KVM_RUN left for it. */
+struct kvm_traps {
+    bool step;     /* RFLAGS.TF */
+    u16 port;
+    unsigned size; /* of a port that a breakpoint may watch, or 0 */
+};
+/* Is the access that KVM_RUN came back for one of an instruction whose debug trap KVM may lose? */
+bool kvm_traps_expected(const struct kvm_cpu *k, struct kvm_traps *t);
+/* Behind it: completes the instruction, and has its traps in struct cpu. */
+void kvm_traps_take(struct kvm_cpu *k, const struct kvm_traps *t);
 
 /* msrs.c */
 bool kvm_filter_msrs(struct kvm_vm *vm);

@@ -83,6 +83,18 @@ static void serve_mmio(struct kvm_cpu *k)
     k->tpr_unsure = true; /* it may have been the LAPIC's page */
 }
 
+static void serve_access(struct kvm_cpu *k)
+{
+    struct kvm_traps traps;
+    bool trapped = kvm_traps_expected(k, &traps);
+    if (k->run->exit_reason == KVM_EXIT_IO)
+        serve_pio(k);
+    else
+        serve_mmio(k);
+    if (UNLIKELY(trapped))
+        kvm_traps_take(k, &traps);
+}
+
 static void inner_ready(struct kvm_cpu *k)
 {
     kvm_publish(k);
@@ -115,12 +127,9 @@ static void serve(struct kvm_cpu *k)
     }
     switch (k->run->exit_reason) {
     case KVM_EXIT_IO:
-        k->unfinished = true;
-        serve_pio(k);
-        break;
     case KVM_EXIT_MMIO:
         k->unfinished = true;
-        serve_mmio(k);
+        serve_access(k);
         break;
     case KVM_EXIT_X86_RDMSR:
     case KVM_EXIT_X86_WRMSR:
@@ -165,6 +174,18 @@ void kvm_publish(struct kvm_cpu *k)
 
 /* --- events */
 
+/* Gives KVM an NMI; not while another's handler runs: KVM would learn of its end too late where its IRET faults. */
+static void nmi_inject(struct kvm_cpu *k)
+{
+    struct kvm_vcpu_events v;
+    k->nmi_held = !k->vm->irqchip && ioctl(k->fd, KVM_GET_VCPU_EVENTS, &v) == 0 && v.nmi.masked;
+    if (k->nmi_held || ioctl(k->fd, KVM_NMI, 0) < 0)
+        return;
+    atomic_fetch_and(&k->c->attention, ~(u32)ATTN_NMI);
+    k->c->activity = ACTIVITY_RUNNING;
+    k->nmi_given = true;
+}
+
 /* An NMI that KVM was given waits and is not blocked: it goes before an interrupt, which KVM does not see to where it asks for one. */
 static bool nmi_waits(struct kvm_cpu *k)
 {
@@ -179,11 +200,8 @@ static bool nmi_waits(struct kvm_cpu *k)
 static void inject(struct kvm_cpu *k, u32 attention)
 {
     struct cpu *c = k->c;
-    if (attention & ATTN_NMI && ioctl(k->fd, KVM_NMI, 0) == 0) {
-        atomic_fetch_and(&c->attention, ~(u32)ATTN_NMI);
-        c->activity = ACTIVITY_RUNNING;
-        k->nmi_given = true;
-    }
+    if (attention & ATTN_NMI)
+        nmi_inject(k);
     if (!(attention & ATTN_INTR) || !k->run->ready_for_interrupt_injection || !k->run->if_flag || nmi_waits(k))
         return;
     /* As cpu/event.c: cleared before the question, and set again after an answer, for there may be more. */
@@ -218,7 +236,7 @@ static void take_events(struct kvm_cpu *k, u32 attention)
 static bool needs_inner(const struct kvm_cpu *k)
 {
     const struct cpu *c = k->c;
-    return c->smm || c->points || ~atomic_load_explicit(&k->vm->mem->a20, memory_order_relaxed);
+    return c->smm || c->points || k->nmi_held || ~atomic_load_explicit(&k->vm->mem->a20, memory_order_relaxed);
 }
 
 /* The interpreter's turn. RUN_LIMIT: look again. */
@@ -226,6 +244,7 @@ static enum run_result inner_run(struct kvm_cpu *k, struct error *e)
 {
     inner_ready(k);
     enum run_result r = engine_interp.run(k->inner, k->c->icount + INNER_SLICE, e);
+    k->nmi_held = k->nmi_held && atomic_load(&k->c->attention) & ATTN_NMI;
     if (r == RUN_ATTENTION)
         cpu_attend(k->c, ATTN_KICK); /* the loop looks at it */
     return r == RUN_ATTENTION ? RUN_LIMIT : r;
@@ -433,6 +452,7 @@ const struct engine_ops engine_kvm = {
     .open = kvm_open,
     .close = kvm_close,
     .apic = &kvm_apic,
+    .doorbell = kvm_doorbell,
     .attach = kvm_attach,
     .detach = kvm_detach,
     .run = kvm_execute,

@@ -238,7 +238,9 @@ static void events_settle(struct kvm_cpu *k, const struct kvm_vcpu_events *v)
         k->kvm_valid = false;
     }
     if (fault) {
+        k->settled = v->exception.nr == VEC_DB ? SETTLED_DB : SETTLED_OTHER;
         c->fault = (struct fault){.vector = v->exception.nr,
+                                  .is_trap = v->exception.nr == VEC_DB && c->dr6 & DR6_BS,
                                   .has_error = v->exception.has_error_code,
                                   .error = v->exception.error_code,
                                   .addr = v->exception.nr == VEC_PF   ? c->cr2

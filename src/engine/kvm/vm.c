@@ -135,6 +135,17 @@ static void failures_exit(const struct kvm_vm *vm)
         (void)ioctl(vm->fd, KVM_ENABLE_CAP, &(struct kvm_enable_cap){.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = {1}});
 }
 
+/* ([api] 4.59) */
+bool kvm_doorbell(void *shared, const struct engine_doorbell *d, bool on)
+{
+    const struct kvm_vm *vm = shared;
+    struct kvm_ioeventfd f = {.addr = d->gpa, .len = d->len, .fd = d->fd, .datamatch = d->len ? d->value : 0};
+    f.flags = (d->len ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0u) | (on ? 0u : KVM_IOEVENTFD_FLAG_DEASSIGN);
+    if (!d->len && ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_IOEVENTFD_ANY_LENGTH) <= 0)
+        return false;
+    return ioctl(vm->fd, KVM_IOEVENTFD, &f) == 0;
+}
+
 /* One tick of the guest's counter is one of the machine's nanoseconds where KVM can scale it. */
 static void tsc_rate(struct kvm_vm *vm, struct kvm_vcpu *v)
 {
