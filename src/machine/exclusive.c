@@ -29,12 +29,12 @@ void vcpu_enter(struct vcpu *v)
         return;
     for (;;) {
         atomic_store(&v->inside, true);
-        if (!atomic_load(&x->wanted))
+        if (!atomic_load(&x->wanted) && !atomic_load(&x->braked))
             return;
         atomic_store(&v->inside, false);
         lock_take(&x->lock);
         cond_wake_all(&x->changed);
-        while (atomic_load(&x->wanted))
+        while (atomic_load(&x->wanted) || atomic_load(&x->braked))
             cond_sleep(&x->changed, &x->lock);
         lock_release(&x->lock);
     }
@@ -128,5 +128,19 @@ void exclusive_end(struct vm *vm)
     atomic_store(&x->wanted, false);
     atomic_store(&x->owner, 0);
     cond_wake_all(&x->changed);
+    lock_release(&x->lock);
+}
+
+void exclusive_brake(struct vm *vm, bool on)
+{
+    struct exclusive *x = &vm->exclusive;
+    if (!vm->stoppable)
+        return;
+    lock_take(&x->lock);
+    atomic_store(&x->braked, on);
+    if (on)
+        (void)anybody_inside(vm);
+    else
+        cond_wake_all(&x->changed);
     lock_release(&x->lock);
 }

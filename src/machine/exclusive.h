@@ -17,6 +17,7 @@ struct exclusive {
     struct lock lock;
     struct cond changed;
     _Atomic bool wanted; /* somebody has or waits for the others to stop */
+    _Atomic bool braked; /* whoever comes in waits, though nobody has begun */
     _Atomic u64 owner;   /* thread that has begun; 0: none */
     unsigned depth;      /* of the owner's begins */
     bool owner_was_inside;
@@ -26,6 +27,8 @@ struct exclusive {
 enum status exclusive_init(struct exclusive *x, struct error *e);
 void exclusive_begin(struct vm *vm);
 void exclusive_end(struct vm *vm);
+/* ON: vCPUs stay outside, and come out that are inside, until it is off; the big lock is held. They may be stopped meanwhile as ever. Off: any thread. */
+void exclusive_brake(struct vm *vm, bool on);
 /* The vCPU's own thread. */
 void vcpu_enter(struct vcpu *v);
 void vcpu_leave(struct vcpu *v);

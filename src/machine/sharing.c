@@ -14,12 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "host/clock.h"
 #include "host/loop.h"
 #include "machine/balloon.h"
+#include "machine/exclusive.h"
 #include "machine/sharing_impl.h"
 #include "machine/vm.h"
 #include "share/hash.h"
@@ -28,7 +30,15 @@
 #define BUDGET_STEADY 15
 #define PERIOD_MIN_NS (2 * NS_PER_S)
 #define PERIOD_MAX_NS (30 * NS_PER_S)
+#define BUDGET_BRAKED 500 /* while the vCPUs wait for it */
 #define REPORT_NS     (2 * NS_PER_S)
+#define REPORT_BRAKED_NS (NS_PER_S / 5) /* the vCPUs wait so long, or until a block of pages is on the disk, and then may take GRANT_MIN */
+#define GRANT_MIN     KIB(256)
+#define WATCH_NS      (NS_PER_S / 50)
+#define WATCH_NEAR_NS (NS_PER_S / 500)
+#define NEAR          MIB(32)
+#define MOMENT_NS     1000000
+#define MOMENT_MAX_NS (128 * MOMENT_NS)
 #define SEAMS_KEPT    8192 /* mappings left to everybody else in the process */
 
 u64 sharing_thread_ns(void)
@@ -47,15 +57,77 @@ static void sleep_until(struct sharing *s, u64 until)
     }
 }
 
+static void report(struct sharing *s);
+
+/* What the host holds for this process alone: RAM's own frames, and anonymous memory, which private copies of shared pages are. */
+static u64 held(const struct sharing *s)
+{
+    struct stat st;
+    char text[128];
+    unsigned long long resident = 0, of_files = 0;
+    ssize_t n = s->statm >= 0 ? pread(s->statm, text, sizeof text - 1, 0) : 0;
+    text[n > 0 ? n : 0] = 0;
+    if (sscanf(text, "%*u %llu %llu", &resident, &of_files) != 2)
+        resident = of_files = 0;
+    return (fstat(s->vm->mem.fd, &st) == 0 ? (u64)st.st_blocks * 512 : 0) + ((u64)(resident - of_files) << PAGE_SHIFT);
+}
+
+static void brake(struct sharing *s, bool on)
+{
+    u64 now = host_ns();
+    if (!on && !s->braked)
+        return;
+    lock_take(&s->vm->lock);
+    exclusive_brake(s->vm, on && !s->vm->ended);
+    lock_release(&s->vm->lock);
+    s->stats.waited_ns += s->braked ? now - s->braked_at : 0;
+    s->braked_from = !on || s->braked ? s->braked_from : now;
+    s->braked_at = now;
+    atomic_store(&s->braked, on);
+}
+
+/* A thread beside the scanner, which the disk may hold up. A guest that takes more than the group has room for waits until pages have gone to the file, here or elsewhere: else a limit
+ * would be kept only some seconds later. Where no page can go, it does not wait; and each second it gets a moment, which gets longer, come what may. */
+static void *watcher_main(void *arg)
+{
+    struct sharing *s = arg;
+    u64 moment = MOMENT_NS, last = 0;
+    while (!atomic_load(&s->ending)) {
+        u64 grant = atomic_load(&s->grant), has = grant != UINT64_MAX ? held(s) : 0;
+        bool over = has > grant && s->vm->mem.foreign.page_fd >= 0 && !atomic_load(&s->told_paging);
+        if (s->braked && host_ns() - s->braked_from > NS_PER_S) {
+            brake(s, false);
+            sleep_until(s, host_ns() + moment);
+            moment = moment < MOMENT_MAX_NS ? moment * 2 : moment;
+        }
+        brake(s, over);
+        moment = over ? moment : MOMENT_NS;
+        sleep_until(s, host_ns() + (grant == UINT64_MAX ? NS_PER_S : has > last && !over && has + NEAR >= grant ? WATCH_NEAR_NS : WATCH_NS));
+        last = has;
+    }
+    return NULL;
+}
+
+/* Until the clock says UNTIL, the VM ends, or the vCPUs come to wait. */
+static void sleep_watching(struct sharing *s, u64 until)
+{
+    bool waited = atomic_load(&s->braked);
+    for (u64 now; (now = host_ns()) < until && waited >= atomic_load(&s->braked) && !atomic_load(&s->ending);) {
+        sleep_until(s, s->grant != UINT64_MAX && until - now > WATCH_NS ? now + WATCH_NS : until);
+        if (atomic_load(&s->braked) && host_ns() - s->reported >= REPORT_BRAKED_NS)
+            report(s);
+    }
+}
+
 /* After a piece of work: as long a rest as makes the work its share of the time. */
 static void rest(struct sharing *s)
 {
-    u64 now = sharing_thread_ns(), worked = now - s->worked;
+    u64 now = sharing_thread_ns(), worked = now - s->worked, budget = s->braked ? BUDGET_BRAKED : s->budget;
     s->stats.cpu_ns = now;
     if (worked < 1000000)
         return;
     s->worked = now;
-    sleep_until(s, host_ns() + worked * (1000 - s->budget) / s->budget);
+    sleep_watching(s, host_ns() + worked * (1000 - budget) / budget);
 }
 
 /* --- one block of RAM */
@@ -90,9 +162,8 @@ static void carry_out(struct sharing *s, u32 n)
 /* The file cannot keep pages, which stay: said once. */
 static void paging_failed(struct sharing *s, int why)
 {
-    if (!s->told_paging)
+    if (!atomic_exchange(&s->told_paging, true))
         log_operator(&s->vm->log, "share %s: the file for paging takes no more: %s", s->vm->config.share, strerror(why));
-    s->told_paging = true;
 }
 
 /* Of the pages that were looked up and are nobody else's, as many go to the file as the group wants. Code does not: it is in use as long as it is kept. */
@@ -236,10 +307,14 @@ static void block(struct sharing *s, u64 gpa, u32 n, u64 zero)
 
 /* --- what the group hears of the VM */
 
-static void apply(struct sharing *s, const struct share_advice *a)
+/* HAS: what was held when it was asked for: the guest goes on while the broker thinks. */
+static void apply(struct sharing *s, const struct share_advice *a, u64 has)
 {
+    u64 more = a->room_bytes > (i64)GRANT_MIN ? (u64)a->room_bytes : GRANT_MIN, less = a->room_bytes < 0 ? (u64)-a->room_bytes : 0;
+    u64 grant = has + more - (less < has ? less : has);
     atomic_store(&s->target, a->target_bytes);
     s->page_quota = a->page_bytes;
+    atomic_store(&s->grant, a->room_bytes == INT64_MAX ? UINT64_MAX : grant);
     if (a->error && !s->told_pool)
         log_operator(&s->vm->log, "share %s: the group's pool takes no more: %s", s->vm->config.share, strerror((int)(a->error & INT32_MAX)));
     s->told_pool |= a->error != 0;
@@ -249,6 +324,7 @@ static void report(struct sharing *s)
 {
     struct vm *vm = s->vm;
     struct share_advice advice;
+    u64 held_now = held(s);
     struct mem_use use = mem_use(&vm->mem);
     struct share_report r = {.pid = (u32)getpid(),
                              .guest_bytes = vm->mem.size,
@@ -266,7 +342,10 @@ static void report(struct sharing *s)
     /* What Linux could not give up without feeling it; without a balloon's word, what the guest has ever touched. */
     r.working_bytes = r.has_balloon ? (has > available ? has - available : 0) : r.resident_bytes + r.shared_bytes;
     if (share_tell(&s->member, &r, &advice))
-        apply(s, &advice);
+        apply(s, &advice, held_now);
+    else
+        atomic_store(&s->grant, UINT64_MAX);
+    s->reported = host_ns();
 }
 
 static void broker_lost(struct sharing *s)
@@ -299,7 +378,7 @@ static void pass(struct sharing *s, u64 zero)
 {
     const struct mem *m = &s->vm->mem;
     const struct span spans[] = {{MIB(1), m->low_size}, {MEM_HIGH_BASE, MEM_HIGH_BASE + m->high_size}};
-    u64 reported = 0, looked = s->stats.looked, won = s->stats.shared + s->stats.zeros;
+    u64 looked = s->stats.looked, won = s->stats.shared + s->stats.zeros;
     s->stats.left = 0;
     for (unsigned k = 0; k < ARRAY_LEN(spans); k++)
         for (u64 at = spans[k].from, n; (at = next_block(m, at, spans[k].to)) < spans[k].to && !atomic_load(&s->ending); at += n << PAGE_SHIFT) {
@@ -307,10 +386,8 @@ static void pass(struct sharing *s, u64 zero)
             n = n < FOREIGN_BLOCK ? n : FOREIGN_BLOCK;
             block(s, at, (u32)n, zero);
             rest(s);
-            if (host_ns() - reported >= REPORT_NS) {
-                reported = host_ns();
+            if (host_ns() - s->reported >= REPORT_NS)
                 report(s);
-            }
             if (s->member.gone)
                 broker_lost(s);
         }
@@ -329,12 +406,12 @@ static void *scanner_main(void *arg)
     while (!atomic_load(&s->ending)) {
         u64 next = host_ns() + s->period_ns;
         pass(s, zero);
-        for (u64 now; (now = host_ns()) < next && !atomic_load(&s->ending);) {
+        for (u64 now; (now = host_ns()) < next && !s->braked && !atomic_load(&s->ending);) {
             if (!s->member.gone)
                 report(s);
             else
                 broker_lost(s);
-            sleep_until(s, next - now < REPORT_NS ? next : now + REPORT_NS);
+            sleep_watching(s, next - now < REPORT_NS ? next : now + REPORT_NS);
         }
     }
     return NULL;
@@ -373,7 +450,7 @@ enum status sharing_create(struct vm *vm, struct error *e)
     if (!s)
         return error_set(e, STATUS_HOST, "share %s: out of memory", c->share);
     vm->sharing = s;
-    *s = (struct sharing){.vm = vm, .member = {.fd = -1, .pool_fd = -1, .end_fd = -1, .gone = true}, .wake = {.fd = -1}, .budget = BUDGET_YOUNG, .period_ns = PERIOD_MIN_NS};
+    *s = (struct sharing){.vm = vm, .member = {.fd = -1, .pool_fd = -1, .end_fd = -1, .gone = true}, .wake = {.fd = -1}, .grant = UINT64_MAX, .statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC), .budget = BUDGET_YOUNG, .period_ns = PERIOD_MIN_NS};
     s->seams_max = mappings_limit();
     void *seen = mmap(NULL, (vm->mem.span >> PAGE_SHIFT) * sizeof *s->seen, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (seen == MAP_FAILED)
@@ -393,7 +470,11 @@ enum status sharing_create(struct vm *vm, struct error *e)
 
 enum status sharing_start(struct vm *vm, struct error *e)
 {
-    return vm->sharing ? thread_start_confined(&vm->sharing->thread, "trine-share", vm->confine, CONFINE_SHARE, scanner_main, vm->sharing, e) : STATUS_OK;
+    struct sharing *s = vm->sharing;
+    if (!s)
+        return STATUS_OK;
+    enum status st = thread_start_confined(&s->thread, "trine-share", vm->confine, CONFINE_SHARE, scanner_main, s, e);
+    return st == STATUS_OK ? thread_start_confined(&s->watcher, "trine-limit", vm->confine, CONFINE_SHARE, watcher_main, s, e) : st;
 }
 
 void sharing_stop(struct vm *vm)
@@ -404,6 +485,9 @@ void sharing_stop(struct vm *vm)
     atomic_store(&s->ending, true);
     wake_post(&s->wake);
     thread_join(&s->thread);
+    if (s->watcher.started)
+        thread_join(&s->watcher);
+    exclusive_brake(vm, false);
 }
 
 /* After mem_destroy: nothing is mapped from the pool any more. */
@@ -417,6 +501,8 @@ void sharing_destroy(struct vm *vm)
         munmap(s->seen, (vm->mem.span >> PAGE_SHIFT) * sizeof *s->seen);
     if (s->wake.fd >= 0)
         wake_destroy(&s->wake);
+    if (s->statm >= 0)
+        close(s->statm);
     free(s);
     vm->sharing = NULL;
 }

@@ -15,6 +15,7 @@ struct sharing_stats {
     u64 stops, stop_ns, stop_max_ns, stop_p99_ns, stops_slow; /* of the vCPUs, from the wish to the end; slow: more than 1 ms */
     u64 work_max_ns, work_p99_ns, work_slow;                  /* the scanner's own time in one: without waiting for vCPUs and cores */
     u64 cpu_ns;                               /* of the scanner's thread */
+    u64 waited_ns;                            /* the vCPUs for room under the group's limit */
     u64 left;                                 /* pages of the last pass that had to stay: the host's limit of mappings */
     u64 metadata_bytes;                       /* this VM's records that are touched */
     bool broker;                              /* it is there */

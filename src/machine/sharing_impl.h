@@ -23,7 +23,7 @@ struct change {
 struct sharing {
     struct vm *vm;
     struct share_member member;
-    struct thread thread;
+    struct thread thread, watcher;
     struct wake wake;
     _Atomic bool ending;
     u32 *seen; /* by gpa >> 12: a part of the hash at the last look, 0: none */
@@ -33,8 +33,15 @@ struct sharing {
     u64 worked, rests; /* thread time at the last rest; how many rests */
     _Atomic u64 target;
     u64 page_quota; /* bytes that shall go to the file */
+    _Atomic u64 grant; /* bytes of the host that the VM may hold until the next report; UINT64_MAX: as it likes */
+    u64 reported;      /* when */
+    int statm;         /* /proc/self/statm; -1: none */
+    /* The watcher's. */
+    _Atomic bool braked;         /* the VM holds more: its vCPUs wait */
+    u64 braked_from, braked_at;  /* since when; counted up to when */
     bool told; /* that the broker is gone; that the pool, the file take no more */
-    bool told_pool, told_paging;
+    bool told_pool;
+    _Atomic bool told_paging;
     struct sharing_stats stats;
     u32 stops[STOP_TIMES], works[STOP_TIMES]; /* how many took as long: see sharing_commit.c */
     /* Of the block that is looked at. */

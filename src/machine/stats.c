@@ -82,6 +82,7 @@ static void sharing_costs(const struct vm *vm, struct trine_stats *s)
         {"passes", h.passes},   {"looked_at", h.looked}, {"shared", h.shared},           {"zeros", h.zeros},           {"homes", h.homes}, {"paged_out", h.paged},
         {"stops", h.stops},     {"stop_ns", h.stop_ns},  {"stop_max_ns", h.stop_max_ns}, {"stop_p99_ns", h.stop_p99_ns}, {"stops_over_1ms", h.stops_slow},
         {"stop_work_max_ns", h.work_max_ns}, {"stop_work_p99_ns", h.work_p99_ns}, {"stop_work_over_1ms", h.work_slow}, {"scanner_ns", h.cpu_ns},     {"left", h.left},
+        {"waited_ns", h.waited_ns},
         {"metadata_bytes", h.metadata_bytes}, {"broker", h.broker},
     };
     _Static_assert(ARRAY_LEN(all) <= ARRAY_LEN(s->sharing), "the report has room");

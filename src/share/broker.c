@@ -238,7 +238,12 @@ static bool take_report(struct broker *b, struct peer *p, const u8 *data)
     u32 n = members(b, all);
     u64 pool = (u64)b->pool.live << PAGE_SHIFT, target = policy_target(all, n, p->pid, pool, b->limit);
     p->report.target_bytes = target;
-    *(struct share_advice *)payload(b) = (struct share_advice){target, policy_page_out(all, n, p->pid, pool, b->limit), pool, b->limit, (u64)b->pool.error};
+    *(struct share_advice *)payload(b) = (struct share_advice){.target_bytes = target,
+                                                               .page_bytes = policy_page_out(all, n, p->pid, pool, b->limit),
+                                                               .room_bytes = policy_room(all, n, p->pid, pool, b->limit),
+                                                               .pool_bytes = pool,
+                                                               .limit_bytes = b->limit,
+                                                               .error = (u64)b->pool.error};
     return answer(b, p, SHARE_ANSWER, 1, sizeof(struct share_advice));
 }
 

@@ -13,7 +13,7 @@
 
 #include "share/group.h"
 
-#define PATIENCE_S 10 /* a broker that does not answer is none */
+#define PATIENCE_S 60 /* a broker that does not answer for so long, on a busy host too, is none */
 #define COME_AGAIN 8  /* brokers that end just when we come */
 
 /* Sends a message whose payload stands in PARTS. */

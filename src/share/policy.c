@@ -53,6 +53,19 @@ static u64 unused(const struct share_report *r)
     return least(holds > r->working_bytes ? holds - r->working_bytes : 0, r->resident_bytes);
 }
 
+i64 policy_room(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 limit)
+{
+    u64 taken = pool, own = 0, goal = limit - limit / 32;
+    for (u32 i = 0; i < n; i++) {
+        taken += all[i].resident_bytes;
+        if (all[i].pid == pid)
+            own = all[i].resident_bytes;
+    }
+    if (!limit || !n)
+        return INT64_MAX;
+    return taken <= goal ? (i64)(least(goal - taken, SHARE_BYTES_MAX) / n) : -(i64)((u128)(taken - goal) * own / taken);
+}
+
 /* Pages go before the limit is reached: guests touch more between two looks, and get it at once. */
 u64 policy_page_out(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 limit)
 {

@@ -76,6 +76,7 @@ struct share_report {
 struct share_advice {
     u64 target_bytes; /* what the guest shall get along with; 0: the broker has no wish */
     u64 page_bytes;   /* and what more of it shall go to a file */
+    i64 room_bytes; /* that the guest may take more until it reports again, or shall have less before it takes more; INT64_MAX: there is no limit */
     u64 pool_bytes, limit_bytes;
     u64 error; /* errno: why the pool took no page when one was offered last; 0: it did */
 };

@@ -272,6 +272,35 @@ static void test_left(void)
     CHECK_EQ(rig_end(&r), 0);
 }
 
+/* A VM that ends while the broker does not answer: it does not wait, and its frames are its own until it leaves. */
+static void test_end(void)
+{
+    struct rig r;
+    struct share_member a, b;
+    int end[2];
+    rig_start(&r, 1);
+    CHECK(rig_join(&r, &a) && rig_join(&r, &b) && pipe(end) == 0);
+    u32 f = offer(&a, page_a);
+    a.end_fd = end[0];
+    CHECK(f == 0 && write(end[1], "", 1) == 1);
+    kill(r.broker, SIGSTOP);
+    u64 begun = host_ns();
+    CHECK_EQ(look_up(&a, page_b, 1), FRAME_UNKNOWN - 2);
+    CHECK(host_ns() - begun < 5000000000u && a.gone); /* and not a minute */
+    kill(r.broker, SIGCONT);
+    CHECK_EQ(offer(&b, page_b), FRAME_UNKNOWN);
+    CHECK(!memcmp(share_frame(&a, f), page_a, PAGE_SIZE));
+    share_leave(&a);
+    close(end[0]);
+    close(end[1]);
+    u32 got = FRAME_UNKNOWN;
+    for (int i = 0; i < 200 && got == FRAME_UNKNOWN; i++, usleep(5000))
+        got = offer(&b, page_b);
+    CHECK_EQ(got, f);
+    share_leave(&b);
+    CHECK_EQ(rig_end(&r), 0);
+}
+
 /* A member that asks for one frame again and again cannot make the count of its holders wrap: another's hold lasts. */
 static void test_many_holds(void)
 {
@@ -629,6 +658,9 @@ static void test_policy(void)
     CHECK_EQ(policy_target(all, 2, 1, 0, GIB(8)), GIB(1)); /* nobody is short */
     all[1].has_balloon = 0;
     CHECK_EQ(policy_target(all, 2, 2, 0, GIB(1)), 0);
+    CHECK_EQ(policy_room(all, 2, 1, 0, 0), INT64_MAX);
+    CHECK_EQ(policy_room(all, 2, 1, MIB(64), GIB(4)), (GIB(4) - MIB(128) - GIB(2) - MIB(64)) / 2);
+    CHECK_EQ(policy_room(all, 2, 1, 0, GIB(2)), -(i64)MIB(32)); /* half of what is too much for 31/32 of it */
     CHECK_EQ(policy_page_out(all, 2, 1, 0, GIB(3)), 0);
     CHECK_EQ(policy_page_out(all, 2, 1, 0, 0), 0);
     CHECK_EQ(policy_page_out(all, 2, 1, MIB(512), GIB(2)), MIB(320)); /* half of what is too much for 15/16 of it */
@@ -649,6 +681,7 @@ int main(int argc, char **argv)
     test_seals();
     test_holders();
     test_left();
+    test_end();
     test_many_holds();
     test_no_memory();
     test_crowd();
