@@ -58,6 +58,8 @@ bool interp_offered(const struct cpu *c, struct insn *i)
     int f = feature_of_op[i->op];
     if (f == FEAT_AVX && interp_needs_avx2(i))
         f = FEAT_AVX2;
+    if ((f == FEAT_AES || f == FEAT_PCLMUL) && i->flags & INSN_VEX_L) /* VAES and VPCLMULQDQ, features of their own, which are not offered */
+        return false;
     if (f == FEAT_BASE || cpu_has(c, (enum cpu_feature)f))
         return true;
     if (i->op == OP_LZCNT || i->op == OP_TZCNT) {
