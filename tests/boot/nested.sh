@@ -22,7 +22,7 @@ elif [ -n "$costs" ]; then
 	list= kernel= NESTED_ROWS=$(dirname -- "$trine")/bench/suite-rows
 	export NESTED_ROWS
 elif [ -n "$all" ]; then
-	list=${TRINE_NESTED_GUESTS-hello hypercall spin triple poweroff translation strings smc fpu lock msrs deviations avx pkeys ports smp modes exceptions \
+	list=${TRINE_NESTED_GUESTS-hello hypercall spin triple poweroff translation strings smc fpu lock msrs deviations avx pkeys doorbell ports smp modes exceptions \
 		debug interrupts segments paging smm machine_check audit}
 	kernel= TRINE_NESTED_SHOW=1
 else
