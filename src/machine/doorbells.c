@@ -34,13 +34,16 @@ void doorbells_follow(void *opaque)
     }
 }
 
-void doorbells_forget(struct vm *vm)
-{
-    vm->doorbells.n = 0;
-}
-
 void doorbells_serve(struct vm *vm)
 {
     wake_drain(&vm->doorbells.wake);
     devices_notified(&vm->devices);
+}
+
+void doorbells_forget(struct vm *vm)
+{
+    if (!vm->doorbells.n)
+        return;
+    doorbells_serve(vm); /* one may have been rung since the loop looked */
+    vm->doorbells.n = 0;
 }

@@ -18,7 +18,7 @@ struct doorbells {
 
 /* The engine is open, or windows of devices may have moved (OPAQUE is a struct vm). */
 void doorbells_follow(void *opaque);
-/* Before the engine is closed, which drops them. */
+/* Before the engine is closed, which drops them; all vCPUs are at rest. What was rung by then is served. */
 void doorbells_forget(struct vm *vm);
 /* Its eventfd was ready: the devices look at their queues. */
 void doorbells_serve(struct vm *vm);
