@@ -107,6 +107,7 @@ static i32 target_of(const struct tr *t, const struct dec *d)
 static void check_canonical(struct tr *t)
 {
     struct emit *e = &t->e;
+    t->held = 0;
     e_mov(e, HOST_T1, HOST_T0);
     e_op(e, true, 0xc1, 4, reg_opnd(HOST_T1), 1);
     e8(e, 16);

@@ -96,7 +96,8 @@ static void emit_lea(struct tr *t, struct dec *d)
 
 static void emit_one(struct tr *t, struct dec *d)
 {
-    if (d->kind == K_X87_CONTROL || d->kind == K_STRING || d->kind == K_SENSITIVE)
+    bool loses = d->kind == K_X87_CONTROL || d->kind == K_STRING || d->kind == K_SENSITIVE; /* HOST_T1, at any place of theirs */
+    if (loses)
         t->held = 0;
     switch (d->kind) {
     case K_NOP: break;
@@ -109,6 +110,8 @@ static void emit_one(struct tr *t, struct dec *d)
     case K_SENSITIVE: sensitive_emit(t, d); break;
     default: generic_emit(t, d);
     }
+    if (loses)
+        t->held = 0;
 }
 
 static void leave_by(struct tr *t, u32 site, u32 stub)
