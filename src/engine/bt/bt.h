@@ -279,6 +279,7 @@ struct bt {
     u64 evictions, evicted, again; /* regions; their blocks; those translated again */
     u64 foreign; /* instructions of other modes */
     u64 exits[SITE_KINDS];
+    u64 host_faults; /* of translated code (signal.c) */
     u64 followed; /* links and look-ups that follow.c did */
     u64 steps_of[OP_COUNT];
     FILE *perf_map; /* null: none */

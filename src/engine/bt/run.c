@@ -445,6 +445,7 @@ static struct engine_stats bt_stats(void *state)
                     {"direct", b->direct},
                     {"fills", b->fills},
                     {"beside_code", b->beside_n},
+                    {"host_faults", b->host_faults},
                     {"exits_step", b->exits[SITE_STEP]},
                     {"exits_memory", b->exits[SITE_MEM]},
                     {"exits_budget", b->exits[SITE_BUDGET]},
@@ -459,7 +460,7 @@ static struct engine_stats bt_stats(void *state)
                     {"evictions", b->evictions},
                     {"evicted", b->evicted},
                     {"again", b->again}},
-        .counters = 17,
+        .counters = 19,
         .steps_of = b->steps_of};
 }
 

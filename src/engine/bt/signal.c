@@ -24,6 +24,7 @@ static bool take(struct bt *b, ucontext_t *u)
     u32 index, n = b ? bt_block_at(b, (u64)r[REG_RIP], &index) : 0;
     if (!n)
         return false;
+    b->host_faults++;
     const struct bt_map *m = &b->maps[b->blocks[n].map + index];
     if (!m->flags_mem && !m->lost)
         b->scratch->flags = bt_flags_image((u64)r[REG_EFL]);
