@@ -102,20 +102,24 @@ static i32 target_of(const struct tr *t, const struct dec *d)
     return (i32)((u32)next_of(t, d) + (u32)d->i.imm);
 }
 
-/* The target in HOST_T0 must be canonical; else the interpreter executes the branch and finds its fault.
- * HOST_T1 goes. */
-static void check_canonical(struct tr *t)
+void flow_step_if_not_canonical(struct tr *t, struct opnd value)
 {
     struct emit *e = &t->e;
     t->held = 0;
-    e_mov(e, HOST_T1, HOST_T0);
     e_op(e, true, 0xc1, 4, reg_opnd(HOST_T1), 1);
     e8(e, 16);
     e_op(e, true, 0xc1, 7, reg_opnd(HOST_T1), 1);
     e8(e, 16);
-    e_op(e, true, 0x3b, HOST_T1, reg_opnd(HOST_T0), 0);
-    struct late *l = late_new(t, LATE_SITE, e_jcc(e, CC_NE));
-    l->site = site_new(t, SITE_STEP, t->index);
+    e_op(e, true, 0x3b, HOST_T1, value, 0);
+    step_if(t, CC_NE);
+}
+
+/* The target in HOST_T0 must be canonical; else the interpreter executes the branch and finds its fault.
+ * HOST_T1 goes. */
+static void check_canonical(struct tr *t)
+{
+    e_mov(&t->e, HOST_T1, HOST_T0);
+    flow_step_if_not_canonical(t, reg_opnd(HOST_T0));
 }
 
 /* A word of the stack, DISP bytes from its top on. */

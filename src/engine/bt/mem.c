@@ -159,8 +159,7 @@ void mem_check_segment(struct tr *t, const struct ea *ea)
         return;
     e_op(e, false, 0x83, ALU_CMP, in_scratch(offsetof(struct bt_scratch, seg_flat) + 4u * ea->seg), 1);
     e8(e, 0);
-    struct late *l = late_new(t, LATE_SITE, e_jcc(e, CC_E));
-    l->site = site_new(t, SITE_STEP, t->index);
+    step_if(t, CC_E);
 }
 
 struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, int *spare)

@@ -97,8 +97,7 @@ static void popf(struct tr *t, bool user)
     load_cpu(t, HOST_T1);
     e_op(e, true, 0x33, HOST_T0, mem_opnd(HOST_T1, CPU(rflags_sys)), 0);
     mem_imm(t, 0xf7, 0, reg_opnd(HOST_T0), POPF_RARE | (user ? RFLAGS_IF : 0));
-    struct late *l = late_new(t, LATE_SITE, e_jcc(e, CC_NE));
-    l->site = site_new(t, SITE_STEP, t->index);
+    step_if(t, CC_NE);
     e_alu_imm(e, false, ALU_AND, HOST_T0, RFLAGS_IF);
     e_op(e, false, 0x31, HOST_T0, mem_opnd(HOST_T1, CPU(rflags_sys)), 0);
     e_load(e, HOST_T0, SCRATCH(spill[2]));
@@ -201,8 +200,7 @@ static void ldmxcsr(struct tr *t, struct dec *d)
     struct opnd m = mem_access(t, &ea, 4, ACC_READ, &spare);
     e_load32(e, spare, m);
     mem_imm(t, 0xf7, 0, reg_opnd(spare), 0xffff0000);
-    struct late *l = late_new(t, LATE_SITE, e_jcc(e, CC_NE));
-    l->site = site_new(t, SITE_STEP, t->index);
+    step_if(t, CC_NE);
     e_op(e, false, 0x0fae, 2, m, 0);
 }
 
@@ -248,13 +246,6 @@ static void store_gpr(struct tr *t, unsigned g, int from)
         e_mov(&t->e, h, from);
 }
 
-/* Executed alone if condition CC holds. */
-static void step_if(struct tr *t, unsigned cc)
-{
-    struct late *l = late_new(t, LATE_SITE, e_jcc(&t->e, cc));
-    l->site = site_new(t, SITE_STEP, t->index);
-}
-
 static void needs_cr4(struct tr *t, u32 bit)
 {
     flags_clobber(t);
@@ -287,14 +278,9 @@ static void segment_base(struct tr *t, const struct dec *d)
         return;
     }
     load_gpr(t, HOST_T1, d->i.rd);
-    if (wide) { /* canonical? */
-        e_op(e, true, 0xc1, 4, reg_opnd(HOST_T1), 1);
-        e8(e, 16);
-        e_op(e, true, 0xc1, 7, reg_opnd(HOST_T1), 1);
-        e8(e, 16);
+    if (wide) {
         int h = host_reg(d->i.rd);
-        e_op(e, true, 0x3b, HOST_T1, h == NO_REG ? home(d->i.rd) : reg_opnd(h), 0);
-        step_if(t, CC_NE);
+        flow_step_if_not_canonical(t, h == NO_REG ? home(d->i.rd) : reg_opnd(h));
     } else {
         e_op(e, false, 0x8b, HOST_T1, reg_opnd(HOST_T1), 0);
     }

@@ -41,8 +41,7 @@ static void only_upwards(struct tr *t)
     e_load(e, HOST_T0, SCRATCH(cpu));
     e_op(e, false, 0xf7, 0, mem_opnd(HOST_T0, (i32)offsetof(struct cpu, rflags_sys)), 4); /* TEST */
     e32(e, RFLAGS_DF);
-    struct late *l = late_new(t, LATE_SITE, e_jcc(e, CC_NE));
-    l->site = site_new(t, SITE_STEP, t->index);
+    step_if(t, CC_NE);
 }
 
 void string_emit(struct tr *t, const struct dec *d)

@@ -231,10 +231,14 @@ void sensitive_trap(struct tr *t, const struct dec *d);
 /* translate.c */
 /* The way out at SITE; flags are in memory. */
 void leave_at(struct tr *t, u32 site);
+/* This instruction is executed alone if condition CC holds. */
+void step_if(struct tr *t, unsigned cc);
 u32 site_new(struct tr *t, enum bt_site_kind kind, unsigned index);
 struct late *late_new(struct tr *t, enum late_kind kind, u32 at);
 
 /* flow.c */
+/* Executed alone if VALUE, which HOST_T1 has too, is not canonical. HOST_T1 goes. */
+void flow_step_if_not_canonical(struct tr *t, struct opnd value);
 void flow_emit(struct tr *t, struct dec *d);
 void flow_make_stub(struct emit *e);
 void lookup_late(struct tr *t, const struct late *l);

@@ -125,6 +125,12 @@ void leave_at(struct tr *t, u32 site)
     leave_by(t, site, t->b->stub_exit);
 }
 
+void step_if(struct tr *t, unsigned cc)
+{
+    struct late *l = late_new(t, LATE_SITE, e_jcc(&t->e, cc));
+    l->site = site_new(t, SITE_STEP, t->index);
+}
+
 static void emit_late(struct tr *t, const struct late *l)
 {
     struct emit *e = &t->e;

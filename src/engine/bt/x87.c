@@ -148,8 +148,7 @@ void x87_control(struct tr *t, const struct dec *d)
     e_op(e, false, 0xf7, 2, reg_opnd(spare), 0); /* NOT */
     e_op(e, false, 0xf7, 0, reg_opnd(spare), 4); /* TEST */
     e32(e, FCW_MASKS);
-    struct late *l = late_new(t, LATE_SITE, e_jcc(e, CC_NE));
-    l->site = site_new(t, SITE_STEP, t->index);
+    step_if(t, CC_NE);
     e_op(e, false, 0xd9, 5, SCRATCH(spill[3]), 0);
     e_load(e, spare, SCRATCH(spill[3]));
     e_store(e, SCRATCH(fcw), spare);
