@@ -129,12 +129,11 @@ struct engine_stats {
     u64 blocks_translated, blocks_flushed;
     u64 shared_bytes; /* resident memory of its own that the host counts as shared, as it does guest RAM */
     bool counts_instructions;
-    /* An engine's own counters, by name. */
+    /* An engine's own counters, up to the first without a name. */
     struct {
         const char *name;
         u64 count;
     } counter[ENGINE_COUNTERS];
-    unsigned counters;
     const u64 *steps_of; /* by enum op: instructions that it handed to the interpreter; null: no such thing */
 };
 

@@ -44,7 +44,7 @@ static int by_count(const void *a, const void *b)
 /* The engine's own counters, and the operations that it left to the interpreter most often. */
 static void engine_counters(struct trine_stats *s, const struct engine_stats *es, u64 steps[OP_COUNT])
 {
-    for (unsigned k = 0; k < es->counters; k++)
+    for (unsigned k = 0; k < ENGINE_COUNTERS && es->counter[k].name; k++)
         count_add(s->counters, &s->counters_n, ARRAY_LEN(s->counters), es->counter[k].name, es->counter[k].count);
     for (unsigned k = 0; es->steps_of && k < OP_COUNT; k++)
         steps[k] += es->steps_of[k];

@@ -460,7 +460,6 @@ static struct engine_stats bt_stats(void *state)
                     {"evictions", b->evictions},
                     {"evicted", b->evicted},
                     {"again", b->again}},
-        .counters = 19,
         .steps_of = b->steps_of};
 }
 

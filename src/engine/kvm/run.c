@@ -371,7 +371,7 @@ static struct engine_stats kvm_stats(void *state)
         [KVM_WINDOWS] = "windows", [KVM_KICKS] = "kicks",
     };
     const struct kvm_cpu *k = state;
-    struct engine_stats s = {.counters = KVM_COUNTERS};
+    struct engine_stats s = {0};
     for (unsigned i = 0; i < KVM_COUNTERS; i++) {
         s.counter[i].name = names[i];
         s.counter[i].count = k->count[i];
