@@ -139,6 +139,15 @@ static u32 offer(struct share_member *m, const u8 *page)
     return share_offer(m, &page, 1, &frame) ? frame : FRAME_UNKNOWN - 2;
 }
 
+/* Frames whose holder has left come back when the broker hears of it. */
+static u32 offer_until_room(struct share_member *m, const u8 *page)
+{
+    u32 got = FRAME_UNKNOWN;
+    for (int i = 0; i < 200 && got == FRAME_UNKNOWN; i++, usleep(5000))
+        got = offer(m, page);
+    return got;
+}
+
 static u32 look_up(struct share_member *m, const u8 *page, u64 gfn)
 {
     const struct share_query q = {page_hash(page), gfn};
@@ -233,9 +242,7 @@ static void test_holders(void)
     }
     CHECK_EQ(offer(&a, page_b), FRAME_UNKNOWN); /* full */
     share_leave(&b);                            /* as kill -9 does: what it held goes, what a holds stays */
-    u32 got = FRAME_UNKNOWN;
-    for (int i = 0; i < 200 && got == FRAME_UNKNOWN; i++, usleep(5000))
-        got = offer(&a, page_b);
+    u32 got = offer_until_room(&a, page_b);
     CHECK(got < 4 && got != f);
     CHECK(!memcmp(share_frame(&a, f), page_a, PAGE_SIZE));
     share_leave(&a);
@@ -264,10 +271,7 @@ static void test_left(void)
     CHECK(!memcmp(shown, page_a, PAGE_SIZE));
     munmap((void *)(uintptr_t)shown, PAGE_SIZE);
     share_leave(&a);
-    u32 got = FRAME_UNKNOWN;
-    for (int i = 0; i < 200 && got == FRAME_UNKNOWN; i++, usleep(5000))
-        got = offer(&b, page_b);
-    CHECK_EQ(got, f);
+    CHECK_EQ(offer_until_room(&b, page_b), f);
     share_leave(&b);
     CHECK_EQ(rig_end(&r), 0);
 }
@@ -293,10 +297,7 @@ static void test_end(void)
     share_leave(&a);
     close(end[0]);
     close(end[1]);
-    u32 got = FRAME_UNKNOWN;
-    for (int i = 0; i < 200 && got == FRAME_UNKNOWN; i++, usleep(5000))
-        got = offer(&b, page_b);
-    CHECK_EQ(got, f);
+    CHECK_EQ(offer_until_room(&b, page_b), f);
     share_leave(&b);
     CHECK_EQ(rig_end(&r), 0);
 }
