@@ -25,7 +25,7 @@ enum run_result {
     RUN_HALT,      /* activity is HALTED and no event is ready */
     RUN_SHUTDOWN,  /* triple fault */
     RUN_DEBUG,     /* breakpoint of the debugger */
-    RUN_ERROR,     /* the host failed; error says how */
+    RUN_ERROR,     /* the host failed, or the engine is wrong; error says how */
 };
 
 struct engine_settings;
@@ -124,7 +124,7 @@ struct engine_ops {
     enum engine_way (*way)(void *state, const u8 *bytes, unsigned n, unsigned code_size, unsigned cpl);
 };
 
-enum { ENGINE_COUNTERS = 19 };
+enum { ENGINE_COUNTERS = 20 };
 struct engine_stats {
     u64 blocks_translated, blocks_flushed;
     u64 shared_bytes; /* resident memory of its own that the host counts as shared, as it does guest RAM */

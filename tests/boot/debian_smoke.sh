@@ -22,8 +22,8 @@ done
 case $(stat_of "$work/stats" engine) in
 bt)
 	budget=100663296
-	# The host's signal handler makes good what translated code does wrong with an address: slowly, and where the address is mapped not at all.
 	expect "faults of translated code" '<' 20 "$(stat_of "$work/stats" host_faults)"
+	expect "those that are not the guest's" == 0 "$(stat_of "$work/stats" stray_faults)"
 	;;
 *) budget=33554432 ;;
 esac

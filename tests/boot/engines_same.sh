@@ -32,3 +32,4 @@ for key in guest_instructions state_hash; do
 	[ "$(stat_of "$work/interp.stats" $key)" = "$(stat_of "$work/bt.stats" $key)" ] || fail "$key differs"
 done
 [ "$(stat_of "$work/bt.stats" translated)" != null ] || fail "nothing was translated"
+expect "host faults in translated code that are not the guest's, of $(stat_of "$work/bt.stats" host_faults)" == 0 "$(stat_of "$work/bt.stats" stray_faults)"

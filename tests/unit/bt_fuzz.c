@@ -2,7 +2,8 @@
  * many instructions, whatever it does: faults included, whose frames lie in memory. Half of the guests are
  * hostile (bt_scene.c). Half of them run in a code cache that holds a few blocks, so that what runs is evicted all the time (region.c).
  * The translator runs behind walls (bt_wall.c): translated code that makes a system call ends the process, a byte written round the monitor's
- * regions is seen.
+ * regions is seen. For half of them memory of the host's lies at the guests' own addresses, where a stray store is seen; for the others nothing does,
+ * and every fault that the host's CPU raises in translated code must be the guest's (engine/bt/refused.c).
  *
  * usage: test-bt_fuzz [--code 64|32] [PAGES [SEED [LIMIT]]]     LIMIT: instructions, to narrow a difference down
  *        test-bt_fuzz [--code 64|32] --state FILE --blocks N [--minutes M]: until N blocks in all were translated; FILE
@@ -136,6 +137,8 @@ struct report {
     u64 pages, instructions, blocks, scanned, forbidden;
     u64 next; /* the random numbers' state behind the last page */
     u64 differences, broken, canaries;
+    u64 faults, stray; /* of translated code on the host; those that are not the guest's */
+    u64 low;           /* pages of code that ran with the host's memory at the guest's addresses */
     u64 evictions, evicted, again; /* as struct bt has them */
     u64 endless;      /* pages that were kicked, and are not compared */
     u64 seed_of_page; /* of the one that runs now */
@@ -194,13 +197,30 @@ static void watch_start(const struct report *t, struct cpu *a, struct cpu *b)
     setitimer(ITIMER_REAL, &every, NULL);
 }
 
-/* Bytes of code for the page of SEED: all there is, or hardly more than the room that each region keeps for one block (the part for rare paths is the
- * smaller one), so that every few blocks evict a region. Of the seed alone, for one page is to be repeated by itself. */
-static u64 cache_bytes(u64 seed)
+/* What is drawn beside the scene for the page of SEED: of the seed alone, for one page is to be repeated by itself. */
+static u64 drawn(u64 seed)
 {
     struct random r = {seed * 0x9e3779b97f4a7c15ull | 1};
-    u64 n = random_next(&r);
+    return random_next(&r);
+}
+
+/* Bytes of code for the page of SEED: all there is, or hardly more than the room that each region keeps for one block (the part for rare paths is the
+ * smaller one), so that every few blocks evict a region. */
+static u64 cache_bytes(u64 seed)
+{
+    u64 n = drawn(seed);
     return n >> 16 & 1 ? BT_CODE_BYTES : align_up((BT_BLOCK_CODE + 64 + (n >> 20) % KIB(2)) * 16 / 7 * BT_REGIONS_LEAST, KIB(1));
+}
+
+/* Is the host's memory to lie at the guest's addresses? */
+static bool low_mapped(u64 seed)
+{
+    return drawn(seed) >> 17 & 1;
+}
+
+static bool with_rows(u64 seed)
+{
+    return !(drawn(seed) >> 18 & 1);
 }
 
 static void run_pages(struct report *t, unsigned code, u64 pages, u64 seed, u64 limit)
@@ -214,6 +234,8 @@ static void run_pages(struct report *t, unsigned code, u64 pages, u64 seed, u64 
         _exit(3);
     struct bt *b = bt.state;
     b->settings.scan = true;
+    if (!wall_build(&wall, b))
+        _exit(4);
     const u64 host[] = {(u64)(uintptr_t)b->code,
                         (u64)(uintptr_t)b->code + b->stub_exit,
                         (u64)(uintptr_t)b->code + b->stub_miss[0],
@@ -222,30 +244,40 @@ static void run_pages(struct report *t, unsigned code, u64 pages, u64 seed, u64 
                         (u64)(uintptr_t)b->write,
                         (u64)(uintptr_t)b->blocks,
                         (u64)(uintptr_t)bt.k.rig.m.base,
-                        (u64)(uintptr_t)&wall,
+                        (u64)(uintptr_t)wall.page[0],
                         (u64)(uintptr_t)&bt_show,
                         getauxval(AT_SYSINFO_EHDR),
                         0xffffffff80000000};
     watch_start(t, interp.k.rig.c, bt.k.rig.c);
-    if (!wall_build(&wall, b) || !wall_filter(b))
+    if (!wall_filter(b))
         _exit(4);
     t->canaries = wall.n;
     for (u64 n = 0; n < pages && t->differences < 5; n++) {
         t->seed_of_page = r.state;
+        s.rows = with_rows(t->seed_of_page);
         scene_make(&s, &r, code, host, ARRAY_LEN(host));
         s.limit = limit ? limit : s.limit;
         scene_set(&s, &interp.k), scene_set(&s, &bt.k);
         code_changed(&interp, 0, MIB(4)), code_changed(&bt, 0, MIB(4));
         if (b->capacity != cache_bytes(t->seed_of_page))
             bt_region_init(b, cache_bytes(t->seed_of_page));
+        if (!wall_low(&wall, low_mapped(t->seed_of_page)))
+            _exit(4);
+        t->low += low_mapped(t->seed_of_page);
         enum run_result x = interp.ops->run(interp.state, s.limit, &e),
                         y = bt.ops->run(bt.state, s.limit, &e);
+        if (y == RUN_ERROR)
+            fprintf(stderr, "%s\n", e.text);
         bool endless = atomic_exchange(&watch.kicked, false);
         t->endless += endless;
         t->pages++;
         t->instructions += bt.k.rig.c->icount;
         t->next = r.state;
-        t->broken += wall_broken(&wall);
+        unsigned broken = wall_broken(&wall);
+        t->broken += broken;
+        if (broken || b->stray_faults != t->stray)
+            fprintf(stderr, "seed %#" PRIx64 ": %u canary pages broken, %" PRIu64 " stray faults\n", t->seed_of_page, broken, b->stray_faults - t->stray);
+        t->stray = b->stray_faults;
         if (endless || (x == y && same(&interp, &bt)))
             continue;
         t->differences++;
@@ -257,13 +289,36 @@ static void run_pages(struct report *t, unsigned code, u64 pages, u64 seed, u64 
     }
     for (unsigned k = 0; b->forbidden && k < sizeof b->found; k++)
         fprintf(stderr, k ? " %02x" : "must not be there: %02x", b->found[k]);
+    t->faults = b->host_faults;
     t->evictions = b->evictions, t->evicted = b->evicted, t->again = b->again;
     t->blocks = b->translated, t->scanned = b->scanned, t->forbidden = b->forbidden;
     _exit(0);
 }
 
-/* The walls hold: what must end a process ends it, and a byte in a canary is seen. */
-enum attempt { CALL_IN_CACHE, CALL_ELSEWHERE, CANARY };
+/* A store to WALL_LOW in the place of a translation's first instruction: it is seen without being executed, and ends the run. */
+static bool stray_store_found(struct side *bt)
+{
+    static const u8 store[] = {0x48, 0x89, 0x04, 0x25, WALL_LOW & 0xff, WALL_LOW >> 8 & 0xff, WALL_LOW >> 16, 0};
+    struct scene s = {.values = {0}, .limit = 1000, .world = WORLD_64, .noise = {1}};
+    struct bt *b = bt->state;
+    struct error e;
+    memset(s.code, 0x90, sizeof s.code);
+    scene_set(&s, &bt->k);
+    u64 before = b->stray_faults;
+    if (bt->ops->run(bt->state, s.limit, &e) != RUN_LIMIT || b->stray_faults != before)
+        return false;
+    scene_set(&s, &bt->k);
+    u64 forbidden = b->forbidden;
+    bt_scan(b, &b->blocks[b->at->first]);
+    if (b->forbidden != forbidden)
+        return false;
+    memcpy(b->write + b->blocks[b->at->first].code, store, sizeof store);
+    bt_scan(b, &b->blocks[b->at->first]);
+    return b->forbidden > forbidden && bt->ops->run(bt->state, s.limit, &e) == RUN_ERROR && b->stray_faults == before + 1;
+}
+
+/* The walls hold: what must end a process ends it, a byte in a canary is seen, a stray store is one where nothing is mapped. */
+enum attempt { CALL_IN_CACHE, CALL_ELSEWHERE, CANARY, CANARY_LOW, STRAY_STORE };
 
 static void attempt(enum attempt what)
 {
@@ -280,9 +335,14 @@ static void attempt(enum attempt what)
     memcpy(b->write + b->at->used, code, sizeof code);
     if (!wall_build(&wall, b) || !wall_filter(b))
         _exit(4);
-    if (what == CANARY) {
+    if (what == STRAY_STORE)
+        _exit(wall_low(&wall, false) && stray_store_found(&bt) ? 0 : 5);
+    if (what == CANARY || what == CANARY_LOW) {
         unsigned clean = wall_broken(&wall);
-        b->base[b->bytes + 17] = 1; /* guard page behind the code cache */
+        if (what == CANARY)
+            b->base[b->bytes + 17] = 1; /* guard page behind the code cache */
+        else
+            *(volatile u8 *)(uintptr_t)(WALL_LOW_END - 1) = 1;
         _exit(!clean && wall_broken(&wall) == 1 && !wall_broken(&wall) ? 0 : 5);
     }
     if (what == CALL_IN_CACHE)
@@ -319,9 +379,11 @@ static bool walls_hold(void)
         int signal;
     } want[] = {[CALL_IN_CACHE] = {"a system call in the code cache", SIGSYS},
                 [CALL_ELSEWHERE] = {"getppid outside of it", SIGSYS},
-                [CANARY] = {"a byte written behind the code cache", 0}};
+                [CANARY] = {"a byte written behind the code cache", 0},
+                [CANARY_LOW] = {"a byte written at a guest's address", 0},
+                [STRAY_STORE] = {"a store at a guest's address that is not mapped", 0}};
     bool ok = true;
-    for (enum attempt a = CALL_IN_CACHE; a <= CANARY; a++) {
+    for (enum attempt a = CALL_IN_CACHE; a <= STRAY_STORE; a++) {
         int status = child(run_attempt, &a), signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
         if (signal == want[a].signal && (signal || WEXITSTATUS(status) == 0))
             continue;
@@ -353,11 +415,12 @@ static bool run_chunk(struct report *shared, struct report *total, unsigned code
         total->blocks += shared->blocks;
     total->scanned += shared->scanned, total->forbidden += shared->forbidden, total->broken += shared->broken,
         total->endless += shared->endless;
+    total->faults += shared->faults, total->stray += shared->stray, total->low += shared->low;
     total->evictions += shared->evictions, total->evicted += shared->evicted, total->again += shared->again;
     total->differences += shared->differences, total->canaries = shared->canaries;
     total->next = shared->next ? shared->next : seed;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return !shared->differences && !shared->broken && !shared->forbidden;
+        return !shared->differences && !shared->broken && !shared->forbidden && !shared->stray;
     fprintf(stderr, "seed %#" PRIx64 ": the process ended (%s %d)\n", shared->seed_of_page,
             WIFSIGNALED(status) ? "signal" : "exit status",
             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
@@ -368,8 +431,8 @@ static void print_total(const struct report *t)
 {
     printf("%" PRIu64 " pages, %" PRIu64 " blocks, %" PRIu64 " instructions; %" PRIu64
            " host instructions scanned, %" PRIu64 " forbidden; %" PRIu64 " of %" PRIu64
-           " canaries broken; %" PRIu64 " evictions of %" PRIu64 " blocks, %" PRIu64 " of them again; %" PRIu64 " endless; %" PRIu64 " differences\n",
-           t->pages, t->blocks, t->instructions, t->scanned, t->forbidden, t->broken, t->canaries, t->evictions, t->evicted, t->again, t->endless,
+           " canaries broken, %" PRIu64 " pages with memory at the guest's addresses; %" PRIu64 " host faults, %" PRIu64 " stray; %" PRIu64 " evictions of %" PRIu64 " blocks, %" PRIu64 " of them again; %" PRIu64 " endless; %" PRIu64 " differences\n",
+           t->pages, t->blocks, t->instructions, t->scanned, t->forbidden, t->broken, t->canaries, t->low, t->faults, t->stray, t->evictions, t->evicted, t->again, t->endless,
            t->differences);
 }
 

@@ -165,7 +165,8 @@ static void make_code(struct scene *s, struct random *r)
 {
     unsigned at = 0, starts[PAGE_SIZE], n = 0, patch = 0, over = 0;
     u8 *page = s->code;
-    while (at < PAGE_SIZE - 32) {
+    struct row row = {0};
+    while (at < PAGE_SIZE - (s->rows ? ROW_BYTES : 32)) {
         starts[n++] = at;
         if (patch && !over--) {
             page[patch] = (u8)(at - patch - 1);
@@ -180,6 +181,8 @@ static void make_code(struct scene *s, struct random *r)
             patch = page[at + 1] ? 0 : at + 1;
             over = (unsigned)(random_next(r) % 6);
             at += 2;
+        } else if (s->rows && (row.left || random_next(r) % 12 == 0)) {
+            at += row_instruction(&row, r, code32(s), page + at);
         } else if (s->hostile && random_next(r) % 6 == 0) {
             at += hostile_instruction(r, page + at);
         } else {

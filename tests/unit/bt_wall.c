@@ -42,11 +42,33 @@ static void round_memory(struct wall *w, const void *start, size_t bytes)
             page_add(w, ends[k]);
 }
 
+#define LOW_BYTES (WALL_LOW_END - WALL_LOW)
+
+/* At AT, where nothing may be yet; or anywhere. */
+static u8 *pattern_new(void *at)
+{
+    u8 *p = mmap(at, LOW_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED_NOREPLACE : 0), -1, 0);
+    return p == MAP_FAILED || (at && p != at) ? NULL : memset(p, PATTERN, LOW_BYTES);
+}
+
+bool wall_low(struct wall *w, bool mapped)
+{
+    u8 *there = (u8 *)(uintptr_t)WALL_LOW;
+    if ((w->low == there) == mapped)
+        return true;
+    void *to = mapped ? there : mmap(NULL, LOW_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (to == MAP_FAILED || mremap(w->low, LOW_BYTES, LOW_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
+        return false;
+    w->low = to;
+    return true;
+}
+
 bool wall_build(struct wall *w, const struct bt *b)
 {
     w->n = 0;
+    w->low = pattern_new((void *)(uintptr_t)WALL_LOW), w->low_pattern = pattern_new(NULL);
     round_memory(w, b->cpu->wires.mem->base, b->cpu->wires.mem->size);
-    return at_region(w, b->base, b->bytes) && at_region(w, b->write, BT_CODE_BYTES) &&
+    return w->low && w->low_pattern && at_region(w, b->base, b->bytes) && at_region(w, b->write, BT_CODE_BYTES) &&
            at_region(w, b->blocks, BT_BLOCKS * sizeof *b->blocks) &&
            at_region(w, b->links, BT_LINKS * sizeof *b->links) &&
            at_region(w, b->sites, BT_SITES * sizeof *b->sites) &&
@@ -56,6 +78,11 @@ bool wall_build(struct wall *w, const struct bt *b)
 unsigned wall_broken(struct wall *w)
 {
     unsigned broken = 0;
+    for (size_t at = 0; at < LOW_BYTES; at += PAGE_SIZE)
+        if (memcmp(w->low + at, w->low_pattern, PAGE_SIZE)) {
+            broken++;
+            memset(w->low + at, PATTERN, PAGE_SIZE);
+        }
     for (unsigned k = 0; k < w->n; k++)
         for (unsigned j = 0; j < PAGE_SIZE; j++)
             if (w->page[k][j] != PATTERN) {

@@ -219,6 +219,14 @@ struct bt_beside {
     u64 removed;                   /* ... which says so as long as this has not moved; null: there is none */
 };
 
+/* A fault that the host's CPU raised in translated code. */
+struct bt_refused {
+    bool open; /* the interpreter has not been asked */
+    u8 vector;
+    u64 rip, address;  /* the guest's instruction; the host's address, if the fault is one that has one */
+    u64 seen, seen_ud; /* exceptions of this kind, and #UD, that the guest had before */
+};
+
 /* A page of code and the frame that it was found in (pages.c). */
 struct bt_page {
     u64 page, frame;
@@ -279,7 +287,8 @@ struct bt {
     u64 evictions, evicted, again; /* regions; their blocks; those translated again */
     u64 foreign; /* instructions of other modes */
     u64 exits[SITE_KINDS];
-    u64 host_faults; /* of translated code (signal.c) */
+    struct bt_refused refused;
+    u64 host_faults, stray_faults; /* of translated code (signal.c); those of them that are not the guest's (refused.c) */
     u64 followed; /* links and look-ups that follow.c did */
     u64 steps_of[OP_COUNT];
     FILE *perf_map; /* null: none */
@@ -349,6 +358,12 @@ u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip);
 void bt_signal_init(void);
 /* The translator whose code this thread runs from now on; null: none. */
 void bt_signal_enter(struct bt *b);
+
+/* refused.c: was it the guest's? */
+/* In the handler: the host's CPU refused something in the translation of the instruction at RIP. */
+void bt_refused_note(struct bt *b, u64 rip, unsigned vector, u64 address);
+/* The interpreter has executed that instruction. False: the translator is wrong, and the VM should not go on. */
+bool bt_refused_settle(struct bt *b, struct error *e);
 
 /* direct.c: executes a SITE_STEP's instruction if it is one of the few; c->rip and c->icount are at it. A REP
  * instruction does at most *LEFT iterations, which are taken off; false: something is left to do. */

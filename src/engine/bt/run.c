@@ -330,6 +330,8 @@ static enum run_result bt_run(void *state, u64 limit, struct error *e)
         left -= BT_BLOCK_MAX;
         u64 quantum = c->company == CPU_CONCURRENT ? BT_QUANTUM_SHORT : BT_QUANTUM;
         run_code(b, left < quantum ? left : quantum);
+        if (UNLIKELY(b->refused.open) && !bt_refused_settle(b, e))
+            return RUN_ERROR;
     }
 }
 
@@ -446,6 +448,7 @@ static struct engine_stats bt_stats(void *state)
                     {"fills", b->fills},
                     {"beside_code", b->beside_n},
                     {"host_faults", b->host_faults},
+                    {"stray_faults", b->stray_faults},
                     {"exits_step", b->exits[SITE_STEP]},
                     {"exits_memory", b->exits[SITE_MEM]},
                     {"exits_budget", b->exits[SITE_BUDGET]},

@@ -117,6 +117,7 @@ void bt_scan(struct bt *b, const struct bt_block *t)
 {
     scan_range(b, t->code, t->code_len);
     scan_range(b, t->cold, t->cold_len);
+    bt_reach(b, t);
 }
 
 void bt_scan_stubs(struct bt *b)

@@ -1,6 +1,6 @@
 /* Faults that the host's CPU raises in translated code: divide errors, unmasked SIMD exceptions, misaligned
  * vector operands, instructions that this host lacks. The handler only says where: translated code is left
- * before that instruction, and the interpreter executes it and finds the guest's exception. */
+ * before that instruction, and the interpreter executes it and finds the guest's exception; if not, refused.c. */
 #include <pthread.h>
 #include <signal.h>
 #include <ucontext.h>
@@ -18,22 +18,22 @@ void bt_signal_enter(struct bt *b)
     running = b;
 }
 
-static bool take(struct bt *b, ucontext_t *u)
+static bool take(struct bt *b, const siginfo_t *info, ucontext_t *u)
 {
     greg_t *r = u->uc_mcontext.gregs;
     u32 index, n = b ? bt_block_at(b, (u64)r[REG_RIP], &index) : 0;
     if (!n)
         return false;
-    b->host_faults++;
     const struct bt_map *m = &b->maps[b->blocks[n].map + index];
+    struct bt_site *s = &b->sites[SITE_FAULT];
+    *s = (struct bt_site){.block = n, .index = (u8)index, .kind = SITE_STEP, .charged = m->charged};
+    bt_refused_note(b, bt_cut_rip(b, bt_site_rip(b, s)), (unsigned)r[REG_TRAPNO], (u64)(uintptr_t)info->si_addr);
     if (!m->flags_mem && !m->lost)
         b->scratch->flags = bt_flags_image((u64)r[REG_EFL]);
     if (m->lost) {
         r[REG_RIP] = (greg_t)(uintptr_t)(b->code + m->lost);
         return true;
     }
-    b->sites[SITE_FAULT] =
-        (struct bt_site){.block = n, .index = (u8)index, .kind = SITE_STEP, .charged = m->charged};
     r[REG_R10] = SITE_FAULT;
     r[REG_RIP] = (greg_t)(uintptr_t)(b->code + b->stub_exit);
     return true;
@@ -41,11 +41,12 @@ static bool take(struct bt *b, ucontext_t *u)
 
 static void handler(int sig, siginfo_t *info, void *context)
 {
-    if (take(running, context))
+    bool sent = info->si_code <= 0;
+    if (!sent && take(running, info, context))
         return;
     /* Not ours: what was before us is back, with its flags. The instruction faults again; what somebody sent is sent again. */
     sigaction(sig, &before[sig], NULL);
-    if (info->si_code <= 0)
+    if (sent)
         raise(sig);
 }
 

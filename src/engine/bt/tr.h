@@ -97,6 +97,14 @@ struct late {
 #define GPR_LIN  GPR_COUNT
 #define LATE_MAX (6 * BT_BLOCK_MAX)
 
+/* What is known of translated code's own registers before an instruction (reach.c). */
+struct reach {
+    bool live;     /* the instruction is reached */
+    u8 t[2];       /* what HOST_T0 and HOST_T1 hold */
+    u16 slots;     /* a bit for each that was written */
+};
+_Static_assert(BT_SLOTS <= 16, "a bit for each slot");
+
 struct tr {
     struct emit e;
     struct bt *b;
@@ -123,6 +131,7 @@ struct tr {
     struct plan plan[BT_BLOCK_MAX + 1];
     struct late late[LATE_MAX];
     u32 late_n;
+    struct reach reach[2 * BT_BLOCK_CODE]; /* by byte, the block's own code and then its rare paths; touched where it is asked for alone */
 };
 
 /* Host register of a guest GPR, or NO_REG: in scratch.home. */
