@@ -48,7 +48,7 @@ const struct confine_rule confine_rules[] = {
     CALL(munmap, ALL),
     CALL(mremap, ALL),
     CALL(madvise, ALL),
-    CALL(mincore, LOOP), /* statistics of sharing */
+    CALL(mincore, LOOP | SHARE), /* statistics of sharing; which pages have frames */
     CALL_MASKED(mmap, ALL, 0, 2, PROT_EXEC, 0),
     CALL_MASKED(mprotect, ALL, 0, 2, PROT_EXEC, 0),
     CALL(clock_gettime, ALL), /* where the host's clock is not in its vDSO */

@@ -269,7 +269,7 @@ static u32 look_at(struct sharing *s, u64 gpa, u64 end, u64 zero, u32 queries, u
     struct mem *m = &s->vm->mem;
     for (; gpa < end; gpa += PAGE_SIZE) {
         u32 *seen = &s->seen[gpa >> PAGE_SHIFT];
-        if (mem_foreign_record(m, gpa) || mem_frame_flags(m, gpa) & FRAME_BALLOONED)
+        if (mem_foreign_record(m, gpa) || mem_frame_flags(m, gpa) & FRAME_BALLOONED || working_set_has(&s->working, gpa))
             continue;
         u64 hash = page_hash(m->base + gpa);
         u32 part = (u32)(hash >> 32) | 1;
@@ -333,14 +333,13 @@ static void report(struct sharing *s)
                              .shared_bytes = use.shared,
                              .target_bytes = atomic_load(&s->target)};
     u64 available;
+    working_set_look(&s->working, &vm->mem, host_ns());
+    r.working_bytes = working_set_bytes(&s->working, r.resident_bytes);
     lock_take(&vm->lock);
     r.ballooned_bytes = vm->devices.balloon ? vm->devices.balloon->ballooned << PAGE_SHIFT : 0;
     r.has_balloon = balloon_available(vm, &available);
     lock_release(&vm->lock);
-    u64 has = r.guest_bytes - r.ballooned_bytes;
     r.free_bytes = r.has_balloon ? available : 0;
-    /* What Linux could not give up without feeling it; without a balloon's word, what the guest has ever touched. */
-    r.working_bytes = r.has_balloon ? (has > available ? has - available : 0) : r.resident_bytes + r.shared_bytes;
     if (share_tell(&s->member, &r, &advice))
         apply(s, &advice, held_now);
     else

@@ -5,6 +5,7 @@
 #include "host/thread.h"
 #include "host/wake.h"
 #include "machine/sharing.h"
+#include "machine/working_set.h"
 #include "mem/foreign.h"
 #include "share/member.h"
 
@@ -42,6 +43,7 @@ struct sharing {
     bool told; /* that the broker is gone; that the pool, the file take no more */
     bool told_pool;
     _Atomic bool told_paging;
+    struct working_set working;
     struct sharing_stats stats;
     u32 stops[STOP_TIMES], works[STOP_TIMES]; /* how many took as long: see sharing_commit.c */
     /* Of the block that is looked at. */

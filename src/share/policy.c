@@ -10,7 +10,7 @@ static u64 least(u64 a, u64 b)
     return a < b ? a : b;
 }
 
-/* What a member is worth: its working set, and a quarter of what is idle beyond. */
+/* What a member is worth: its working set, and a sixteenth of what is idle beyond. */
 static u64 worth(const struct share_report *r)
 {
     u64 used = least(r->working_bytes, r->guest_bytes), idle = r->guest_bytes - used;
@@ -38,10 +38,15 @@ u64 policy_target(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 
     return least(target, own->guest_bytes) & PAGE_MASK;
 }
 
+static u64 has_bytes(const struct share_report *r)
+{
+    return r->guest_bytes - least(r->ballooned_bytes, r->guest_bytes);
+}
+
 /* What the guest may still give up by its balloon, without swapping. */
 static u64 yield(const struct share_report *r)
 {
-    u64 has = r->guest_bytes - least(r->ballooned_bytes, r->guest_bytes);
+    u64 has = has_bytes(r);
     u64 spare = r->free_bytes > FLOOR ? r->free_bytes - FLOOR : 0;
     return r->has_balloon && r->target_bytes && has > r->target_bytes ? least(has - r->target_bytes, spare) : 0;
 }
@@ -49,8 +54,8 @@ static u64 yield(const struct share_report *r)
 /* Of what it holds alone, the part that its balloon could give back: free pages that are holes already bring nothing. */
 static u64 unused(const struct share_report *r)
 {
-    u64 holds = r->resident_bytes + r->shared_bytes + r->paged_bytes;
-    return least(holds > r->working_bytes ? holds - r->working_bytes : 0, r->resident_bytes);
+    u64 holds = r->resident_bytes + r->shared_bytes + r->paged_bytes, has = has_bytes(r), needs = has - least(r->free_bytes, has);
+    return least(holds > needs ? holds - needs : 0, r->resident_bytes);
 }
 
 i64 policy_room(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 limit)
@@ -66,16 +71,22 @@ i64 policy_room(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 li
     return taken <= goal ? (i64)(least(goal - taken, SHARE_BYTES_MAX) / n) : -(i64)((u128)(taken - goal) * own / taken);
 }
 
+/* How much of the paging is a member's: what it holds and does not use, and an eighth of what it uses. */
+static u64 burden(const struct share_report *r)
+{
+    return r->resident_bytes - least(r->working_bytes, r->resident_bytes) / 8 * 7;
+}
+
 /* Pages go before the limit is reached: guests touch more between two looks, and get it at once. */
 u64 policy_page_out(const struct share_report *all, u32 n, u32 pid, u64 pool, u64 limit)
 {
-    u64 taken = pool, resident = 0, own = 0, goal = limit - limit / 16;
+    u64 taken = pool, sum = 0, own = 0, goal = limit - limit / 16;
     for (u32 i = 0; i < n; i++) {
         u64 give = least(yield(&all[i]), unused(&all[i]));
         taken += all[i].resident_bytes - give;
-        resident += all[i].resident_bytes;
+        sum += burden(&all[i]);
         if (all[i].pid == pid)
-            own = all[i].resident_bytes;
+            own = burden(&all[i]);
     }
-    return limit && taken > goal && resident ? (u64)((u128)(taken - goal) * own / resident) : 0;
+    return limit && taken > goal && sum ? (u64)((u128)(taken - goal) * own / sum) : 0;
 }
