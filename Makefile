@@ -36,10 +36,11 @@ $(OWN_SUITES):
 asan:
 	@tools/build build-asan -Dwerror=false -Doptimization=1 -Db_sanitize=address,undefined
 
+# What UBSan finds is a line on standard error otherwise, and no test fails.
 check-asan: deps asan
 	@tools/guest/prepare || echo "tests that boot Debian's kernel will be skipped" >&2
 	@tools/guest/foreign || echo "tests that boot other kernels will be skipped" >&2
-	@$(RUN_TESTS) --slower 6 $(OWN_SUITES:%=--without %) build-asan
+	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(RUN_TESTS) --slower 6 $(OWN_SUITES:%=--without %) build-asan
 
 fuzz:
 	@tools/fuzz

@@ -83,7 +83,7 @@ enum gdb_event gdb_input_byte(struct gdb_input *in, u8 byte)
     case IDLE: return idle_byte(in, byte);
     case BODY: body_byte(in, byte); return GDB_NOTHING;
     case SUM_HIGH:
-        in->want = (u8)(digit << 4);
+        in->want = (u8)((unsigned)digit << 4);
         in->state = digit < 0 ? IDLE : SUM_LOW;
         return digit < 0 ? GDB_BAD : GDB_NOTHING;
     default:

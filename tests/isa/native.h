@@ -36,6 +36,17 @@ struct world {
     u64 addr; /* CR2 of a #PF */
 };
 
+/* AddressSanitizer's shadow is mapped at 0x7fff8000 to 0x10007fff8000: where an operand leads there, the host does not fault as the guest does. */
+static inline bool world_in_shadow(const struct world *guest)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return guest->addr >= 0x7fff8000 && guest->addr < 0x10007fff8000;
+#else
+    (void)guest;
+    return false;
+#endif
+}
+
 /* Maps the windows and installs the signal handlers. False: WHY says why this host cannot. */
 bool native_init(const char **why);
 /* Executes LEN (at most 15) bytes at W->rip, which lies in the code page. */

@@ -288,7 +288,7 @@ static enum outcome try_once(struct rig *k, const struct icase *t, struct world 
     narrow(t, guest);
     forgive(t, guest, host);
     forgive_mask(t, native, guest_data(&k->g));
-    if (wraps(t, guest, host) || offset_judged(t, guest, host) || misaligned_mode(guest, host))
+    if (wraps(t, guest, host) || offset_judged(t, guest, host) || misaligned_mode(guest, host) || world_in_shadow(guest))
         return SAME;
     if (memcmp(native, guest_data(&k->g), sizeof k->window) != 0)
         return DIFFERENT;

@@ -381,18 +381,6 @@ static bool exact(unsigned op)
     return FP_HOST || !approximate;
 }
 
-/* AddressSanitizer maps its shadow from 0x7fff8000 on: where an operand with a 32-bit address leads there, the host does not
- * fault as the guest does. */
-static bool in_shadow(const struct world *guest)
-{
-#ifdef __SANITIZE_ADDRESS__
-    return guest->vector == VEC_PF && guest->addr >= 0x7fff8000 && guest->addr <= UINT32_MAX;
-#else
-    (void)guest;
-    return false;
-#endif
-}
-
 static void run_case(struct guest *g, const struct test_case *t, u64 seed, struct tally *n)
 {
     struct world guest = t->w, host = t->w;
@@ -403,7 +391,7 @@ static void run_case(struct guest *g, const struct test_case *t, u64 seed, struc
     guest_run(g, &guest, t->code, t->len);
     if (host.vector == VEC_UD && guest.vector != VEC_UD && host.fsw == t->w.fsw && !n->per_op[t->i.op])
         n->missing[t->i.op] = true;
-    if (n->missing[t->i.op] || in_shadow(&guest))
+    if (n->missing[t->i.op] || world_in_shadow(&guest))
         return;
     if (!exact(t->i.op))
         settle_approximation(t, &guest, &host);

@@ -2,22 +2,30 @@
  *
  *     the scratch page by a fixed displacement, but for the pointers in it, which are read alone; a link's tag, read
  *     an entry of the soft TLB's table, read: RSP, and in HOST_T1 an offset that was masked, or came from a miss
- *     guest memory: HOST_T0 or HOST_T1 is an address made with an entry's addend, or kept in a slot of the block
+ *     guest memory: HOST_T0 or HOST_T1 is an address made with the addend of an entry, or kept in a slot of the block. The entry's tag was
+ *         compared, or a miss found it; for a write, its write tag
  *     the vCPU, or what the look-up of a branch found, by a pointer out of the scratch page
  *
- * So the two registers' contents are followed through the instructions, from branch to target; never a guest's value alone is an address. That a hit was
- * tested, with this size, is not looked at. A guest's value in an operand's other register is right: an addend is added to it. */
+ * So the two registers' contents are followed through the instructions, from branch to target; never a guest's value alone is an address. That it was this
+ * operand's page which was compared, and all its bytes, is not looked at: a guest's value in the operand's other register is right, as the addend is
+ * added to it. */
 #include <Zydis/Zydis.h>
 
 #include "engine/bt/show.h"
 #include "engine/bt/tr.h"
 
 enum holds {
-    ANY,     /* a guest's value, as far as is known */
-    ENTRY,   /* of the soft TLB, from RSP on */
-    INDEX,   /* of the jump table, in bytes */
-    POINTER, /* of the monitor's */
-    HOST,    /* address of guest memory, or an addend */
+    ANY,        /* a guest's value, as far as is known */
+    BITS,       /* less than an operand has bits */
+    INDEX,      /* of the jump table, in bytes */
+    POINTER,    /* of the monitor's */
+    ENTRY,      /* of the soft TLB, from RSP on */
+    COMPARED_R, /* likewise; its read tag, or its write tag, was compared just before */
+    COMPARED_W,
+    HIT_R, /* and was the page's */
+    HIT_W,
+    HOST_R, /* an address of guest memory that may be read, or written too; or an addend */
+    HOST_W,
 };
 
 struct walk {
@@ -61,20 +69,37 @@ static enum holds value_of(struct reach *s, ZydisRegister r)
     return h ? *h : ANY;
 }
 
+static bool is_host(u8 h)
+{
+    return h == HOST_R || h == HOST_W;
+}
+
+static bool is_hit(u8 h)
+{
+    return h == HIT_R || h == HIT_W;
+}
+
+static enum holds meet_holds(u8 a, u8 b)
+{
+    if (a == b)
+        return a;
+    return is_host(a) && is_host(b) ? HOST_R : is_hit(a) && is_hit(b) ? HIT_R : ANY;
+}
+
 /* What both A and B say. */
 static struct reach meet(struct reach a, struct reach b)
 {
     if (!a.live || !b.live)
         return a.live ? a : b;
     for (unsigned k = 0; k < 2; k++)
-        a.t[k] = a.t[k] == b.t[k] ? a.t[k] : ANY;
-    a.slots &= b.slots;
+        a.t[k] = (u8)meet_holds(a.t[k], b.t[k]);
+    a.slots &= b.slots, a.slots_w &= b.slots_w;
     return a;
 }
 
 static bool same_state(struct reach a, struct reach b)
 {
-    return a.live == b.live && a.t[0] == b.t[0] && a.t[1] == b.t[1] && a.slots == b.slots;
+    return a.live == b.live && a.t[0] == b.t[0] && a.t[1] == b.t[1] && a.slots == b.slots && a.slots_w == b.slots_w;
 }
 
 /* The place in w->at of an offset in the cache; w->n: in none of the block's parts. */
@@ -98,7 +123,7 @@ static u64 from_scratch(const struct walk *w, const struct host_insn *i, const Z
 static bool is_entry(struct walk *w, const ZydisDecodedOperand *o)
 {
     i64 disp = o->mem.disp.value;
-    return o->mem.base == ZYDIS_REGISTER_RSP && o->mem.index != ZYDIS_REGISTER_NONE && o->mem.scale == 1 && value_of(&w->now, o->mem.index) == ENTRY &&
+    return o->mem.base == ZYDIS_REGISTER_RSP && o->mem.scale == 1 && value_of(&w->now, o->mem.index) >= ENTRY && value_of(&w->now, o->mem.index) <= HIT_W &&
            disp >= 0 && disp < (i64)sizeof(struct tlb_entry);
 }
 
@@ -135,9 +160,18 @@ static bool scratch_ok(struct walk *w, const struct host_insn *i, u64 off, bool 
     enum holds h = whole ? value_of(&w->now, i->ops[1].reg.value) : ANY;
     if (is_slot(off, &bit)) {
         w->now.slots |= (u16)(1u << bit);
-        return h == HOST;
+        w->now.slots_w = (u16)((w->now.slots_w & ~(1u << bit)) | (u32)(h == HOST_W) << bit);
+        return is_host((u8)h);
     }
     return written_freely(off) || (off == AT(tlb) && h == POINTER);
+}
+
+/* BT and its kin count bits from a memory operand on. */
+static bool bits_ok(struct walk *w, const struct host_insn *i)
+{
+    ZydisMnemonic m = i->z.mnemonic;
+    bool counts = m == ZYDIS_MNEMONIC_BT || m == ZYDIS_MNEMONIC_BTS || m == ZYDIS_MNEMONIC_BTR || m == ZYDIS_MNEMONIC_BTC;
+    return !counts || i->ops[1].type != ZYDIS_OPERAND_TYPE_REGISTER || value_of(&w->now, i->ops[1].reg.value) == BITS;
 }
 
 static bool memory_ok(struct walk *w, const struct host_insn *i, const ZydisDecodedOperand *o)
@@ -145,7 +179,7 @@ static bool memory_ok(struct walk *w, const struct host_insn *i, const ZydisDeco
     bool write = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
     if (o->mem.type == ZYDIS_MEMOP_TYPE_AGEN)
         return true;
-    if (o->mem.type != ZYDIS_MEMOP_TYPE_MEM)
+    if (o->mem.type != ZYDIS_MEMOP_TYPE_MEM || i->z.address_width != 64 || !bits_ok(w, i))
         return false;
     if (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN) /* of a call, below the table */
         return i->z.mnemonic == ZYDIS_MNEMONIC_CALL;
@@ -156,9 +190,9 @@ static bool memory_ok(struct walk *w, const struct host_insn *i, const ZydisDeco
     enum holds base = value_of(&w->now, o->mem.base), index = value_of(&w->now, o->mem.index);
     if (base == POINTER)
         return o->mem.index == ZYDIS_REGISTER_NONE;
-    if (base == HOST)
-        return o->mem.index == ZYDIS_REGISTER_NONE;
-    return index == HOST && o->mem.scale == 1;
+    if (is_host((u8)base))
+        return o->mem.index == ZYDIS_REGISTER_NONE && (!write || base == HOST_W);
+    return o->mem.scale == 1 && (index == HOST_W || (index == HOST_R && !write));
 }
 
 /* ---- what an instruction leaves in its first operand ---- */
@@ -169,11 +203,14 @@ static enum holds loaded(struct walk *w, const struct host_insn *i, const ZydisD
     if (o->mem.base == ZYDIS_REGISTER_RIP) {
         u64 off = from_scratch(w, i, o);
         if (is_slot(off, &bit))
-            return w->now.slots >> bit & 1 ? HOST : ANY;
+            return w->now.slots_w >> bit & 1 ? HOST_W : w->now.slots >> bit & 1 ? HOST_R : ANY;
         return is_pointer(off) ? POINTER : ANY;
     }
-    if (is_entry(w, o))
-        return o->mem.disp.value == offsetof(struct tlb_entry, addend) ? HOST : ANY;
+    if (is_entry(w, o)) {
+        enum holds h = value_of(&w->now, o->mem.index);
+        bool addend = o->mem.disp.value == offsetof(struct tlb_entry, addend);
+        return !addend ? ANY : h == HIT_W ? HOST_W : h == HIT_R ? HOST_R : ANY;
+    }
     bool tlb = value_of(&w->now, o->mem.base) == POINTER && o->mem.disp.value == offsetof(struct cpu, tlb);
     return tlb ? POINTER : ANY;
 }
@@ -187,7 +224,7 @@ static enum holds added(struct walk *w, const struct host_insn *i, enum holds ol
         u64 off = from_scratch(w, i, o);
         if (off == AT(jumps) && old == INDEX)
             return POINTER;
-        return off == AT(range[0].host) || off == AT(range[1].host) ? HOST : ANY;
+        return off == AT(range[0].host) || off == AT(range[1].host) ? HOST_W : ANY;
     }
     return loaded(w, i, o);
 }
@@ -197,7 +234,13 @@ static enum holds masked(const struct host_insn *i)
     const ZydisDecodedOperand *o = &i->ops[1];
     if (o->type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
         return ANY;
-    return o->imm.value.u == (TLB_ENTRIES - 1) << 5 ? ENTRY : o->imm.value.u == (BT_JUMPS - 1) << 5 ? INDEX : ANY;
+    switch (o->imm.value.u) {
+    case (TLB_ENTRIES - 1) << 5: return ENTRY;
+    case (BT_JUMPS - 1) << 5: return INDEX;
+    case 31:
+    case 63: return BITS;
+    default: return ANY;
+    }
 }
 
 static enum holds result(struct walk *w, const struct host_insn *i, enum holds old)
@@ -233,6 +276,26 @@ static bool registers_written(struct walk *w, const struct host_insn *i)
     return ok;
 }
 
+/* A tag is compared: by CMP, or XOR and a CMP of the bytes that are left. The conditional branch behind it says what came of it. */
+static void compares(struct walk *w, const struct host_insn *i)
+{
+    const ZydisDecodedOperand *o = &i->ops[1];
+    if ((i->z.mnemonic != ZYDIS_MNEMONIC_XOR && i->z.mnemonic != ZYDIS_MNEMONIC_CMP) || o->type != ZYDIS_OPERAND_TYPE_MEMORY || !is_entry(w, o))
+        return;
+    u8 *h = held_by(&w->now, o->mem.index);
+    if (h && *h == ENTRY)
+        *h = o->mem.disp.value == offsetof(struct tlb_entry, read) ? COMPARED_R : o->mem.disp.value == offsetof(struct tlb_entry, write) ? COMPARED_W : ANY;
+}
+
+/* Behind a conditional branch that was not taken. */
+static void falls_through(struct walk *w, ZydisMnemonic m)
+{
+    if (m != ZYDIS_MNEMONIC_JNBE && m != ZYDIS_MNEMONIC_JNZ)
+        return;
+    for (unsigned k = 0; k < 2; k++)
+        w->now.t[k] = w->now.t[k] == COMPARED_R ? HIT_R : w->now.t[k] == COMPARED_W ? HIT_W : w->now.t[k];
+}
+
 /* ---- control flow ---- */
 
 static bool called(struct walk *w, u32 to)
@@ -240,10 +303,11 @@ static bool called(struct walk *w, u32 to)
     const struct bt *b = w->b;
     u8 *t = w->now.t;
     t[0] = ANY;
-    if (to == b->stub_miss[0] || to == b->stub_miss[1] || to == b->stub_look[0] || to == b->stub_look[1]) {
-        t[1] = ENTRY;
-        return true;
-    }
+    for (unsigned write = 0; write < 2; write++)
+        if (to == b->stub_miss[write] || to == b->stub_look[write]) {
+            t[1] = write ? HIT_W : HIT_R;
+            return true;
+        }
     for (unsigned k = 0; k < BT_RANGES; k++)
         if (to == b->stub_note[k])
             return true;
@@ -276,8 +340,9 @@ static bool branches(struct walk *w, const struct host_insn *i, u32 from)
     case ZYDIS_CATEGORY_UNCOND_BR:
         if (relative)
             goes_to(w, from, to);
+        falls_through(w, i->z.mnemonic);
         w->now.live = i->z.meta.category == ZYDIS_CATEGORY_COND_BR;
-        return true;
+        return relative || (o->type == ZYDIS_OPERAND_TYPE_MEMORY && value_of(&w->now, o->mem.base) == POINTER && o->mem.disp.value == offsetof(struct bt_jump, code));
     default: return true;
     }
 }
@@ -288,6 +353,7 @@ static bool one(struct walk *w, const struct host_insn *i, u32 from)
     for (unsigned k = 0; k < i->z.operand_count; k++)
         if (i->ops[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
             ok &= memory_ok(w, i, &i->ops[k]);
+    compares(w, i);
     ok &= registers_written(w, i);
     return branches(w, i, from) && ok;
 }

@@ -99,9 +99,9 @@ struct late {
 
 /* What is known of translated code's own registers before an instruction (reach.c). */
 struct reach {
-    bool live;     /* the instruction is reached */
-    u8 t[2];       /* what HOST_T0 and HOST_T1 hold */
-    u16 slots;     /* a bit for each that was written */
+    bool live; /* the instruction is reached */
+    u8 t[2];   /* what HOST_T0 and HOST_T1 hold */
+    u16 slots, slots_w; /* a bit for each that holds an address; that may be written to */
 };
 _Static_assert(BT_SLOTS <= 16, "a bit for each slot");
 
