@@ -214,10 +214,12 @@ struct trine_stats {
     unsigned exit_kinds;
     bool has_blocks;
     uint64_t blocks_translated, blocks_flushed;
-    struct trine_count counters[20]; /* the engine's own */
+    struct trine_count counters[21]; /* the engine's own */
     unsigned counters_n;
     struct trine_count steps[16]; /* instructions that a translator handed to the interpreter, the most frequent operations */
     unsigned steps_n;
+    struct trine_count calls[16]; /* those that it did itself, by a call */
+    unsigned calls_n;
     bool has_paging; /* the engine translates addresses by a soft TLB */
     struct trine_paging paging;
     uint64_t guest_bytes, resident_bytes, shared_bytes, ballooned_bytes, paged_bytes, monitor_bytes;

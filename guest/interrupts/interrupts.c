@@ -217,6 +217,30 @@ TEST(shadows)
     quiet();
 }
 
+/* RF that IRET loads is there at the next boundary and gone behind the instruction there. SDM 3B 17.3.1.1. */
+TEST(rf_of_iret)
+{
+    struct context c;
+    const struct snip *s = SNIP("nop; sti; nop\n" AT "nop"), *fault = SNIP("mov (" BX "), %eax; int $0x30");
+    for (unsigned turn = 0; turn < 6; turn++) {
+        bool now = turn % 2;
+        if (!timer_pend())
+            return;
+        context_set(&c, s);
+        c.flags |= FLAG_RF | (now ? FLAG_IF : 0);
+        context_run(&c);
+        CHECK_EXIT("an interrupt that waits", &c, BASE1, NO_ERROR, now ? s->start : s->at);
+        CHECK_EQUAL("[qemu] RF that it saves", now ? FLAG_RF : 0, c.flags & FLAG_RF);
+        quiet();
+        context_set(&c, fault);
+        c.bx = ADDR(&c);
+        c.flags |= FLAG_RF;
+        context_run(&c);
+        CHECK_EXIT("INT n behind another instruction", &c, EXIT, NO_ERROR, fault->end);
+        CHECK_EQUAL("RF is gone", 0, c.flags & FLAG_RF);
+    }
+}
+
 /* The single-step trap comes before an interrupt that is recognized at the same boundary. SDM 3A 6.9. */
 TEST(priority)
 {

@@ -86,6 +86,21 @@ TEST(compat_segments)
     RUN_THROUGH("null DS in 64-bit mode", s, &c);
 }
 
+/* The same bytes by turns: INC RAX; INC EAX in 64-bit code, DEC EAX; INC EAX; INC EAX in 32-bit code. */
+TEST(two_sizes)
+{
+    struct context c;
+    const struct snip *s = SNIP("inc %rax; inc %eax");
+    for (unsigned turn = 0; turn < 20; turn++) {
+        bool narrow = turn % 3 == 0;
+        context_set(&c, s);
+        c.cs = narrow ? SEL_CODE32 : SEL_CODE;
+        c.ax = 0x10;
+        RUN_THROUGH("either size", s, &c);
+        CHECK_EQUAL("EAX", narrow ? 0x11 : 0x12, c.ax);
+    }
+}
+
 TEST(compat16)
 {
     struct context c;

@@ -176,6 +176,58 @@ TEST(overlap)
     }
 }
 
+/* Runs that end before, at and behind a page's end, of no element and of many, from one page into another and into the same. No frame lies behind the one
+ * before it. */
+enum { RUN_BYTES = 4 * PAGE_SIZE };
+static uint8_t expected[RUN_BYTES];
+
+static uint8_t *pages_map(void)
+{
+    paging_on(PAGES_NATIVE, 0);
+    for (unsigned n = 0; n < RUN_BYTES / PAGE_SIZE; n++)
+        entry_set(1, n, FRAME(9 - 2 * n) | PTE_P | PTE_W);
+    flush();
+    return (uint8_t *)WINDOW;
+}
+
+static void run_at(uint8_t *pages, const struct snip *s, unsigned size, unsigned from, unsigned to, unsigned n, bool stores)
+{
+    struct context c;
+    for (unsigned k = 0; k < RUN_BYTES; k++)
+        pages[k] = expected[k] = (uint8_t)(k * 7 + k / 256);
+    context_set(&c, s);
+    c.ax = (word)0x8877665544332211ull;
+    c.cx = n;
+    c.si = ADDR(pages) + from;
+    c.di = ADDR(pages) + to;
+    c.flags |= FLAG_CF | FLAG_ZF | FLAG_OF;
+    word flags = c.flags;
+    for (unsigned k = 0; k < n; k++)
+        memory_copy(expected + to + k * size, stores ? (const uint8_t *)&c.ax : expected + from + k * size, size);
+    RUN_THROUGH("REP", s, &c);
+    bool right = c.cx == 0 && c.di == ADDR(pages) + to + n * size && c.si == ADDR(pages) + from + (stores ? 0 : n * size) &&
+                 c.flags == flags && !memory_compare(pages, expected, RUN_BYTES);
+    if (!right)
+        print("#   size %u from %u to %u count %u: CX %lx SI %lx DI %lx\n", size, from, to, n, c.cx, c.si, c.di);
+    CHECK("registers, flags and memory", right);
+}
+
+TEST(rep_runs)
+{
+    const struct snip *movs[] = FOUR("rep movs"), *stos[] = FOUR("rep stos");
+    static const unsigned at[] = {0, 1, PAGE_SIZE - 64, PAGE_SIZE - 7, PAGE_SIZE - 1, PAGE_SIZE}, lengths[] = {0, 1, 8, 56, 64, 72, PAGE_SIZE - 8, PAGE_SIZE};
+    uint8_t *pages = pages_map();
+    for (unsigned i = 0; i < SIZES; i++)
+        for (unsigned a = 0; a < COUNT(at); a++)
+            for (unsigned l = 0; l < COUNT(lengths); l++) {
+                unsigned size = (unsigned)sizes[i], n = lengths[l] == 1 ? 1 : lengths[l] / size;
+                run_at(pages, stos[i], size, 0, at[a], n, true);
+                run_at(pages, movs[i], size, at[a], 2 * PAGE_SIZE + 3, n, false);
+                run_at(pages, movs[i], size, PAGE_SIZE - 40, at[a], n, false);
+            }
+    paging_off();
+}
+
 TEST(prefixes)
 {
     struct context c;

@@ -146,6 +146,7 @@ TEST(hot_and_cold)
         best_;                                                                                               \
     })
 enum { COST_TURNS = 5000 };
+uint8_t costs_bytes[64];
 
 static void print_cost(const char *name, uint64_t ticks, uint64_t empty)
 {
@@ -158,4 +159,7 @@ TEST(costs)
     print_cost("sti+cli", TICKS("sti; cli"), empty);
     print_cost("pushf+popf", TICKS("pushfq; popfq"), empty);
     print_cost("cr3-write", TICKS("mov %%rdi, %%cr3"), empty);
+    print_cost("invlpg", TICKS("invlpg (%%rdi)"), empty);
+    print_cost("iretq", TICKS("mov %%rsp, %%rax; push $0x10; push %%rax; pushfq; push $8; lea 7f(%%rip), %%rax; push %%rax; iretq; 7:"), empty);
+    print_cost("rep-stosb-16", TICKS("push %%rdi; push %%rcx; lea costs_bytes(%%rip), %%rdi; mov $16, %%ecx; rep stosb; pop %%rcx; pop %%rdi"), empty);
 }

@@ -137,6 +137,7 @@ bool stats_write(FILE *f, const struct trine_stats *s, const char *end)
     json_u64(&j, "flushed", s->blocks_flushed, s->has_blocks);
     stats_counts(&j, "engine", s->counters, s->counters_n);
     stats_counts(&j, "interpreted", s->steps, s->steps_n);
+    stats_counts(&j, "called", s->calls, s->calls_n);
     json_close(&j);
     stats_paging(&j, s);
     stats_memory(&j, s);

@@ -124,7 +124,7 @@ struct engine_ops {
     enum engine_way (*way)(void *state, const u8 *bytes, unsigned n, unsigned code_size, unsigned cpl);
 };
 
-enum { ENGINE_COUNTERS = 20 };
+enum { ENGINE_COUNTERS = 21 };
 struct engine_stats {
     u64 blocks_translated, blocks_flushed;
     u64 shared_bytes; /* resident memory of its own that the host counts as shared, as it does guest RAM */
@@ -135,6 +135,7 @@ struct engine_stats {
         u64 count;
     } counter[ENGINE_COUNTERS];
     const u64 *steps_of; /* by enum op: instructions that it handed to the interpreter; null: no such thing */
+    const u64 *calls_of; /* likewise: that it did by a call */
 };
 
 enum engine_sensitive { SENSITIVE_INLINE, SENSITIVE_CALL, SENSITIVE_TRAP };

@@ -41,25 +41,34 @@ static int by_count(const void *a, const void *b)
     return x->count < y->count ? 1 : x->count > y->count ? -1 : 0;
 }
 
-/* The engine's own counters, and the operations that it left to the interpreter most often. */
-static void engine_counters(struct trine_stats *s, const struct engine_stats *es, u64 steps[OP_COUNT])
+/* By operation. */
+struct op_counts {
+    u64 steps[OP_COUNT], calls[OP_COUNT];
+};
+
+/* The engine's own counters, and how often it left operations to the interpreter or did them by a call. */
+static void engine_counters(struct trine_stats *s, const struct engine_stats *es, struct op_counts *ops)
 {
     for (unsigned k = 0; k < ENGINE_COUNTERS && es->counter[k].name; k++)
         count_add(s->counters, &s->counters_n, ARRAY_LEN(s->counters), es->counter[k].name, es->counter[k].count);
-    for (unsigned k = 0; es->steps_of && k < OP_COUNT; k++)
-        steps[k] += es->steps_of[k];
+    for (unsigned k = 0; k < OP_COUNT; k++) {
+        ops->steps[k] += es->steps_of ? es->steps_of[k] : 0;
+        ops->calls[k] += es->calls_of ? es->calls_of[k] : 0;
+    }
 }
 
-static void steps_sorted(struct trine_stats *s, const u64 steps[OP_COUNT])
+/* The most frequent operations, at most ROOM; how many. */
+static unsigned ops_sorted(const u64 counts[OP_COUNT], struct trine_count *list, unsigned room)
 {
     struct trine_count all[OP_COUNT];
     unsigned n = 0;
     for (unsigned k = 0; k < OP_COUNT; k++)
-        if (steps[k])
-            all[n++] = (struct trine_count){k ? op_name(k) : "others", steps[k]};
+        if (counts[k])
+            all[n++] = (struct trine_count){k ? op_name(k) : "others", counts[k]};
     qsort(all, n, sizeof *all, by_count);
-    s->steps_n = n < ARRAY_LEN(s->steps) ? n : ARRAY_LEN(s->steps);
-    memcpy(s->steps, all, s->steps_n * sizeof *all);
+    n = n < room ? n : room;
+    memcpy(list, all, n * sizeof *all);
+    return n;
 }
 
 static void paging_add(struct trine_paging *p, const struct cpu *c)
@@ -96,7 +105,7 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
     u64 end = vm->stopped_ns ? vm->stopped_ns : host_ns(), wall_ns = vm->ran ? end - vm->started_ns : 0;
     *s = (struct trine_stats){
         .engine = vm->engine->name, .wall_s = seconds(wall_ns), .busy_s = vm_busy_s(vm, wall_ns)};
-    u64 steps[OP_COUNT] = {0};
+    struct op_counts ops = {0};
     lock_take(&vm->lock);
     for (u32 i = 0; i < vm->config.cpus; i++) {
         struct vcpu *v = &vm->vcpus[i];
@@ -110,11 +119,12 @@ void vm_stats(struct vm *vm, struct trine_stats *s)
         s->blocks_translated += es.blocks_translated;
         s->blocks_flushed += es.blocks_flushed;
         s->monitor_bytes += es.shared_bytes;
-        engine_counters(s, &es, steps);
+        engine_counters(s, &es, &ops);
     }
     s->counted &= !vm->switches.uncounted;
     s->switches = vm->switches.done;
-    steps_sorted(s, steps);
+    s->steps_n = ops_sorted(ops.steps, s->steps, ARRAY_LEN(s->steps));
+    s->calls_n = ops_sorted(ops.calls, s->calls, ARRAY_LEN(s->calls));
     s->has_paging = vm->engine->virtual_time; /* the software engines */
     s->has_blocks = s->blocks_translated > 0;
     for (unsigned k = 0; k < EXIT_KINDS; k++)

@@ -34,6 +34,7 @@ enum {
 #define BT_BLOCKS        (1u << 19)
 #define BT_BLOCK_MAX     64 /* instructions */
 #define BT_SLOTS         16
+#define BT_SLOT_SOURCE   16 /* the last one: of REP MOVS, the addend of its source (string.c) */
 #define BT_RANGES        2 /* near.c */
 #define BT_LIMITS        3
 #define BT_HASH          (1u << 18)
@@ -112,7 +113,7 @@ struct bt_scratch {
         u64 view;
     } by_ac[2]; /* data accesses at CPL 0 with RFLAGS.AC clear and set */
     u32 mxcsr, mxcsr_host;
-    u64 fill_fn, find_fn, write_fn, quick_fn, tsc_fn;
+    u64 fill_fn, find_fn, write_fn, quick_fn, call_fn, tsc_fn;
     u64 x87_in; /* the guest's x87 state is in the host's FPU, not in struct cpu */
     u64 x87_fn;
     u64 fcw;
@@ -155,7 +156,7 @@ struct bt_site {
     u8 decoded : 1;    /* SITE_STEP: the instruction is nothing but this operation, SIZE and LEN */
     u8 rep : 1;        /* SITE_STEP: REP MOVS or STOS with plain operands */
     u8 flags_host : 1; /* SITE_LINK: the target's variant */
-    u8 size, acc; /* SITE_MEM; SITE_STEP: operand size */
+    u8 size, acc; /* SITE_MEM; SITE_STEP: operand size, and of MOV to CR3 the register */
     u8 len;
 };
 _Static_assert(sizeof(struct bt_site) == 16, "there are four for every five instructions");
@@ -279,8 +280,12 @@ struct bt {
     /* offsets of stubs */
     u32 stub_enter, stub_exit, stub_miss[2], stub_x87; /* stub_miss: of a read, of a write */
     u32 stub_other; /* flow.c */
-    u32 stub_quick, stub_tsc;
-    bool quick_left; /* bt_quick did its instruction, but knew no code to go on with */
+    u32 stub_quick, stub_call, stub_tsc;
+    u32 stub_rep[2][4]; /* string.c: of STOS and MOVS, of 1, 2, 4, 8 bytes: called with the addends of destination and source in HOST_T1 and HOST_T0 */
+    bool quick_left; /* bt_quick or bt_call did its instruction, but knew no code to go on with */
+    bool faulted;    /* the last fill found cpu->fault, which is its instruction's */
+    u64 resumed;     /* the boundary where RF was set, but is left out; UINT64_MAX: none */
+    u64 faults;      /* delivered as fills found them */
     u32 stub_look[2], stub_note[BT_RANGES]; /* near.c */
     u64 translated, flushed, dropped;
     u64 steps, direct, fills, cache_flushes;
@@ -290,7 +295,7 @@ struct bt {
     struct bt_refused refused;
     u64 host_faults, stray_faults; /* of translated code (signal.c); those of them that are not the guest's (refused.c) */
     u64 followed; /* links and look-ups that follow.c did */
-    u64 steps_of[OP_COUNT];
+    u64 steps_of[OP_COUNT], calls_of[OP_COUNT];
     FILE *perf_map; /* null: none */
     struct engine_settings settings;
     u64 shown[ENGINE_SHOW_MAX / 64]; /* bytes from settings.show_at on that were listed */
@@ -374,6 +379,17 @@ u64 bt_tsc(struct bt *b, u64 budget);
 
 /* quick.c: executes the SYSCALL, SYSRET or branch of the site that leaves, if nothing else is to be looked at. The code to go on with, or null. */
 void *bt_quick(struct bt *b);
+
+/* The code at c->rip, by the jump table alone, with all that it needs in the scratch page; null: not there. */
+void *bt_known_code(struct bt *b);
+
+/* call.c: the same for IRETQ, MOV to CR3 and INVLPG, with the guest's vector registers put away. */
+void *bt_call(struct bt *b);
+
+/* run.c: leaves out RF of the boundary at ICOUNT, where it may; the budget then pays for a block. */
+bool bt_resume(struct bt *b, u64 icount);
+/* What the scratch page says of the soft TLB's tables is what struct cpu says. */
+void bt_load_views(struct bt *b);
 
 /* follow.c: the same for a SITE_LINK or SITE_LOOKUP. */
 void *bt_follow(struct bt *b, const struct bt_site *s);
@@ -461,6 +477,19 @@ INLINE u64 bt_site_rip(const struct bt *b, const struct bt_site *s)
 INLINE i64 bt_site_refund(const struct bt *b, const struct bt_site *s)
 {
     return s->charged ? (i64)b->blocks[s->block].count - s->index : -(i64)s->index;
+}
+
+INLINE void bt_store_homes(struct bt *b)
+{
+    union gpr_value *g = b->cpu->gpr;
+    const u64 *home = b->scratch->home;
+    g[R10].q = home[0], g[R11].q = home[1], g[R15].q = home[2], g[R14].q = home[3];
+}
+
+INLINE void bt_called(struct bt *b, u16 op)
+{
+    b->direct++;
+    b->calls_of[op]++;
 }
 
 /* As wide as addresses are in the code's mode. */

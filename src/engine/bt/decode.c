@@ -261,11 +261,12 @@ bool bt_decode(struct bt *b, struct dec *d, const u8 *bytes, unsigned left, u32 
         d->kind = K_STEP;
     i32 far = d->i.form == FORM_REL ? d->i.imm : 0;
     bool whole = d->code32 && d->kind == K_LEA; /* nothing is added to its displacement */
+    bool constant = d->i.op == OP_MOV && d->i.form == FORM_RI; /* of 64 bits: its upper half stands there */
     if (far > INT32_MAX - (1 << 16) || far < INT32_MIN + (1 << 16))
         d->kind = K_STEP;
     if ((d->i.base != GPR_ZERO || d->code32) && !whole && d->i.disp > INT32_MAX - (1 << 16))
         d->kind = K_STEP;
-    if (!whole && d->i.disp < INT32_MIN + (1 << 16))
+    if (!whole && !constant && d->i.disp < INT32_MIN + (1 << 16))
         d->kind = K_STEP;
     return true;
 }

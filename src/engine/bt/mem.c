@@ -162,6 +162,20 @@ void mem_check_segment(struct tr *t, const struct ea *ea)
     step_if(t, CC_E);
 }
 
+/* Behind the test of an access, which branches at AT where it misses. Its site. */
+static u32 looked(struct tr *t, const struct ea *ea, const struct touch *x, unsigned size, unsigned acc, u32 at)
+{
+    struct late *l = late_new(t, LATE_FILL, at);
+    l->back = e_off(&t->e);
+    l->ea = *ea;
+    l->size = (u8)size, l->lo = x->lo, l->hi = x->hi;
+    l->site = site_new(t, SITE_MEM, t->index);
+    t->b->sites[l->site].size = (u8)size;
+    t->b->sites[l->site].lo = x->lo, t->b->sites[l->site].hi = x->hi;
+    t->b->sites[l->site].acc = (u8)acc;
+    return l->site;
+}
+
 struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, int *spare)
 {
     struct emit *e = &t->e;
@@ -186,20 +200,24 @@ struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigne
     }
     o = ea_prepare(t, ea, &collapsed);
     bool used = o.base == HOST_T0 || o.index == HOST_T0 || ea->lin32;
-    struct late *l = late_new(t, LATE_FILL, hit_test(t, ea, o, x->lo, x->hi, acc));
-    l->back = e_off(e);
-    l->ea = *ea;
-    l->size = (u8)size, l->lo = x->lo, l->hi = x->hi;
-    l->site = site_new(t, SITE_MEM, t->index);
-    t->b->sites[l->site].size = (u8)size;
-    t->b->sites[l->site].lo = x->lo, t->b->sites[l->site].hi = x->hi;
-    t->b->sites[l->site].acc = (u8)acc;
+    looked(t, ea, x, size, acc, hit_test(t, ea, o, x->lo, x->hi, acc));
     o = address(t, o, used, x->leads, x->lo, acc, spare);
     if (x->leads) {
         e_store(e, mem_slot(x->slot), HOST_T0);
         t->bias[x->slot - 1] = (i16)o.disp;
     }
     return o;
+}
+
+u32 mem_entry_at(struct tr *t, unsigned reg, unsigned size, unsigned acc)
+{
+    const struct ea ea = ea_at(t, reg, 0);
+    const struct touch x = {.hi = (i16)size};
+    bool collapsed;
+    flags_give_way(t);
+    t->held = 0;
+    struct opnd o = ea_prepare(t, &ea, &collapsed);
+    return looked(t, &ea, &x, size, acc, hit_test(t, &ea, o, 0, (int)size, acc));
 }
 
 void mem_careful(struct tr *t, const struct late *l, u32 at)

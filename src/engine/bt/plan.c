@@ -216,7 +216,7 @@ static void after(struct numbering *v, const struct dec *d)
             fresh(v, i->rd);
         return;
     case K_STRING:
-        fresh(v, RAX), fresh(v, RSI), fresh(v, RDI);
+        fresh(v, RAX), fresh(v, RCX), fresh(v, RSI), fresh(v, RDI);
         return;
     case K_GENERIC: break;
     default: all_fresh(v); return;
@@ -312,7 +312,7 @@ static void place(struct tr *t, struct group *list, unsigned *n, struct touch *x
         if (!same_place(g, w) || (!by_rip(g) && hi - lo > SPAN_MAX))
             continue;
         if (g->members == 1) {
-            if (t->slots == BT_SLOTS)
+            if (t->slots == BT_SLOT_SOURCE - 1)
                 return;
             g->lead->slot = (u8)++t->slots;
             g->lead->leads = true;

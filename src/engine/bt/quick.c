@@ -18,8 +18,7 @@ static bool plain(const struct bt *b, const struct bt_site *s)
     return c->cpl == 0 && s->size == 8 && !(b->scratch->home[HOME_R11] & ~(u64)PLAIN_FLAGS) && cpu_canonical(c->gpr[RCX].q);
 }
 
-/* The code at c->rip, by the jump table alone; null: not there. */
-static void *known_code(struct bt *b)
+void *bt_known_code(struct bt *b)
 {
     struct cpu *c = b->cpu;
     struct bt_scratch *x = b->scratch;
@@ -54,8 +53,8 @@ void *bt_quick(struct bt *b)
     x->home[HOME_R11] = c->gpr[R11].q;
     x->flags = bt_flags_image(flags);
     b->mode ^= BT_MODE_USER;
-    b->direct++;
-    void *code = known_code(b);
+    bt_called(b, s->op);
+    void *code = bt_known_code(b);
     b->quick_left = !code;
     return code;
 }

@@ -302,6 +302,9 @@ static bool called(struct walk *w, u32 to)
 {
     const struct bt *b = w->b;
     u8 *t = w->now.t;
+    for (unsigned k = 0; k < 8; k++)
+        if (to == b->stub_rep[k / 4][k % 4])
+            return t[1] == HOST_W && (k < 4 || is_host(t[0]));
     t[0] = ANY;
     for (unsigned write = 0; write < 2; write++)
         if (to == b->stub_miss[write] || to == b->stub_look[write]) {

@@ -61,6 +61,18 @@ static bool translatable(const struct cpu *c)
     return c->flat && c->stack_size == c->code_size;
 }
 
+void bt_load_views(struct bt *b)
+{
+    struct cpu *c = b->cpu;
+    struct bt_scratch *s = b->scratch;
+    struct tlb_context *x = &c->tlb->context[c->tlb->active];
+    s->tlb = c->tlb->current;
+    s->by_ac[0].view = c->cr4 & CR4_SMAP ? TLB_VIEW_KERNEL : TLB_VIEW_KERNEL_AC;
+    s->by_ac[1].view = TLB_VIEW_KERNEL_AC;
+    for (unsigned k = 0; k < 2; k++)
+        s->by_ac[k].table = &x->view[s->by_ac[k].view];
+}
+
 /* struct cpu to the scratch page, and back. */
 static void load_state(struct bt *b, u64 budget)
 {
@@ -72,12 +84,7 @@ static void load_state(struct bt *b, u64 budget)
     s->home[0] = c->gpr[R10].q, s->home[1] = c->gpr[R11].q, s->home[2] = c->gpr[R15].q, s->home[3] = c->gpr[R14].q;
     s->budget = (i64)budget;
     s->icount_end = c->icount + budget;
-    s->tlb = c->tlb->current;
-    struct tlb_context *x = &c->tlb->context[c->tlb->active];
-    s->by_ac[0].view = c->cr4 & CR4_SMAP ? TLB_VIEW_KERNEL : TLB_VIEW_KERNEL_AC;
-    s->by_ac[1].view = TLB_VIEW_KERNEL_AC;
-    for (unsigned k = 0; k < 2; k++)
-        s->by_ac[k].table = &x->view[s->by_ac[k].view];
+    bt_load_views(b);
     for (unsigned k = 0; k < 6; k++)
         s->seg_base[k] = c->seg[k].base;
     s->seg_flat[SEG_FS] = unlimited(&c->seg[SEG_FS]), s->seg_flat[SEG_GS] = unlimited(&c->seg[SEG_GS]);
@@ -91,7 +98,7 @@ static void store_state(struct bt *b)
 {
     struct cpu *c = b->cpu;
     const struct bt_scratch *s = b->scratch;
-    c->gpr[R10].q = s->home[0], c->gpr[R11].q = s->home[1], c->gpr[R15].q = s->home[2], c->gpr[R14].q = s->home[3];
+    bt_store_homes(b);
     c->icount = s->icount_end - (u64)s->budget;
     flags_load(&c->fl, (u32)bt_flags_of(s->flags));
     c->fpu.mxcsr = s->mxcsr;
@@ -192,13 +199,40 @@ static void settle(struct bt *b, const struct bt_site *s)
     b->cpu->rip = bt_cut_rip(b, bt_site_rip(b, s));
 }
 
+/* RF, which most returns from a page fault bring, keeps instruction breakpoints off one instruction. There are none: it goes where that instruction may run in
+ * the cache. Nobody sees it gone: where the cache is left before the instruction is done, the interpreter executes it with RF (resume_alone). */
+bool bt_resume(struct bt *b, u64 icount)
+{
+    struct cpu *c = b->cpu;
+    if (c->rflags_sys & RFLAGS_TF || debug_data_armed(c) || atomic_load_explicit(&c->attention, memory_order_relaxed))
+        return false;
+    c->rflags_sys &= ~(u64)RFLAGS_RF;
+    b->resumed = icount;
+    return true;
+}
+
+static void resume_alone(struct bt *b)
+{
+    b->resumed = UINT64_MAX;
+    b->cpu->rflags_sys |= RFLAGS_RF;
+    b->steps++;
+    b->steps_of[OP_INVALID]++;
+    engine_interp.step(b->inner, NULL);
+}
+
+/* The page fault that a fill ran into is this instruction's: all that it did before can be repeated, and nothing of it is visible. */
+static void deliver_found(struct bt *b)
+{
+    b->faults++;
+    cpu_deliver_fault(b->cpu);
+}
+
 /* Executes the instruction at c->rip by the interpreter; REP as far as the budget goes. */
 static void one(struct bt *b, const struct bt_site *s)
 {
     u64 left = b->scratch->budget > 0 ? (u64)b->scratch->budget : 1;
-    store_state(b);
     if (s && bt_direct(b, s, &left)) {
-        b->direct++;
+        bt_called(b, s->op);
         return;
     }
     b->steps++;
@@ -236,12 +270,13 @@ static void run_code(struct bt *b, u64 budget)
         void *code = code_for(b, rip, &foreign);
         c->rip = rip;
         if (!code) {
-            if (foreign) {
+            store_state(b);
+            if (c->icount == b->resumed)
+                resume_alone(b);
+            else if (foreign)
                 one(b, NULL);
-            } else {
-                store_state(b);
+            else
                 cpu_deliver_fault(c);
-            }
             return;
         }
         set_page(b, rip);
@@ -269,9 +304,12 @@ static void run_code(struct bt *b, u64 budget)
         }
         if (UNLIKELY(b->blocks[s.block].dead))
             forget(b, c->rip);
-        if (s.kind == SITE_BUDGET)
-            store_state(b);
-        else
+        store_state(b);
+        if (c->icount == b->resumed)
+            resume_alone(b);
+        else if (s.kind == SITE_MEM && b->faulted)
+            deliver_found(b);
+        else if (s.kind != SITE_BUDGET)
             one(b, &s);
         return;
     }
@@ -285,13 +323,16 @@ struct tlb_entry *bt_fill(struct bt *b, u64 lin, u32 site)
     u64 flushed = b->flushed, protects = c->tlb->protects;
     b->scratch->info = site;
     b->fills++;
+    b->faulted = false;
     if (c->view == TLB_VIEW_NONE || (lin & ~PAGE_MASK) + s.size > PAGE_SIZE || !cpu_canonical(lin))
         return NULL;
     /* A vector operand out of line may be #GP, which comes before the walk. */
     if (s.size >= 16 && lin & (s.size - 1u))
         return NULL;
-    if (!lin_translate(c, lin, s.acc, &p))
+    if (!lin_translate(c, lin, s.acc, &p)) {
+        b->faulted = !s.rep; /* REP's registers are cut before, on some processors (string.c) */
         return NULL;
+    }
     /* The walk may be a safe point: this block may be gone, or what it keeps in its slots be code now. */
     if (b->flushed != flushed || c->tlb->protects != protects)
         return NULL;
@@ -312,11 +353,12 @@ static enum run_result bt_run(void *state, u64 limit, struct error *e)
             return r;
         if (c->icount >= limit)
             return RUN_LIMIT;
-        if (UNLIKELY(interp_needs_step(c, attention))) {
+        u64 left = limit - c->icount;
+        bool resumes = c->rflags_sys & RFLAGS_RF && left > BT_SLACK && translatable(c) && bt_resume(b, c->icount);
+        if (UNLIKELY(!resumes && interp_needs_step(c, attention))) {
             engine_interp.step(b->inner, e);
             continue;
         }
-        u64 left = limit - c->icount;
         if (!translatable(c) || left <= BT_SLACK) {
             u64 slice = !translatable(c) && left > FOREIGN_SLICE ? FOREIGN_SLICE : left;
             u64 before = c->icount;
@@ -387,6 +429,7 @@ static void init_scratch(struct bt *b)
     s->find_fn = (u64)(uintptr_t)tlb_find;
     s->write_fn = (u64)(uintptr_t)bt_find_write;
     s->quick_fn = (u64)(uintptr_t)bt_quick;
+    s->call_fn = (u64)(uintptr_t)bt_call;
     s->tsc_fn = (u64)(uintptr_t)bt_tsc;
     s->x87_fn = (u64)(uintptr_t)bt_x87_load;
 }
@@ -399,6 +442,7 @@ static enum status bt_attach(struct cpu *c, void *shared, void **state, struct e
         return error_set(e, STATUS_HOST, "bt: out of memory");
     b->cpu = c;
     b->keys_n = 1;
+    b->resumed = UINT64_MAX;
     b->pages_seen = c->tlb->dropped_n;
     b->tr = malloc(sizeof *b->tr);
     enum status s = b->tr ? bt_arena_init(b, e) : error_set(e, STATUS_HOST, "bt: out of memory");
@@ -446,6 +490,7 @@ static struct engine_stats bt_stats(void *state)
         .counter = {{"steps", b->steps},
                     {"direct", b->direct},
                     {"fills", b->fills},
+                    {"faults", b->faults},
                     {"beside_code", b->beside_n},
                     {"host_faults", b->host_faults},
                     {"stray_faults", b->stray_faults},
@@ -463,7 +508,8 @@ static struct engine_stats bt_stats(void *state)
                     {"evictions", b->evictions},
                     {"evicted", b->evicted},
                     {"again", b->again}},
-        .steps_of = b->steps_of};
+        .steps_of = b->steps_of,
+        .calls_of = b->calls_of};
 }
 
 const struct engine_ops engine_bt = {

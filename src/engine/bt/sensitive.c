@@ -388,3 +388,34 @@ void sensitive_emit(struct tr *t, struct dec *d)
     default: bit_string(t, d);
     }
 }
+
+/* bt_call finds the address in scratch.lin. */
+static void keep_address(struct tr *t, const struct dec *d)
+{
+    const struct ea ea = ea_of(d, t->page_off);
+    bool collapsed;
+    e_lea(&t->e, HOST_T0, ea_prepare(t, &ea, &collapsed));
+    e_store(&t->e, SCRATCH(lin), HOST_T0);
+}
+
+u32 sensitive_way_out(struct tr *t, const struct dec *d, struct bt_site *s)
+{
+    const struct bt *b = t->b;
+    bool kernel64 = !t->code32 && !(t->t->mode & BT_MODE_USER);
+    if (!d->decoded || b->settings.sensitive != SENSITIVE_INLINE)
+        return b->stub_exit;
+    switch (d->i.op) {
+    case OP_SYSCALL:
+    case OP_SYSRET: return b->stub_quick;
+    case OP_IRETQ: return kernel64 ? b->stub_call : b->stub_exit;
+    case OP_MOV_TO_CR:
+        s->acc = d->i.rs;
+        return kernel64 && d->i.rd == 3 ? b->stub_call : b->stub_exit;
+    case OP_INVLPG:
+        if (!kernel64)
+            return b->stub_exit;
+        keep_address(t, d);
+        return b->stub_call;
+    default: return b->stub_exit;
+    }
+}

@@ -71,6 +71,7 @@ static bool place_name(const struct view *v, u64 at, char *out, size_t size)
                  : code == b->stub_miss[0] || code == b->stub_miss[1] ? "MISS"
                  : code == b->stub_x87  ? "LOAD_X87"
                  : code == b->stub_tsc  ? "TSC"
+                 : code == b->stub_call ? "CALL"
                                         : "stub");
     } else if (code - v->t->code < v->t->code_len) {
         snprintf(out, size, "block+%" PRIu64, code - v->t->code);
@@ -147,7 +148,7 @@ static void name_site(const struct view *v, const ZydisDecodedInstruction *z, co
                       char *out, size_t size)
 {
     static const char *const kinds[SITE_KINDS] = {
-        [SITE_STEP] = "the interpreter executes",
+        [SITE_STEP] = "executed alone:",
         [SITE_MEM] = "miss",
         [SITE_BUDGET] = "look around",
         [SITE_LINK] = "a branch not linked yet",

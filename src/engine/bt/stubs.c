@@ -77,15 +77,31 @@ static void make_enter(struct emit *e)
     e_op(e, false, 0xff, 4, SCRATCH(entry), 0);
 }
 
-/* HOST_T0: the site that leaves, by bt_quick if that can: then neither vector registers nor MXCSR move. Else as by make_exit's code, with the rest of it
- * at FULL. */
-static void make_quick(struct emit *e, u32 full)
+/* Calls the C function in FN, whose first argument is the translator, with the guest's vector registers put away. RSP is 16-aligned. */
+static void call_c(struct emit *e, struct opnd fn)
 {
-    e->b->stub_quick = e_off(e);
+    e_alu_imm(e, true, ALU_SUB, RSP, 16 * 32);
+    vectors(e, false, RSP, 0);
+    e8(e, 0xc5), e8(e, 0xf8), e8(e, 0x77); /* VZEROUPPER */
+    e_load(e, RDI, SCRATCH(bt));
+    e_op(e, false, 0xff, 2, fn, 0);
+    vectors(e, true, RSP, 0);
+    e_alu_imm(e, true, ALU_ADD, RSP, 16 * 32);
+}
+
+/* HOST_T0: the site that leaves, by bt_quick if that can, which leaves vector registers and MXCSR where they are, or PUT_AWAY, by bt_call. Else as by
+ * make_exit's code, with the rest of it at FULL. */
+static void make_quick(struct emit *e, u32 full, bool put_away)
+{
+    *(put_away ? &e->b->stub_call : &e->b->stub_quick) = e_off(e);
     store_registers(e);
     e_load(e, RSP, SCRATCH(host_rsp));
-    e_load(e, RDI, SCRATCH(bt));
-    e_op(e, false, 0xff, 2, SCRATCH(quick_fn), 0);
+    if (put_away) {
+        call_c(e, SCRATCH(call_fn));
+    } else {
+        e_load(e, RDI, SCRATCH(bt));
+        e_op(e, false, 0xff, 2, SCRATCH(quick_fn), 0);
+    }
     e_op(e, true, 0x85, RAX, reg_opnd(RAX), 0);
     e_patch(e->b, e_jcc(e, CC_E), full);
     e_store(e, SCRATCH(entry), RAX);
@@ -136,18 +152,6 @@ static void to_monitor(struct emit *e)
 static void from_monitor(struct emit *e)
 {
     e_load(e, RSP, SCRATCH(stub_rsp));
-}
-
-/* Calls the C function in FN, whose first argument is the translator, with the guest's vector registers put away. RSP is 16-aligned. */
-static void call_c(struct emit *e, struct opnd fn)
-{
-    e_alu_imm(e, true, ALU_SUB, RSP, 16 * 32);
-    vectors(e, false, RSP, 0);
-    e8(e, 0xc5), e8(e, 0xf8), e8(e, 0x77); /* VZEROUPPER */
-    e_load(e, RDI, SCRATCH(bt));
-    e_op(e, false, 0xff, 2, fn, 0);
-    vectors(e, true, RSP, 0);
-    e_alu_imm(e, true, ALU_ADD, RSP, 16 * 32);
 }
 
 /* tlb_find, or bt_find_write, for HOST_T0 and HOST_T1 as make_miss has them, which stay on the stack. The entry in RAX. It is C code without vector registers
@@ -230,7 +234,8 @@ void bt_make_stubs(struct bt *b)
 {
     struct emit e = {.b = b, .p = b->write, .limit = b->write + 16384};
     u32 full = make_exit(&e);
-    make_quick(&e, full);
+    make_quick(&e, full, false);
+    make_quick(&e, full, true);
     make_enter(&e);
     make_miss(&e, false);
     make_miss(&e, true);
@@ -238,6 +243,7 @@ void bt_make_stubs(struct bt *b)
     flow_make_stub(&e);
     make_x87(&e);
     make_tsc(&e);
+    string_make_stubs(&e);
     b->stubs_used = e_off(&e);
     b->stubs_end = (e_off(&e) + 63u) & ~63u;
 }

@@ -189,6 +189,9 @@ struct opnd mem_field(size_t field, i32 pushed);
 struct opnd mem_tag(bool write, i32 pushed); /* the field that allows it */
 /* Glue for one access. The operand to use, and which scratch register is free then. */
 struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, int *spare);
+/* The test alone, of SIZE bytes at register REG: their offset in the page is in HOST_T0 then, how far from the table the entry is in HOST_T1. The site
+ * where it leaves. */
+u32 mem_entry_at(struct tr *t, unsigned reg, unsigned size, unsigned acc);
 /* FS and GS of 32-bit code may have a base, but no limit; any other is the interpreter's. Flags are not the guest's here; mem_access does it. */
 void mem_check_segment(struct tr *t, const struct ea *ea);
 void mem_late(struct tr *t, const struct late *l);
@@ -225,10 +228,13 @@ void generic_emit(struct tr *t, struct dec *d);
 /* string.c */
 bool string_can(const struct dec *d);
 void string_emit(struct tr *t, const struct dec *d);
+void string_make_stubs(struct emit *e);
 
 /* sensitive.c */
 bool sensitive_can(const struct dec *d, u32 mode);
 void sensitive_emit(struct tr *t, struct dec *d);
+/* The stub by which D leaves, which is executed alone at site S. HOST_T0 goes. */
+u32 sensitive_way_out(struct tr *t, const struct dec *d, struct bt_site *s);
 
 /* trap.c */
 /* Is D emitted by sensitive_emit? */
@@ -240,8 +246,10 @@ void sensitive_trap(struct tr *t, const struct dec *d);
 /* translate.c */
 /* The way out at SITE; flags are in memory. */
 void leave_at(struct tr *t, u32 site);
-/* This instruction is executed alone if condition CC holds. */
-void step_if(struct tr *t, unsigned cc);
+/* This instruction is executed alone if condition CC holds. The site. */
+u32 step_if(struct tr *t, unsigned cc);
+/* SITE leaves at D, and the dispatcher may do it by a call (direct.c). */
+void site_describe(struct tr *t, u32 site, const struct dec *d);
 u32 site_new(struct tr *t, enum bt_site_kind kind, unsigned index);
 struct late *late_new(struct tr *t, enum late_kind kind, u32 at);
 

@@ -125,10 +125,20 @@ void leave_at(struct tr *t, u32 site)
     leave_by(t, site, t->b->stub_exit);
 }
 
-void step_if(struct tr *t, unsigned cc)
+u32 step_if(struct tr *t, unsigned cc)
 {
     struct late *l = late_new(t, LATE_SITE, e_jcc(&t->e, cc));
-    l->site = site_new(t, SITE_STEP, t->index);
+    return l->site = site_new(t, SITE_STEP, t->index);
+}
+
+void site_describe(struct tr *t, u32 site, const struct dec *d)
+{
+    struct bt_site *s = &t->b->sites[site];
+    s->decoded = true;
+    s->len = d->i.len;
+    s->size = d->i.size;
+    s->rep = (d->i.op == OP_MOVS || d->i.op == OP_STOS) && d->i.asize == t->word && d->i.flags & (INSN_REP | INSN_REPNE) &&
+             d->i.flags & INSN_SEG_PLAIN;
 }
 
 static void emit_late(struct tr *t, const struct late *l)
@@ -279,17 +289,11 @@ static void emit_step(struct tr *t, const struct dec *d)
 {
     flags_to_mem(t);
     u32 site = site_new(t, SITE_STEP, t->index);
-    if (d->decoded) {
-        t->b->sites[site].decoded = true;
-        t->b->sites[site].len = d->i.len;
-        t->b->sites[site].size = d->i.size;
-        t->b->sites[site].rep = (d->i.op == OP_MOVS || d->i.op == OP_STOS) && d->i.asize == t->word &&
-                                d->i.flags & (INSN_REP | INSN_REPNE) && d->i.flags & INSN_SEG_PLAIN;
-    }
+    if (d->decoded)
+        site_describe(t, site, d);
     if (sensitive_traps(t->b, d))
         sensitive_trap(t, d);
-    bool quick = d->decoded && (d->i.op == OP_SYSCALL || d->i.op == OP_SYSRET) && t->b->settings.sensitive == SENSITIVE_INLINE;
-    leave_by(t, site, quick ? t->b->stub_quick : t->b->stub_exit);
+    leave_by(t, site, sensitive_way_out(t, d, &t->b->sites[site]));
 }
 
 static void map_here(struct tr *t)
