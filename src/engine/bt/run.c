@@ -346,6 +346,7 @@ static enum run_result bt_run(void *state, u64 limit, struct error *e)
     struct cpu *c = b->cpu;
     if (UNLIKELY(c->points && (c->points->fetch_n || c->points->data_n))) /* a debugger's points are the interpreter's */
         return engine_interp.run(b->inner, limit, e);
+    b->resumed = UINT64_MAX; /* a count of another state's, perhaps: the machine may have been reset or restored */
     for (;;) {
         u32 attention;
         enum run_result r;
