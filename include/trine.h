@@ -214,7 +214,7 @@ struct trine_stats {
     unsigned exit_kinds;
     bool has_blocks;
     uint64_t blocks_translated, blocks_flushed;
-    struct trine_count counters[21]; /* the engine's own */
+    struct trine_count counters[24]; /* the engine's own */
     unsigned counters_n;
     struct trine_count steps[16]; /* instructions that a translator handed to the interpreter, the most frequent operations */
     unsigned steps_n;

@@ -395,6 +395,112 @@ TEST(known_branch_remap)
     paging_off();
 }
 
+/* Code is written over, and while it is not there one of its two pages goes elsewhere; then it is written back, and runs at the other. */
+TEST(restored_remap)
+{
+    struct context c;
+    static const uint8_t indirect[] = {0xff, 0xe2}; /* jmp *%rdx */
+    const struct snip *s = SNIP("nop");
+    paging_on(PAGES_NATIVE, PTE_U);
+    memory_copy(&frames[0][0x200], indirect, sizeof(indirect));
+    for (uint8_t f = 1; f <= 2; f++) {
+        const uint8_t there[] = {0xb1, f, 0xcd, 0x30}; /* mov $f, %cl; int $0x30 */
+        memory_copy(&frames[f][0x80], there, sizeof(there));
+    }
+    entry_set(1, 0, FRAME(0) | PTE_P);
+    entry_set(1, 2, FRAME(1) | PTE_P);
+    for (unsigned n = 0; n < 50; n++) {
+        static const struct {
+            unsigned page, want;
+        } turn[] = {{1, 1}, {1, 1}, {2, 1}, {1, 2}, {1, 2}};
+        entry_set(1, 1, FRAME(1) | PTE_P);
+        flush_page(WINDOW_PAGE(1));
+        for (unsigned k = 0; k < COUNT(turn); k++) {
+            if (k == 2) {
+                *(volatile uint8_t *)&frames[1][0x81] = 9;
+                entry_set(1, 1, FRAME(2) | PTE_P);
+                flush_page(WINDOW_PAGE(1));
+                *(volatile uint8_t *)&frames[1][0x81] = 1;
+            }
+            context_set(&c, s);
+            c.ip = WINDOW_PAGE(0) + 0x200;
+            c.dx = WINDOW_PAGE(turn[k].page) + 0x80;
+            context_run(&c);
+            CHECK_EQUAL("it ends", EXIT, c.vector);
+            CHECK_EQUAL("where the page leads now", turn[k].want, c.cx);
+        }
+    }
+    paging_off();
+}
+
+/* An instruction across two pages, either part of which has two versions, and the second page two frames. */
+TEST(restored_crossing)
+{
+    struct context c;
+    static const uint8_t head[] = {0x83, 0xc1}, tail[] = {1, 0xcd, 0x30}; /* add $1, %ecx; int $0x30 */
+    const struct snip *s = SNIP("nop");
+    paging_on(PAGES_NATIVE, PTE_U);
+    memory_copy(&frames[0][0xffe], head, sizeof(head));
+    memory_copy(frames[1], tail, sizeof(tail));
+    memory_copy(frames[2], tail, sizeof(tail));
+    entry_set(1, 0, FRAME(0) | PTE_P);
+    for (unsigned n = 0; n < 200; n++) {
+        unsigned f = 1 + (n >> 3 & 1);
+        if (n % 8 == 0) {
+            entry_set(1, 1, FRAME(f) | PTE_P);
+            flush_page(WINDOW_PAGE(1));
+        }
+        *(volatile uint8_t *)&frames[0][0xfff] = n & 1 ? 0xe9 : 0xc1; /* SUB, ADD */
+        if (n % 3 == 0)
+            *(volatile uint8_t *)&frames[f][0] ^= 3;
+        context_set(&c, s);
+        c.ip = WINDOW_PAGE(0) + 0xffe;
+        c.cx = 100;
+        context_run(&c);
+        CHECK_EQUAL("it ends", EXIT, c.vector);
+        CHECK_EQUAL("both parts as they are now", n & 1 ? 100u - frames[f][0] : 100u + frames[f][0], c.cx);
+    }
+    paging_off();
+}
+
+/* Flags of an instruction at frames[0] + OFFSET, which nobody reads but the frame of the fault behind it. */
+static word flags_at_fault(unsigned offset, uint32_t cx, uint32_t dx)
+{
+    struct context c;
+    context_set(&c, SNIP("nop"));
+    c.ip = WINDOW_PAGE(0) + offset;
+    c.cx = cx;
+    c.dx = dx;
+    c.si = WINDOW_PAGE(2);
+    context_run(&c);
+    CHECK_EQUAL("it faults", PF, c.vector);
+    return c.flags & 0x8c5; /* all but AF, which logical operations leave undefined */
+}
+
+/* An immediate is patched; the flags that come of it are those that a register of that value makes. */
+TEST(patched_flags)
+{
+    static const uint8_t tail[] = {0x8b, 0x06, 0x31, 0xd2, 0xcd, 0x30}; /* mov (%rsi), %eax; xor %edx, %edx; int $0x30 */
+    static const uint32_t values[] = {0, 1, 0x7fffffff, 0x80000000, 0xffffffff, 0x12345678, 0x9abcdef0};
+    paging_on(PAGES_NATIVE, PTE_U);
+    entry_set(1, 0, FRAME(0) | PTE_P);
+    entry_set(1, 2, 0);
+    flush_page(WINDOW_PAGE(2));
+    for (unsigned op = 0; op < 8; op++) {
+        const uint8_t immediate[] = {0x81, (uint8_t)(0xc1 | op << 3)}, by_register[] = {(uint8_t)(1 | op << 3), 0xd1}; /* ADD to CMP of %ecx; with %edx */
+        memory_copy(frames[0], immediate, sizeof(immediate));
+        memory_copy(&frames[0][6], tail, sizeof(tail));
+        memory_copy(&frames[0][0x100], by_register, sizeof(by_register));
+        memory_copy(&frames[0][0x102], tail, sizeof(tail));
+        for (unsigned n = 0; n < COUNT(values) * COUNT(values); n++) {
+            uint32_t x = values[n % COUNT(values)], y = values[n / COUNT(values)];
+            memory_copy(&frames[0][2], &x, sizeof(x));
+            CHECK_EQUAL("flags", flags_at_fault(0x100, y, x), flags_at_fault(0, y, 0));
+        }
+    }
+    paging_off();
+}
+
 /* Code that is patched between an instruction's fault and its retry. */
 TEST(fault_retry)
 {

@@ -54,6 +54,33 @@ TEST(patched_function)
     CHECK_EQUAL("calls that ran old code", 0, bad);
 }
 
+/* The function's operation is patched, over and over the same few. */
+TEST(alternating_function)
+{
+    static const uint8_t op[] = {0x01, 0x29, 0x31}; /* ADD, SUB, XOR */
+    uint32_t n = (uint32_t)option_number("n", 2000), bad = 0;
+    make_adder(0x1234567);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t want = i % 3 == 0 ? 0x1234567 + i : i % 3 == 1 ? 0x1234567 - i : 0x1234567 ^ i;
+        *(volatile uint8_t *)(page + ADDER + 5) = op[i % 3];
+        bad += call_adder(i) != want;
+    }
+    CHECK_EQUAL("calls that ran old code", 0, bad);
+}
+
+/* More versions than anyone would keep: add $IMM, %edi of one byte; mov %edi, %eax; ret. */
+TEST(many_versions)
+{
+    static const uint8_t code[6] = {0x83, 0xc7, 0, 0x89, 0xf8, 0xc3};
+    uint32_t n = (uint32_t)option_number("n", 2000), bad = 0;
+    memory_copy(page + ADDER, code, sizeof code);
+    for (uint32_t i = 0; i < n; i++) {
+        *(volatile uint8_t *)(page + ADDER + 2) = i & 63;
+        bad += call_adder(i) != i + (i & 63);
+    }
+    CHECK_EQUAL("calls that ran old code", 0, bad);
+}
+
 TEST(data_beside_code)
 {
     uint32_t n = (uint32_t)option_number("n", 2000), bad = 0;
@@ -126,6 +153,28 @@ TEST(hot_and_cold)
         bad += wrong_function((uint32_t)k);
         for (uint64_t h = 0; k % 1000 == 0 && h < hot; h++)
             bad += wrong_function((uint32_t)h);
+    }
+    CHECK_EQUAL("wrong results", 0, bad);
+}
+
+/* The first functions have two versions by turns, while the others go through a translator's cache. */
+TEST(patched_among_cold)
+{
+    uint64_t cold = option_number("cold", 2000);
+    uint32_t bad = 0;
+    cold = cold < FUNCTIONS ? cold : FUNCTIONS;
+    for (uint64_t k = 0; k < cold; k++)
+        *(volatile uint64_t *)(void *)(functions + k * FUNCTION_BYTES) = 0xb8 | k << 8 | 0xc3ull << 40;
+    for (uint64_t k = 16; k < cold; k++) {
+        bad += wrong_function((uint32_t)k);
+        if (k % 200 >= 64)
+            continue;
+        uint8_t *f = functions + k % 16 * FUNCTION_BYTES;
+        bool more = k & 16;
+        uint32_t r;
+        *(volatile uint32_t *)(void *)(f + 5) = more ? 0xc3c0ff90 : 0x909090c3; /* nop; inc %eax; ret, or ret */
+        __asm__ volatile("call *%1" : "=a"(r) : "r"(f) : "memory", "cc");
+        bad += r != k % 16 + more;
     }
     CHECK_EQUAL("wrong results", 0, bad);
 }

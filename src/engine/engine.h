@@ -124,7 +124,7 @@ struct engine_ops {
     enum engine_way (*way)(void *state, const u8 *bytes, unsigned n, unsigned code_size, unsigned cpl);
 };
 
-enum { ENGINE_COUNTERS = 21 };
+enum { ENGINE_COUNTERS = 23 };
 struct engine_stats {
     u64 blocks_translated, blocks_flushed;
     u64 shared_bytes; /* resident memory of its own that the host counts as shared, as it does guest RAM */

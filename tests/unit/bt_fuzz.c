@@ -139,7 +139,7 @@ struct report {
     u64 differences, broken, canaries;
     u64 faults, stray; /* of translated code on the host; those that are not the guest's */
     u64 low;           /* pages of code that ran with the host's memory at the guest's addresses */
-    u64 evictions, evicted, again; /* as struct bt has them */
+    u64 evictions, evicted, again, revived, repatched; /* as struct bt has them */
     u64 endless;      /* pages that were kicked, and are not compared */
     u64 seed_of_page; /* of the one that runs now */
 };
@@ -291,6 +291,7 @@ static void run_pages(struct report *t, unsigned code, u64 pages, u64 seed, u64 
         fprintf(stderr, k ? " %02x" : "must not be there: %02x", b->found[k]);
     t->faults = b->host_faults;
     t->evictions = b->evictions, t->evicted = b->evicted, t->again = b->again;
+    t->revived = b->revived, t->repatched = b->repatched;
     t->blocks = b->translated, t->scanned = b->scanned, t->forbidden = b->forbidden;
     _exit(0);
 }
@@ -417,6 +418,7 @@ static bool run_chunk(struct report *shared, struct report *total, unsigned code
         total->endless += shared->endless;
     total->faults += shared->faults, total->stray += shared->stray, total->low += shared->low;
     total->evictions += shared->evictions, total->evicted += shared->evicted, total->again += shared->again;
+    total->revived += shared->revived, total->repatched += shared->repatched;
     total->differences += shared->differences, total->canaries = shared->canaries;
     total->next = shared->next ? shared->next : seed;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -431,9 +433,10 @@ static void print_total(const struct report *t)
 {
     printf("%" PRIu64 " pages, %" PRIu64 " blocks, %" PRIu64 " instructions; %" PRIu64
            " host instructions scanned, %" PRIu64 " forbidden; %" PRIu64 " of %" PRIu64
-           " canaries broken, %" PRIu64 " pages with memory at the guest's addresses; %" PRIu64 " host faults, %" PRIu64 " stray; %" PRIu64 " evictions of %" PRIu64 " blocks, %" PRIu64 " of them again; %" PRIu64 " endless; %" PRIu64 " differences\n",
-           t->pages, t->blocks, t->instructions, t->scanned, t->forbidden, t->broken, t->canaries, t->low, t->faults, t->stray, t->evictions, t->evicted, t->again, t->endless,
-           t->differences);
+           " canaries broken, %" PRIu64 " pages with memory at the guest's addresses; %" PRIu64 " host faults, %" PRIu64 " stray; %" PRIu64 " evictions of %" PRIu64 " blocks, %" PRIu64 " of them again; %" PRIu64
+           " revived, %" PRIu64 " with other immediates; %" PRIu64 " endless; %" PRIu64 " differences\n",
+           t->pages, t->blocks, t->instructions, t->scanned, t->forbidden, t->broken, t->canaries, t->low, t->faults, t->stray, t->evictions, t->evicted, t->again, t->revived, t->repatched,
+           t->endless, t->differences);
 }
 
 /* FILE: one line, what print_total counts, and where the random numbers stand. */

@@ -134,7 +134,7 @@ static unsigned hostile_instruction(struct random *r, u8 *to)
 }
 
 /* One instruction: random bytes until they decode, with opcodes and ModRM drawn towards the common ones. */
-static unsigned one_instruction(struct random *r, bool narrow, u8 *to)
+unsigned scene_instruction(struct random *r, bool narrow, u8 *to)
 {
     for (;;) {
         u8 b[16];
@@ -186,7 +186,7 @@ static void make_code(struct scene *s, struct random *r)
         } else if (s->hostile && random_next(r) % 6 == 0) {
             at += hostile_instruction(r, page + at);
         } else {
-            at += one_instruction(r, code32(s), page + at);
+            at += scene_instruction(r, code32(s), page + at);
         }
     }
     memset(page + at, 0x90, PAGE_SIZE - at);
@@ -224,6 +224,10 @@ void scene_make(struct scene *s, struct random *r, unsigned code, const u64 *hos
     /* Some begin so near to the page's end that an instruction crosses it. */
     s->shift = random_next(r) & 3 ? 0 : (unsigned)(PAGE_SIZE - 1 - random_next(r) % 48);
     s->noise.state = random_next(r) | 1;
+    struct random p = {s->noise.state * 0x9e3779b97f4a7c15ull | 1};
+    s->patches = random_next(&p) % 8 == 0;
+    if (s->patches)
+        scene_patches(s, &p);
 }
 
 /* The x87's exceptions are masked, mostly; else the interpreter's instructions are what they are compared

@@ -36,8 +36,14 @@ struct scene {
     bool hostile; /* instructions that nobody should execute; branches anywhere; faults return to the next
                      byte */
     bool rows;    /* a third of the code is rows; the caller's choice */
+    bool patches; /* it is a loop that patches itself, and back (bt_patch.c) */
     u64 limit;    /* instructions */
 };
+
+/* One instruction that does not end them at once; its length. NARROW: of 32-bit code. */
+unsigned scene_instruction(struct random *r, bool narrow, u8 *to);
+/* Code that patches itself and its patches back, in place of S's. */
+void scene_patches(struct scene *s, struct random *r);
 
 /* S->rows is set. CODE: which there may be. HOST: addresses of the monitor's own, for registers and bases. */
 void scene_make(struct scene *s, struct random *r, unsigned code, const u64 *host, unsigned host_n);

@@ -72,7 +72,7 @@ bool wall_build(struct wall *w, const struct bt *b)
            at_region(w, b->blocks, BT_BLOCKS * sizeof *b->blocks) &&
            at_region(w, b->links, BT_LINKS * sizeof *b->links) &&
            at_region(w, b->sites, BT_SITES * sizeof *b->sites) &&
-           at_region(w, b->maps, BT_MAPS * sizeof *b->maps);
+           at_region(w, b->maps, BT_MAPS * sizeof *b->maps) && at_region(w, b->origins, BT_ORIGINS);
 }
 
 unsigned wall_broken(struct wall *w)

@@ -90,7 +90,8 @@ enum status bt_arena_init(struct bt *b, struct error *e)
     b->links = room(BT_LINKS * sizeof *b->links, BT_LINKS * sizeof *b->links);
     b->sites = room(BT_SITES * sizeof *b->sites, BT_SITES * sizeof *b->sites);
     b->maps = room(BT_MAPS * sizeof *b->maps, BT_MAPS * sizeof *b->maps);
-    if (!b->blocks || !b->links || !b->sites || !b->maps)
+    b->origins = room(BT_ORIGINS, BT_ORIGINS);
+    if (!b->blocks || !b->links || !b->sites || !b->maps || !b->origins)
         return error_set(e, STATUS_HOST, "bt: out of memory");
     return STATUS_OK;
 }
@@ -101,6 +102,7 @@ void bt_arena_destroy(struct bt *b)
     give_back(b->links, BT_LINKS * sizeof *b->links);
     give_back(b->sites, BT_SITES * sizeof *b->sites);
     give_back(b->maps, BT_MAPS * sizeof *b->maps);
+    give_back(b->origins, BT_ORIGINS);
     give_back(b->write, BT_CODE_BYTES);
     give_back(b->base, b->bytes);
 }

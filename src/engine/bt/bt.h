@@ -174,23 +174,25 @@ struct bt_link {
 };
 
 #define BT_NO_PAGE (~0ull)
+#define BT_NO_ORIGIN UINT32_MAX
 struct bt_block {
     u64 gpa;
     u64 gpa2; /* of the next page, where its only instruction crosses into it; else BT_NO_PAGE */
-    u32 mode;
     u32 hash_next;     /* block numbers, 0 ends */
     u32 frame_next[2]; /* in the lists of its frames: twice the block's number, 1 more for gpa2's; 0 ends */
-    u32 code, code_len;        /* offsets in the cache */
-    u32 cold, cold_len;        /* its rare paths */
-    u32 stale;                 /* what its first instruction becomes when it is dropped: a jump there */
-    u32 links_in;              /* first link that leads here */
+    u32 code;          /* offset in the cache */
+    u32 cold, cold_len; /* its rare paths */
+    u32 stale;          /* what its first instruction becomes when it is dropped: a jump there */
+    u32 links_in;       /* first link that leads here */
     u32 link_first;
-    u16 link_count;
-    u16 bytes, count;
-    bool dead;
-    u32 map; /* first entry of the instruction map */
+    u32 map;    /* first entry of the instruction map */
+    u32 origin; /* where in bt->origins the bytes that it was made of are; behind them what stands at its code's beginning, when it is dead, and its points.
+                   BT_NO_ORIGIN: they are not kept */
+    u16 link_count, code_len;
+    u16 bytes;
+    u8 count, points, mode;
+    bool dead, dormant; /* dormant: dead, but may come back */
 };
-
 /* Host offset (from the block's code) at which each guest instruction's translation begins. */
 struct bt_map {
     u16 host; /* BT_NO_HOST: behind a branch, nothing */
@@ -202,10 +204,26 @@ struct bt_map {
 #define BT_MAPS    (1u << 22)
 #define BT_NO_HOST UINT16_MAX
 
+/* An immediate of the guest's that stands in a block's code as it is, and has no other part in the translation (dormant.c). */
+struct bt_point {
+    u32 host;  /* offset in the cache */
+    u16 guest; /* offset in the block */
+    u16 bytes;
+};
+#define BT_POINTS        32 /* of one block */
+#define BT_ORIGIN        (BT_BLOCK_MAX * 15) /* guest bytes that one block is made of, at most */
+#define BT_HEAD          5  /* bytes of a block's code that its jump to STALE takes */
+#define BT_ORIGINS       (1u << 25)
+#define BT_ORIGIN_MOST   (BT_ORIGIN + BT_HEAD + BT_POINTS * sizeof(struct bt_point))
+#define BT_DORMANT_HASH  (1u << 14)
+#define BT_DORMANT_KINDS 4 /* versions of one address and mode that are kept */
+#define BT_REWRITTEN     (1u << 18)
+_Static_assert(BT_BLOCK_MAX < 256 && BT_MODE_BITS <= 8 && BT_POINTS < 256 && sizeof(struct bt_block) == 72, "there are many");
+
 /* A part of the code cache and of its tables, evicted as a whole (region.c): how far each is used. */
 struct bt_region {
     size_t used, cold_used; /* blocks' own code, and rare paths */
-    u32 blocks_n, links_n, sites_n, maps_n;
+    u32 blocks_n, links_n, sites_n, maps_n, origins_n;
     u32 first; /* block */
     bool open, kept; /* has blocks; they came back after an eviction */
     u64 since;       /* when it was opened, in openings */
@@ -259,11 +277,16 @@ struct bt {
     struct bt_link *links;
     struct bt_site *sites;
     struct bt_map *maps;
+    u8 *origins;
     struct {
         u64 name; /* of block N, which is the first of its list, and its code: found without a look at the block */
         u32 n, code;
     } hash[BT_HASH];
     u32 frames[BT_FRAME_HASH];
+    struct {
+        u32 hash[BT_DORMANT_HASH];
+        u64 rewritten[BT_REWRITTEN / 64]; /* a bit for each address, and for others with the same hash: a block that begins there was dropped */
+    } dormant;
     struct bt_beside beside;
     u64 beside_n;
     struct bt_page pages[BT_PAGE_SETS][BT_PAGE_WAYS];
@@ -290,6 +313,7 @@ struct bt {
     u64 translated, flushed, dropped;
     u64 steps, direct, fills, cache_flushes;
     u64 evictions, evicted, again; /* regions; their blocks; those translated again */
+    u64 revived, repatched; /* dormant blocks that came back; those of them whose immediates had changed */
     u64 foreign; /* instructions of other modes */
     u64 exits[SITE_KINDS];
     struct bt_refused refused;
@@ -318,8 +342,13 @@ void bt_make_stubs(struct bt *b);
 void bt_near_check(struct bt *b);
 
 /* cache.c: blocks by (gpa, mode), links between them, invalidation */
+/* Nothing leads to block N any more; it is dead, not dormant. */
 void bt_block_drop(struct bt *b, u32 n);
 void bt_block_commit(struct bt *b, u32 n);
+/* Block N, which is not dead any more, is found again. */
+void bt_block_enter(struct bt *b, u32 n);
+/* How many of the block's bytes lie in its first or second frame, and from where on. */
+u64 bt_block_span(const struct bt_block *t, unsigned which, u64 *gpa);
 /* Block N, which is dropped, will not be found at its frames again: without others there they are no code any more. */
 void bt_frame_release(struct bt *b, u32 n);
 void bt_link_set(struct bt *b, u32 link, u32 to);
@@ -330,6 +359,17 @@ u64 bt_cache_invalidate(struct bt *b, u64 gpa, u64 len);
 void bt_serialize(void);
 /* The block whose code holds host address PC, and the instruction there; 0: none. */
 u32 bt_block_at(const struct bt *b, u64 pc, u32 *index);
+
+/* dormant.c: blocks whose bytes were written to, until these are the same again. The owning thread's, or another's at a safe point, as bt_block_drop. */
+/* Block N was dropped because its bytes may have changed: it is dormant, if what it was made of was kept. */
+void bt_dormant_keep(struct bt *b, u32 n);
+/* Is what a block is made of to be kept, whose first byte is at GPA? */
+bool bt_dormant_wants(struct bt *b, u64 gpa);
+/* Block N, which is dormant, will not come back. */
+void bt_dormant_forget(struct bt *b, u32 n);
+/* The dormant block of GPA and MODE that was made of what stands at BYTES, up to the page's end, and at RIP now; it is in the tables again. 0: none. The owning
+ * thread's, as bt_translate. */
+u32 bt_dormant_find(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip);
 
 /* pages.c: which frames code was found in; all on the owning thread. */
 /* Code is looked up at LIN, and found at GPA. */
@@ -358,6 +398,8 @@ void bt_cache_flush(struct bt *b);
 
 /* translate.c. Returns the block's number. BYTES: up to the page's end; RIP: where they are now. */
 u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip);
+/* The page behind RIP's, *P, if code may be taken from there; from now on no vCPU writes unseen to it or to the frame of GPA. A safe point. */
+bool bt_next_page(struct bt *b, u64 rip, u64 gpa, struct place *p);
 
 /* signal.c: faults of translated code itself */
 void bt_signal_init(void);

@@ -1,6 +1,6 @@
 /* Translations by (gpa, mode), the links between them, and what happens when their bytes change. A dropped
  * block's code stays where it is until its region is evicted, for it may be running; nothing leads to it
- * any more.
+ * any more, unless its bytes come back (dormant.c).
  *
  * Several vCPUs have a cache each. Another one's thread may drop blocks here, at this one's safe points alone
  * (engine/engine.h); then this one serializes before it enters the cache again. */
@@ -30,8 +30,7 @@ u32 *bt_frame_list(struct bt *b, u64 gpa)
     return &b->frames[hash_frame(gpa)];
 }
 
-/* Its bytes in its first or second frame. */
-static u64 span(const struct bt_block *t, unsigned which, u64 *gpa)
+u64 bt_block_span(const struct bt_block *t, unsigned which, u64 *gpa)
 {
     u64 left = PAGE_SIZE - (t->gpa & ~PAGE_MASK), first = t->bytes < left ? t->bytes : left;
     *gpa = which ? t->gpa2 : t->gpa;
@@ -43,7 +42,7 @@ static void frame_enter(struct bt *b, u32 n, unsigned which)
     struct bt_block *t = &b->blocks[n];
     u64 frame = bt_frame_of(t, which);
     u32 *head = bt_frame_list(b, frame);
-    u64 gpa, bytes = span(t, which, &gpa);
+    u64 gpa, bytes = bt_block_span(t, which, &gpa);
     mem_code_mark(b->cpu->wires.mem, gpa, bytes); /* before it may be dropped */
     t->frame_next[which] = *head;
     *head = 2 * n + which;
@@ -66,7 +65,7 @@ static void perf_map_line(const struct bt *b, const struct bt_block *t)
             ring);
 }
 
-void bt_block_commit(struct bt *b, u32 n)
+void bt_block_enter(struct bt *b, u32 n)
 {
     struct bt_block *t = &b->blocks[n];
     u32 k = bt_block_hash(bt_block_name(t->gpa, t->mode));
@@ -75,9 +74,14 @@ void bt_block_commit(struct bt *b, u32 n)
     frame_enter(b, n, 0);
     if (t->gpa2 != BT_NO_PAGE)
         frame_enter(b, n, 1);
+}
+
+void bt_block_commit(struct bt *b, u32 n)
+{
+    bt_block_enter(b, n);
     b->translated++;
     if (UNLIKELY(b->perf_map))
-        perf_map_line(b, t);
+        perf_map_line(b, &b->blocks[n]);
 }
 
 /* With other vCPUs, which may have translated the same frames, the flags stay until somebody writes there. */
@@ -156,9 +160,13 @@ void bt_block_drop(struct bt *b, u32 n)
         b->tags[l] = 0;
         bt_link_set(b, l, 0);
     }
-    for (u32 k = 0; k < t->link_count; k++)
-        bt_link_set(b, t->link_first + k, 0);
+    for (u32 k = t->link_first; k < t->link_first + t->link_count; k++) {
+        b->tags[k] = 0; /* a link that its tag lets through has gone to the other page already */
+        bt_link_set(b, k, 0);
+    }
     /* Who still finds it in the jump table leaves at its first instruction. */
+    if (t->origin != BT_NO_ORIGIN)
+        memcpy(b->origins + t->origin + t->bytes, b->write + t->code, BT_HEAD);
     b->write[t->code] = 0xe9;
     e_patch(b, t->code + 1, t->stale);
     b->patched = true;
@@ -168,11 +176,11 @@ void bt_block_drop(struct bt *b, u32 n)
 /* Does it translate a byte of [gpa, gpa + len)? Either part may: a page and the one behind it may be the same frame. */
 static bool covers(const struct bt_block *t, u64 gpa, u64 len)
 {
-    u64 at, n = span(t, 0, &at);
+    u64 at, n = bt_block_span(t, 0, &at);
     bool first = ranges_overlap(at, n, gpa, len);
     if (first || t->gpa2 == BT_NO_PAGE)
         return first;
-    n = span(t, 1, &at);
+    n = bt_block_span(t, 1, &at);
     return ranges_overlap(at, n, gpa, len);
 }
 
@@ -181,7 +189,7 @@ static u64 marks_of(const struct bt_block *t, u64 frame)
 {
     u64 at, n, marks = 0;
     for (unsigned k = 0; k < (t->gpa2 != BT_NO_PAGE ? 2 : 1); k++)
-        if (n = span(t, k, &at), (at & PAGE_MASK) == frame)
+        if (n = bt_block_span(t, k, &at), (at & PAGE_MASK) == frame)
             marks |= mem_granules(at, n);
     return marks;
 }
@@ -199,10 +207,12 @@ u64 bt_cache_invalidate(struct bt *b, u64 gpa, u64 len)
             next = t->frame_next[next & 1];
         if (bt_frame_of(t, ref & 1) != frame)
             continue;
-        if (covers(t, gpa, len))
-            bt_block_drop(b, ref / 2);
-        else
+        if (!covers(t, gpa, len)) {
             left |= marks_of(t, frame);
+            continue;
+        }
+        bt_block_drop(b, ref / 2);
+        bt_dormant_keep(b, ref / 2);
     }
     if (!left && b->cpu->company == CPU_ALONE)
         mem_frame_clear(b->cpu->wires.mem, frame, FRAME_TRANSLATED);

@@ -27,6 +27,7 @@ static void undo_and_repeat(struct tr *t, const struct insn *i)
     if (rd != HOST_T0)
         e_mov(e, HOST_T0, rd);
     if (rs == NO_REG) {
+        t->fixed = true;
         e_alu_imm(e, w, back, HOST_T0, i->imm);
         e_alu_imm(e, w, n, HOST_T0, i->imm);
         return;

@@ -144,9 +144,23 @@ static void prefixes(struct emit *e, const struct dec *d)
         e8(e, d->kept[k]);
 }
 
-/* Emits D with F's registers and, where M is given, that memory operand. */
-static void encode(struct emit *e, const struct dec *d, const struct fields *f, const struct opnd *m)
+/* The instruction's immediate, which is copied; where one of 32 or 64 bits is, is noted. */
+static void immediate(struct tr *t, const struct dec *d)
 {
+    if (d->imm_n >= 4 && d->z.raw.imm[0].size == 8 * d->imm_n && !d->z.raw.imm[0].is_relative) {
+        if (t->points < BT_POINTS)
+            t->point[t->points++] = (struct bt_point){.host = e_off(&t->e), .guest = (u16)(d->off + d->imm_at), .bytes = d->imm_n};
+        else
+            t->fixed = true;
+    }
+    for (unsigned k = 0; k < d->imm_n; k++)
+        e8(&t->e, d->bytes[d->imm_at + k]);
+}
+
+/* Emits D with F's registers and, where M is given, that memory operand. */
+static void encode(struct tr *t, const struct dec *d, const struct fields *f, const struct opnd *m)
+{
+    struct emit *e = &t->e;
     bool vex = d->vex[0] != 0, modrm = d->z.attributes & ZYDIS_ATTRIB_HAS_MODRM;
     unsigned r = vex ? !(d->vex[0] & 0x80) : d->rex >> 2 & 1, b = vex ? !(d->vex[0] & 0x20) : d->rex & 1;
     int reg = f->reg != NO_REG ? f->reg : (int)((d->modrm >> 3 & 7) | r << 3);
@@ -175,8 +189,7 @@ static void encode(struct emit *e, const struct dec *d, const struct fields *f, 
     }
     if (modrm)
         e_modrm(e, reg, &o, d->imm_n);
-    for (unsigned k = 0; k < d->imm_n; k++)
-        e8(e, d->bytes[d->imm_at + k]);
+    immediate(t, d);
 }
 
 static struct fields fields_of(const struct dec *d, const u8 *list, unsigned n, const int *scratch)
@@ -303,7 +316,7 @@ static bool in_place(struct tr *t, const struct dec *d, unsigned g)
         f.reg = host_reg(x);
     }
     struct opnd m = home(g);
-    encode(&t->e, d, &f, &m);
+    encode(t, d, &f, &m);
     return true;
 }
 
@@ -315,7 +328,7 @@ void generic_again(struct tr *t, const struct dec *d)
     for (unsigned k = 0; k < n; k++)
         e_load(&t->e, scratch[k], home(list[k]));
     struct fields f = fields_of(d, list, n, scratch);
-    encode(&t->e, d, &f, NULL);
+    encode(t, d, &f, NULL);
 }
 
 void generic_replay(struct tr *t, const struct dec *d)
@@ -327,7 +340,7 @@ void generic_replay(struct tr *t, const struct dec *d)
     if (homeless)
         e_load(&t->e, HOST_T1, home(d->i.rs));
     struct fields f = fields_of(d, list, homeless ? 2 : 1, scratch);
-    encode(&t->e, d, &f, NULL);
+    encode(t, d, &f, NULL);
 }
 
 /* What the host's CPU may refuse to execute must find the flags. */
@@ -405,7 +418,7 @@ void generic_emit(struct tr *t, struct dec *d)
         f.reg = low;
         exchange(&t->e, low);
     }
-    encode(&t->e, d, &f, mo ? &m : NULL);
+    encode(t, d, &f, mo ? &m : NULL);
     if (low != NO_REG)
         exchange(&t->e, low);
     for (unsigned k = 0; k < n; k++)

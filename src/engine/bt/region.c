@@ -42,7 +42,8 @@ static void empty(struct bt *b, unsigned r)
                             .first = r ? r * (BT_BLOCKS / n) : 1, /* number 0 is none */
                             .links_n = first_link(b, r),
                             .sites_n = r ? r * (BT_SITES / n) : SITE_FIRST,
-                            .maps_n = r * (BT_MAPS / n)};
+                            .maps_n = r * (BT_MAPS / n),
+                            .origins_n = r * (BT_ORIGINS / n)};
     x->blocks_n = x->first;
 }
 
@@ -51,7 +52,8 @@ static bool has_room(const struct bt *b, const struct bt_region *x)
     u32 r = (u32)(x - b->region) + 1, n = b->regions; /* where the next one begins */
     return r * code_share(b) - x->used >= BT_BLOCK_CODE && BT_COLD_AT + r * cold_share(b) - x->cold_used >= BT_BLOCK_CODE &&
            r * (BT_BLOCKS / n) - x->blocks_n >= 2 && r * (BT_LINKS / n) - x->links_n >= 4 * BT_BLOCK_MAX &&
-           r * (BT_SITES / n) - x->sites_n >= 8 * BT_BLOCK_MAX && r * (BT_MAPS / n) - x->maps_n >= 2 * BT_BLOCK_MAX;
+           r * (BT_SITES / n) - x->sites_n >= 8 * BT_BLOCK_MAX && r * (BT_MAPS / n) - x->maps_n >= 2 * BT_BLOCK_MAX &&
+           r * (BT_ORIGINS / n) - x->origins_n >= BT_ORIGIN_MOST;
 }
 
 const struct bt_region *bt_region_of(const struct bt *b, u64 off)
@@ -95,6 +97,8 @@ static u32 evict(struct bt *b, unsigned r)
     u32 gone = 0;
     for (u32 n = x->first; n < x->blocks_n; n++) {
         const struct bt_block *t = &b->blocks[n];
+        if (t->dormant)
+            bt_dormant_forget(b, n);
         if (t->dead)
             continue;
         u64 name = bt_block_name(t->gpa, t->mode);

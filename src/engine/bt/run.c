@@ -131,6 +131,9 @@ static u32 find(struct bt *b, u64 rip, u32 flags, bool *foreign)
     if (n)
         return n;
     frame_mark_code(c, p.gpa, FRAME_TRANSLATED); /* a safe point, so before its bytes are read */
+    if ((n = bt_dormant_find(b, p.gpa, mode, p.hva, rip)) != 0)
+        return n;
+    frame_mark_code(c, p.gpa, FRAME_TRANSLATED); /* that may have been one too */
     return bt_translate(b, p.gpa, mode, p.hva, rip);
 }
 
@@ -254,6 +257,7 @@ static bool next_page_agrees(struct bt *b, const struct bt_site *s)
         return true;
     }
     bt_block_drop(b, s->block);
+    bt_dormant_keep(b, s->block);
     forget(b, c->rip);
     return true;
 }
@@ -508,7 +512,9 @@ static struct engine_stats bt_stats(void *state)
                     {"forbidden", b->forbidden},
                     {"evictions", b->evictions},
                     {"evicted", b->evicted},
-                    {"again", b->again}},
+                    {"again", b->again},
+                    {"revived", b->revived},
+                    {"repatched", b->repatched}},
         .steps_of = b->steps_of,
         .calls_of = b->calls_of};
 }

@@ -123,7 +123,10 @@ struct tr {
     i16 bias[BT_SLOTS]; /* of a slot's group: its leader's operand, from the address kept */
     bool cold; /* behind the block's own code */
     bool stepped; /* d[n_insns] is executed alone */
-    u8 crossed[48]; /* the bytes of an instruction that crosses a page */
+    u8 fetched[BT_ORIGIN + 15]; /* the guest's bytes; those of an instruction that crosses a page from the beginning on */
+    struct bt_point point[BT_POINTS];
+    unsigned points;
+    bool fixed; /* an immediate has another part in the translation than to be copied, or there were too many */
     u16 page_off; /* of the block */
     bool code32;
     u8 word;      /* bytes of an address, and of what PUSH pushes */

@@ -213,21 +213,26 @@ static bool watch_both(struct cpu *c, u64 gpa, u64 gpa2)
     return false;
 }
 
-/* A block of the one instruction that begins LEFT bytes before the page's end. False: it is executed alone. */
+bool bt_next_page(struct bt *b, u64 rip, u64 gpa, struct place *p)
+{
+    struct cpu *c = b->cpu;
+    u64 next = (rip & PAGE_MASK) + PAGE_SIZE;
+    return bt_is_code(c, next) && lin_translate(c, next, ACC_FETCH, p) && p->hva && !mem_is_smram(c->wires.mem, p->gpa, 1) &&
+           watch_both(c, gpa, p->gpa);
+}
+
+/* A block of the one instruction that begins at BYTES, LEFT bytes before the page's end. False: it is executed alone. */
 static bool crossing(struct tr *t, const u8 *bytes, unsigned left, u32 mode, u64 rip)
 {
-    struct cpu *c = t->b->cpu;
     struct dec *d = &t->d[0];
     struct place p;
-    u64 next = (rip & PAGE_MASK) + PAGE_SIZE;
     d->kind = K_STEP, d->i.op = OP_INVALID, d->i.len = (u8)left;
     t->t->bytes = (u16)left;
-    if (!bt_is_code(c, next) || !lin_translate(c, next, ACC_FETCH, &p) || !p.hva || mem_is_smram(c->wires.mem, p.gpa, 1) ||
-        !watch_both(c, t->t->gpa, p.gpa))
+    if (!bt_next_page(t->b, rip, t->t->gpa, &p))
         return false;
-    memcpy(t->crossed, bytes, left);
-    memcpy(t->crossed + left, p.hva, 16);
-    d->decoded = bt_decode(t->b, d, t->crossed, left + 15, mode);
+    memcpy(t->fetched, bytes, left);
+    memcpy(t->fetched + left, p.hva, 16);
+    d->decoded = bt_decode(t->b, d, t->fetched, left + 15, mode);
     if (!d->decoded || d->kind == K_STEP) {
         d->kind = K_STEP, d->i.op = d->decoded ? d->i.op : OP_INVALID;
         d->decoded = false; /* the next page is not this block's: what stands there then is executed */
@@ -253,11 +258,13 @@ static void check_next_page(struct tr *t)
 }
 
 /* Decodes the block; its n_insns instructions retire when it is gone through. False: then one follows that is
- * executed alone, t->d[n_insns]. */
-static bool scan(struct tr *t, const u8 *bytes, u32 mode, u64 rip)
+ * executed alone, t->d[n_insns]. GUEST is read once. */
+static bool scan(struct tr *t, const u8 *guest, u32 mode, u64 rip)
 {
     unsigned left = (unsigned)PAGE_SIZE - t->page_off, sides = 0;
+    const u8 *bytes = t->fetched;
     u16 off = 0;
+    memcpy(t->fetched, guest, left < sizeof t->fetched ? left : sizeof t->fetched);
     for (t->n_insns = 0; t->n_insns < BT_BLOCK_MAX && off < left;) {
         struct dec *d = &t->d[t->n_insns];
         d->decoded = bt_decode(t->b, d, bytes + off, left - off, mode);
@@ -266,7 +273,7 @@ static bool scan(struct tr *t, const u8 *bytes, u32 mode, u64 rip)
         if (!d->decoded && cut_off(t, bytes + off, left - off)) {
             if (t->n_insns)
                 break;
-            return crossing(t, bytes, left, mode, rip);
+            return crossing(t, guest, left, mode, rip);
         }
         if (!d->decoded) {
             d->kind = K_STEP, d->i.op = OP_INVALID, d->i.len = (u8)(left - off < 15 ? left - off : 15);
@@ -346,12 +353,27 @@ static void go_cold(struct tr *t)
     struct bt_block *k = t->t;
     while (e_off(&t->e) - k->code < 5) /* a jump fits when the block is dropped */
         e8(&t->e, 0x90);
-    k->code_len = e_off(&t->e) - k->code;
+    k->code_len = (u16)(e_off(&t->e) - k->code); /* as struct bt_map's offsets are */
     b->at->used = (e_off(&t->e) + 15u) & ~15u;
     t->cold = true;
     k->cold = (u32)b->at->cold_used;
     t->e.p = b->write + b->at->cold_used;
     t->e.limit = t->e.p + BT_BLOCK_CODE;
+}
+
+/* What the block was made of, for dormant.c. */
+static void keep_origin(struct tr *t)
+{
+    struct bt *b = t->b;
+    struct bt_block *k = t->t;
+    k->origin = BT_NO_ORIGIN;
+    if (!bt_dormant_wants(b, k->gpa))
+        return;
+    u8 *to = b->origins + (k->origin = b->at->origins_n);
+    k->points = t->fixed ? 0 : (u8)t->points;
+    memcpy(to, t->fetched, k->bytes);
+    memcpy(to + k->bytes + BT_HEAD, t->point, k->points * sizeof *t->point);
+    b->at->origins_n += k->bytes + BT_HEAD + k->points * (u32)sizeof *t->point;
 }
 
 /* Where the flags are at the block's beginning. */
@@ -365,11 +387,12 @@ static void begin(struct tr *t, struct bt *b, u64 gpa, u32 mode)
 {
     t->n = b->at->blocks_n++;
     t->b = b, t->t = &b->blocks[t->n];
-    *t->t = (struct bt_block){.gpa = gpa, .gpa2 = BT_NO_PAGE, .mode = mode, .code = (u32)b->at->used, .map = b->at->maps_n};
+    *t->t = (struct bt_block){.gpa = gpa, .gpa2 = BT_NO_PAGE, .mode = (u8)mode, .code = (u32)b->at->used, .map = b->at->maps_n};
     t->e = (struct emit){.b = b, .p = b->write + b->at->used, .limit = b->write + b->at->used + BT_BLOCK_CODE};
     come_in(t, mode);
     t->writer = -1;
     t->held = 0;
+    t->points = 0, t->fixed = false;
     t->charged = t->cold = t->x87_there = t->fip_paged = false, t->index = 0, t->late_n = 0;
     t->page_off = (u16)(gpa & (PAGE_SIZE - 1));
     t->code32 = mode & BT_MODE_32, t->word = t->code32 ? 4 : 8;
@@ -382,7 +405,7 @@ u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip)
     begin(t, b, gpa, mode);
     struct bt_block *k = t->t;
     bool whole = scan(t, bytes, mode, rip);
-    k->count = t->n_insns;
+    k->count = (u8)t->n_insns;
     t->stepped = !whole;
     plan_block(t, mode);
     if (k->gpa2 != BT_NO_PAGE)
@@ -415,6 +438,7 @@ u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip)
     k->cold_len = e_off(&t->e) - k->cold;
     b->at->cold_used = e_off(&t->e);
     b->at->maps_n += k->count + 1u;
+    keep_origin(t);
     bt_block_commit(b, t->n);
     if (UNLIKELY(b->settings.scan))
         bt_scan(b, k);
