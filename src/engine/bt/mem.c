@@ -162,17 +162,22 @@ void mem_check_segment(struct tr *t, const struct ea *ea)
     step_if(t, CC_E);
 }
 
-/* Behind the test of an access, which branches at AT where it misses. Its site. */
-static u32 looked(struct tr *t, const struct ea *ea, const struct touch *x, unsigned size, unsigned acc, u32 at)
+void mem_looked(struct tr *t, struct late *l, const struct ea *ea, const struct touch *x, unsigned size, unsigned acc)
 {
-    struct late *l = late_new(t, LATE_FILL, at);
-    l->back = e_off(&t->e);
     l->ea = *ea;
     l->size = (u8)size, l->lo = x->lo, l->hi = x->hi;
     l->site = site_new(t, SITE_MEM, t->index);
     t->b->sites[l->site].size = (u8)size;
     t->b->sites[l->site].lo = x->lo, t->b->sites[l->site].hi = x->hi;
     t->b->sites[l->site].acc = (u8)acc;
+}
+
+/* Behind the test of an access, which branches at AT where it misses. Its site. */
+static u32 looked(struct tr *t, const struct ea *ea, const struct touch *x, unsigned size, unsigned acc, u32 at)
+{
+    struct late *l = late_new(t, LATE_FILL, at);
+    l->back = e_off(&t->e);
+    mem_looked(t, l, ea, x, size, acc);
     return l->site;
 }
 

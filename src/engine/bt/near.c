@@ -117,12 +117,7 @@ bool near_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc,
     struct late *l = &t->late[number];
     l->back = on;
     l->near = (u8)which;
-    l->ea = *ea;
-    l->size = (u8)size, l->lo = x->lo, l->hi = x->hi;
-    l->site = site_new(t, SITE_MEM, t->index);
-    t->b->sites[l->site].size = (u8)size;
-    t->b->sites[l->site].lo = x->lo, t->b->sites[l->site].hi = x->hi;
-    t->b->sites[l->site].acc = (u8)acc;
+    mem_looked(t, l, ea, x, size, acc);
     *o = mem_opnd(HOST_T0, bias);
     if (x->leads) {
         e_store(&t->e, mem_slot(x->slot), HOST_T0);

@@ -192,6 +192,8 @@ struct opnd mem_field(size_t field, i32 pushed);
 struct opnd mem_tag(bool write, i32 pushed); /* the field that allows it */
 /* Glue for one access. The operand to use, and which scratch register is free then. */
 struct opnd mem_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, int *spare);
+/* L, behind the test X of operand EA, has the site at which a miss is served. */
+void mem_looked(struct tr *t, struct late *l, const struct ea *ea, const struct touch *x, unsigned size, unsigned acc);
 /* The test alone, of SIZE bytes at register REG: their offset in the page is in HOST_T0 then, how far from the table the entry is in HOST_T1. The site
  * where it leaves. */
 u32 mem_entry_at(struct tr *t, unsigned reg, unsigned size, unsigned acc);
