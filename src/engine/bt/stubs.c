@@ -25,19 +25,6 @@ static void pop(struct emit *e, int r)
     e8(e, 0x58 | (r & 7));
 }
 
-/* VMOVUPS between ymm0..15 and BASE + DISP. */
-static void vectors(struct emit *e, bool load, int base, i32 disp)
-{
-    for (int k = 0; k < 16; k++) {
-        struct opnd o = mem_opnd(base, disp + 32 * k);
-        e8(e, 0xc4); /* VEX.256.0F */
-        e8(e, (k >= 8 ? 0u : 0x80) | 0x40 | (base >= 8 ? 0u : 0x20) | 1);
-        e8(e, 0x7c);
-        e8(e, load ? 0x10 : 0x11);
-        e_modrm(e, k, &o, 0);
-    }
-}
-
 static const u8 saved[] = {RBX, RBP, R12, R13, R14, R15}; /* the C caller's */
 
 /* The site in HOST_T0 leaves: what it is and the general registers. HOST_T1 goes. */
@@ -71,7 +58,7 @@ static void make_enter(struct emit *e)
     e_alu_imm(e, true, ALU_SUB, RSP, 8);
     e_store(e, SCRATCH(host_rsp), RSP);
     e_load(e, HOST_T1, SCRATCH(ymm));
-    vectors(e, true, HOST_T1, 0);
+    vectors_load(e, HOST_T1, 0);
     e_op(e, false, 0x0fae, 2, SCRATCH(mxcsr), 0); /* LDMXCSR */
     load_registers(e);
     e_op(e, false, 0xff, 4, SCRATCH(entry), 0);
@@ -81,11 +68,10 @@ static void make_enter(struct emit *e)
 static void call_c(struct emit *e, struct opnd fn)
 {
     e_alu_imm(e, true, ALU_SUB, RSP, 16 * 32);
-    vectors(e, false, RSP, 0);
-    e8(e, 0xc5), e8(e, 0xf8), e8(e, 0x77); /* VZEROUPPER */
+    vectors_store(e, RSP, 0);
     e_load(e, RDI, SCRATCH(bt));
     e_op(e, false, 0xff, 2, fn, 0);
-    vectors(e, true, RSP, 0);
+    vectors_load(e, RSP, 0);
     e_alu_imm(e, true, ALU_ADD, RSP, 16 * 32);
 }
 
@@ -116,8 +102,7 @@ static u32 make_exit(struct emit *e)
     store_registers(e);
     u32 full = e_off(e);
     e_load(e, HOST_T1, SCRATCH(ymm));
-    vectors(e, false, HOST_T1, 0);
-    e8(e, 0xc5), e8(e, 0xf8), e8(e, 0x77);        /* VZEROUPPER */
+    vectors_store(e, HOST_T1, 0);
     e_op(e, false, 0x0fae, 3, SCRATCH(mxcsr), 0); /* STMXCSR */
     e_op(e, false, 0x0fae, 2, SCRATCH(mxcsr_host), 0);
     e_load(e, RSP, SCRATCH(host_rsp));

@@ -210,6 +210,10 @@ struct ea ea_of(const struct dec *d, u16 page_off);
 struct ea ea_at(const struct tr *t, unsigned reg, i32 disp);
 struct opnd ea_prepare(struct tr *t, const struct ea *ea, bool *collapsed);
 
+/* vectors.c: ymm0 to ymm15 from BASE + DISP, 32 bytes each, and to there, which leaves nothing in the upper halves. The load changes flags. */
+void vectors_load(struct emit *e, int base, i32 disp);
+void vectors_store(struct emit *e, int base, i32 disp);
+
 /* near.c: as mem_access, for operands whose page is likely the one of the last time. False: not one of these, nothing is emitted. */
 bool near_access(struct tr *t, const struct ea *ea, unsigned size, unsigned acc, const struct touch *x, struct opnd *o);
 void near_late(struct tr *t, const struct late *l);
