@@ -156,7 +156,7 @@ struct bt_site {
     u8 decoded : 1;    /* SITE_STEP: the instruction is nothing but this operation, SIZE and LEN */
     u8 rep : 1;        /* SITE_STEP: REP MOVS or STOS with plain operands */
     u8 flags_host : 1; /* SITE_LINK: the target's variant */
-    u8 size, acc; /* SITE_MEM; SITE_STEP: operand size, and of MOV to CR3 the register */
+    u8 size, acc; /* SITE_MEM; SITE_STEP: operand size; of INT n the vector, of MOV to a control register its number and the source's, four bits each */
     u8 len;
 };
 _Static_assert(sizeof(struct bt_site) == 16, "there are four for every five instructions");
@@ -431,7 +431,8 @@ void *bt_call(struct bt *b);
 /* run.c: leaves out RF of the boundary at ICOUNT, where it may; the budget then pays for a block. */
 bool bt_resume(struct bt *b, u64 icount);
 /* What the scratch page says of the soft TLB's tables is what struct cpu says. */
-void bt_load_views(struct bt *b);
+/* Mode, segments and views out of struct cpu. False: this code is not translated, or other registers than now must be in the processor. */
+bool bt_reload(struct bt *b);
 
 /* follow.c: the same for a SITE_LINK or SITE_LOOKUP. */
 void *bt_follow(struct bt *b, const struct bt_site *s);

@@ -1,6 +1,6 @@
-/* IRETQ of a 64-bit kernel, MOV to CR3 and INVLPG without the world switch: the vector registers are put away, MXCSR and the x87 state stay the guest's, so
- * that nothing that is called here may compute with either. Memory that IRETQ reads is in the soft TLB, so no device is asked. Whatever is not plain goes
- * by the dispatcher's way, which does the same, or finds the fault. */
+/* System instructions without the world switch: IRET, INT n, SYSENTER, SYSEXIT, MOV to control registers, INVLPG, CPUID, RDMSR and WRMSR. The vector registers
+ * are put away and MXCSR is the monitor's; the x87 state stays the guest's. What is kept by a page's address, by mode and by segment is looked at behind each as
+ * at the cache's entrance, and where the code goes on is asked of the jump table. */
 #include "base/le.h"
 #include "cpu/system.h"
 #include "engine/bt/bt.h"
@@ -21,31 +21,81 @@ static bool known_segment(struct cpu *c, u16 sel, u64 want)
     return (attr & (want | SEG_ACCESSED)) == (want | SEG_ACCESSED);
 }
 
-/* To 64-bit code, with no trap behind it. */
-static bool iret(struct bt *b, const struct bt_site *s, u64 next)
+typedef bool call_fn(struct bt *b, const struct bt_site *s, u64 next);
+
+/* To 64-bit code: the frame and both descriptors in the soft TLB, no trap behind it. Else as the dispatcher does it. */
+static bool plain_iretq(struct cpu *c)
 {
-    struct cpu *c = b->cpu;
     const u8 *frame = c->rflags_sys & RFLAGS_NT ? NULL : reads(c->tlb->current, c->gpr[RSP].q, 40);
     if (!frame || ld64(frame + 16) & RFLAGS_TF)
         return false;
     u16 cs = (u16)ld64(frame + 8), ss = (u16)ld64(frame + 32);
-    if (!known_segment(c, cs, SEG_L) || (ss & ~3u && !known_segment(c, ss, 0)) || !op_iret(c, s->size, next))
-        return false;
-    b->scratch->flags = bt_flags_image(flags_value(&c->fl));
-    b->mode = (b->mode & ~(u32)BT_MODE_USER) | (c->cpl ? BT_MODE_USER : 0);
-    return true;
+    return known_segment(c, cs, SEG_L) && (!(ss & ~3u) || known_segment(c, ss, 0));
 }
 
-static bool execute(struct bt *b, const struct bt_site *s, u64 next)
+static bool call_iret(struct bt *b, const struct bt_site *s, u64 next)
 {
-    struct cpu *c = b->cpu;
-    if (s->op == OP_IRETQ)
-        return iret(b, s, next);
-    if (s->op == OP_INVLPG ? !op_invlpg(c, b->scratch->lin) : !op_mov_to_cr(c, 3, c->gpr[s->acc].q))
-        return false;
-    c->rip = next;
-    return true;
+    return op_iret(b->cpu, s->size, next);
 }
+
+static bool call_int(struct bt *b, const struct bt_site *s, u64 next)
+{
+    return op_int(b->cpu, s->acc, next);
+}
+
+static bool call_sysenter(struct bt *b, const struct bt_site *s, u64 next)
+{
+    (void)s, (void)next;
+    return op_sysenter(b->cpu);
+}
+
+static bool call_sysexit(struct bt *b, const struct bt_site *s, u64 next)
+{
+    (void)next;
+    return op_sysexit(b->cpu, s->size);
+}
+
+static bool behind(struct bt *b, bool done, u64 next)
+{
+    if (done)
+        b->cpu->rip = next;
+    return done;
+}
+
+static bool call_invlpg(struct bt *b, const struct bt_site *s, u64 next)
+{
+    (void)s;
+    return behind(b, op_invlpg(b->cpu, b->scratch->lin), next);
+}
+
+static bool call_mov_to_cr(struct bt *b, const struct bt_site *s, u64 next)
+{
+    return behind(b, op_mov_to_cr(b->cpu, s->acc >> 4, b->cpu->gpr[s->acc & 15].q), next);
+}
+
+static bool call_rdmsr(struct bt *b, const struct bt_site *s, u64 next)
+{
+    (void)s;
+    return behind(b, op_rdmsr(b->cpu), next);
+}
+
+static bool call_wrmsr(struct bt *b, const struct bt_site *s, u64 next)
+{
+    (void)s;
+    return behind(b, op_wrmsr(b->cpu), next);
+}
+
+static bool call_cpuid(struct bt *b, const struct bt_site *s, u64 next)
+{
+    (void)s;
+    op_cpuid(b->cpu);
+    return behind(b, true, next);
+}
+
+static call_fn *const calls[OP_COUNT] = {
+    [OP_IRETQ] = call_iret,       [OP_IRETD] = call_iret,   [OP_INT] = call_int,     [OP_SYSENTER] = call_sysenter, [OP_SYSEXIT] = call_sysexit,
+    [OP_MOV_TO_CR] = call_mov_to_cr, [OP_INVLPG] = call_invlpg, [OP_RDMSR] = call_rdmsr, [OP_WRMSR] = call_wrmsr,       [OP_CPUID] = call_cpuid,
+};
 
 /* Is there anything to look at, but for an interrupt that IF keeps out? */
 static bool waits(const struct cpu *c)
@@ -54,26 +104,50 @@ static bool waits(const struct cpu *c)
     return a & ~(u32)ATTN_INTR || (a && c->rflags_sys & RFLAGS_IF);
 }
 
+/* The boundary before the instruction, as struct cpu has it: virtual time is the instruction count, and what is pushed has the flags. */
+static void settle(struct bt *b, const struct bt_site *s)
+{
+    struct cpu *c = b->cpu;
+    struct bt_scratch *x = b->scratch;
+    bt_store_homes(b);
+    x->budget += bt_site_refund(b, s);
+    c->icount = x->icount_end - (u64)x->budget;
+    c->rip = bt_cut_rip(b, bt_site_rip(b, s));
+    flags_load(&c->fl, (u32)bt_flags_of(x->flags));
+}
+
+/* The code to go on with; null: something is to be looked at first, or no code is known. */
+static void *onward(struct bt *b)
+{
+    struct cpu *c = b->cpu;
+    struct bt_scratch *x = b->scratch;
+    if (waits(c) || c->activity != ACTIVITY_RUNNING || c->rflags_sys & RFLAGS_TF || !bt_reload(b))
+        return NULL;
+    void *code = bt_known_code(b);
+    if (code && c->rflags_sys & RFLAGS_RF && !(x->budget > BT_BLOCK_MAX && bt_resume(b, x->icount_end - (u64)x->budget)))
+        return NULL;
+    return code;
+}
+
 void *bt_call(struct bt *b)
 {
     struct cpu *c = b->cpu;
     struct bt_scratch *x = b->scratch;
     const struct bt_site *s = &b->sites[x->info];
-    if (b->patched || b->blocks[s->block].dead || c->cpl != 0 || c->code_size != 8 || debug_data_armed(c))
+    if (b->patched || b->blocks[s->block].dead || debug_data_armed(c) || (s->op == OP_IRETQ && !plain_iretq(c)))
         return NULL;
-    u64 next = bt_site_rip(b, s) + s->len;
-    bt_store_homes(b);
-    if (!execute(b, s, next))
-        return NULL;
-    x->budget += bt_site_refund(b, s) - 1;
+    u64 next = bt_cut_rip(b, bt_site_rip(b, s) + s->len);
+    u16 op = s->op;
+    settle(b, s);
+    if (calls[op](b, s, next))
+        x->budget--;
+    else
+        cpu_deliver_fault(c);
+    x->flags = bt_flags_image(flags_value(&c->fl));
     if (UNLIKELY(c->company == CPU_CONCURRENT))
         atomic_thread_fence(memory_order_seq_cst); /* they serialize */
-    bt_called(b, s->op);
-    bt_load_views(b);
-    bt_pages_follow(b);
-    void *code = waits(c) ? NULL : bt_known_code(b);
-    if (c->rflags_sys & RFLAGS_RF && !(code && x->budget > BT_BLOCK_MAX && bt_resume(b, x->icount_end - (u64)x->budget)))
-        code = NULL;
+    bt_called(b, op);
+    void *code = onward(b);
     b->quick_left = !code;
     return code;
 }

@@ -61,7 +61,7 @@ static bool translatable(const struct cpu *c)
     return c->flat && c->stack_size == c->code_size;
 }
 
-void bt_load_views(struct bt *b)
+static void load_views(struct bt *b)
 {
     struct cpu *c = b->cpu;
     struct bt_scratch *s = b->scratch;
@@ -71,6 +71,27 @@ void bt_load_views(struct bt *b)
     s->by_ac[1].view = TLB_VIEW_KERNEL_AC;
     for (unsigned k = 0; k < 2; k++)
         s->by_ac[k].table = &x->view[s->by_ac[k].view];
+}
+
+static void load_segments(struct bt *b)
+{
+    struct cpu *c = b->cpu;
+    struct bt_scratch *s = b->scratch;
+    for (unsigned k = 0; k < 6; k++)
+        s->seg_base[k] = c->seg[k].base;
+    s->seg_flat[SEG_FS] = unlimited(&c->seg[SEG_FS]), s->seg_flat[SEG_GS] = unlimited(&c->seg[SEG_GS]);
+}
+
+bool bt_reload(struct bt *b)
+{
+    u32 mode = mode_of(b->cpu);
+    if (!translatable(b->cpu) || (mode ^ b->mode) & ~(u32)(BT_MODE_USER | BT_MODE_32))
+        return false;
+    b->mode = mode;
+    load_segments(b);
+    load_views(b);
+    bt_pages_follow(b);
+    return true;
 }
 
 /* struct cpu to the scratch page, and back. */
@@ -84,10 +105,8 @@ static void load_state(struct bt *b, u64 budget)
     s->home[0] = c->gpr[R10].q, s->home[1] = c->gpr[R11].q, s->home[2] = c->gpr[R15].q, s->home[3] = c->gpr[R14].q;
     s->budget = (i64)budget;
     s->icount_end = c->icount + budget;
-    bt_load_views(b);
-    for (unsigned k = 0; k < 6; k++)
-        s->seg_base[k] = c->seg[k].base;
-    s->seg_flat[SEG_FS] = unlimited(&c->seg[SEG_FS]), s->seg_flat[SEG_GS] = unlimited(&c->seg[SEG_GS]);
+    load_views(b);
+    load_segments(b);
     s->flags = bt_flags_image(flags_value(&c->fl));
     s->mxcsr = c->fpu.mxcsr;
     s->fcw = c->fpu.fcw;

@@ -401,18 +401,27 @@ static void keep_address(struct tr *t, const struct dec *d)
 u32 sensitive_way_out(struct tr *t, const struct dec *d, struct bt_site *s)
 {
     const struct bt *b = t->b;
-    bool kernel64 = !t->code32 && !(t->t->mode & BT_MODE_USER);
+    bool kernel = !(t->t->mode & BT_MODE_USER);
     if (!d->decoded || b->settings.sensitive != SENSITIVE_INLINE)
         return b->stub_exit;
     switch (d->i.op) {
     case OP_SYSCALL:
     case OP_SYSRET: return b->stub_quick;
-    case OP_IRETQ: return kernel64 ? b->stub_call : b->stub_exit;
+    case OP_IRETQ:
+    case OP_IRETD:
+    case OP_SYSEXIT:
+    case OP_RDMSR:
+    case OP_WRMSR: return kernel ? b->stub_call : b->stub_exit;
+    case OP_SYSENTER:
+    case OP_CPUID: return b->stub_call;
+    case OP_INT:
+        s->acc = (u8)d->i.imm;
+        return b->stub_call;
     case OP_MOV_TO_CR:
-        s->acc = d->i.rs;
-        return kernel64 && d->i.rd == 3 ? b->stub_call : b->stub_exit;
+        s->acc = (u8)(d->i.rd << 4 | d->i.rs);
+        return kernel ? b->stub_call : b->stub_exit;
     case OP_INVLPG:
-        if (!kernel64)
+        if (!kernel || t->code32)
             return b->stub_exit;
         keep_address(t, d);
         return b->stub_call;

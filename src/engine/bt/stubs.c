@@ -83,7 +83,10 @@ static void make_quick(struct emit *e, u32 full, bool put_away)
     store_registers(e);
     e_load(e, RSP, SCRATCH(host_rsp));
     if (put_away) {
+        e_op(e, false, 0x0fae, 3, SCRATCH(mxcsr), 0); /* STMXCSR */
+        e_op(e, false, 0x0fae, 2, SCRATCH(mxcsr_host), 0);
         call_c(e, SCRATCH(call_fn));
+        e_op(e, false, 0x0fae, 2, SCRATCH(mxcsr), 0);
     } else {
         e_load(e, RDI, SCRATCH(bt));
         e_op(e, false, 0xff, 2, SCRATCH(quick_fn), 0);
