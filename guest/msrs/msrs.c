@@ -124,6 +124,12 @@ TEST(tsc)
     const struct snip *s = SNIP(AT "rdtsc\n");
     uint64_t a = rdtsc(), b = rdtsc();
     CHECK("it does not run backwards", b >= a);
+    for (unsigned n = 0; n < 4; n++) {
+        a = rdmsr(TSC);
+        for (volatile unsigned spin = 0; spin < 100; spin++)
+            ;
+        CHECK("the MSR moves on", rdmsr(TSC) > a);
+    }
     wrmsr(TSC, 1ull << 40);
     b = rdtsc();
     CHECK("[qemu] written", b >= 1ull << 40 && b < (1ull << 40) + (1ull << 36));
