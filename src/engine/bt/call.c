@@ -43,6 +43,12 @@ static bool call_int(struct bt *b, const struct bt_site *s, u64 next)
     return op_int(b->cpu, s->acc, next);
 }
 
+static bool call_int3(struct bt *b, const struct bt_site *s, u64 next)
+{
+    (void)s;
+    return op_int3(b->cpu, next);
+}
+
 static bool call_sysenter(struct bt *b, const struct bt_site *s, u64 next)
 {
     (void)s, (void)next;
@@ -93,8 +99,9 @@ static bool call_cpuid(struct bt *b, const struct bt_site *s, u64 next)
 }
 
 static call_fn *const calls[OP_COUNT] = {
-    [OP_IRETQ] = call_iret,       [OP_IRETD] = call_iret,   [OP_INT] = call_int,     [OP_SYSENTER] = call_sysenter, [OP_SYSEXIT] = call_sysexit,
-    [OP_MOV_TO_CR] = call_mov_to_cr, [OP_INVLPG] = call_invlpg, [OP_RDMSR] = call_rdmsr, [OP_WRMSR] = call_wrmsr,       [OP_CPUID] = call_cpuid,
+    [OP_IRETQ] = call_iret,          [OP_IRETD] = call_iret,    [OP_INT] = call_int,     [OP_INT3] = call_int3,
+    [OP_SYSENTER] = call_sysenter,   [OP_SYSEXIT] = call_sysexit, [OP_RDMSR] = call_rdmsr, [OP_WRMSR] = call_wrmsr,
+    [OP_MOV_TO_CR] = call_mov_to_cr, [OP_INVLPG] = call_invlpg, [OP_CPUID] = call_cpuid,
 };
 
 /* Is there anything to look at, but for an interrupt that IF keeps out? */

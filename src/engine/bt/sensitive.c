@@ -412,6 +412,7 @@ u32 sensitive_way_out(struct tr *t, const struct dec *d, struct bt_site *s)
     case OP_SYSEXIT:
     case OP_RDMSR:
     case OP_WRMSR: return kernel ? b->stub_call : b->stub_exit;
+    case OP_INT3:
     case OP_SYSENTER:
     case OP_CPUID: return b->stub_call;
     case OP_INT:
