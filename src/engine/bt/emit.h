@@ -100,13 +100,21 @@ static inline void e_mov(struct emit *e, int to, int from)
 {
     e_op(e, true, 0x8b, to, reg_opnd(from), 0);
 }
+/* The address O into R, of 64 bits if WIDE, else of 32. A register alone is moved, which takes a processor no time; LEA would take it a cycle. */
+static inline void e_address(struct emit *e, bool wide, int r, struct opnd o)
+{
+    if (o.base >= 0 && o.base < 16 && o.index == NO_REG && !o.disp)
+        e_op(e, wide, 0x8b, r, reg_opnd(o.base), 0);
+    else
+        e_op(e, wide, 0x8d, r, o, 0);
+}
 static inline void e_lea(struct emit *e, int r, struct opnd o)
 {
-    e_op(e, true, 0x8d, r, o, 0);
+    e_address(e, true, r, o);
 }
 static inline void e_lea32(struct emit *e, int r, struct opnd o)
 {
-    e_op(e, false, 0x8d, r, o, 0);
+    e_address(e, false, r, o);
 }
 /* add or and or sub or xor or cmp r, imm32 by its number /n */
 static inline void e_alu_imm(struct emit *e, bool w, unsigned n, int r, i32 imm)

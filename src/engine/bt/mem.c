@@ -34,7 +34,7 @@ static void add_segment(struct tr *t, const struct ea *ea, struct opnd *o, bool 
     struct opnd seg = in_scratch(offsetof(struct bt_scratch, seg_base) + 8u * ea->seg);
     if (ea->a32 || used || (o->base != NO_REG && o->index != NO_REG) ||
         (o->base == NO_REG && o->index != NO_REG)) {
-        e_op(e, !ea->a32 && !ea->lin32, 0x8d, HOST_T0, *o, 0);
+        e_address(e, !ea->a32 && !ea->lin32, HOST_T0, *o);
         e_op(e, !ea->lin32, 0x03, HOST_T0, seg, 0);
         *o = mem_opnd(HOST_T0, 0);
         return;
@@ -113,7 +113,7 @@ static u32 hit_test(struct tr *t, const struct ea *ea, struct opnd o, int lo, in
     struct emit *e = &t->e;
     o.disp += lo;
     if (ea->lin32 || o.base != HOST_T0 || o.index != NO_REG || o.disp)
-        e_op(e, !ea->lin32, 0x8d, HOST_T0, o, 0);
+        e_address(e, !ea->lin32, HOST_T0, o);
     mem_entry(e);
     e_op(e, true, 0x33, HOST_T0, mem_tag(acc & ACC_WRITE, 0), 0);
     e_alu_imm(e, true, ALU_CMP, HOST_T0, (i32)PAGE_SIZE - (hi - lo));
@@ -251,7 +251,7 @@ u32 mem_crosses(struct tr *t, const struct late *l, struct opnd o)
         crosses = e_jcc(e, CC_NE);
         o = mem_opnd(HOST_T0, -l->lo);
     }
-    e_op(e, wide, 0x8d, HOST_T0, o, 0);
+    e_address(e, wide, HOST_T0, o);
     return crosses;
 }
 
