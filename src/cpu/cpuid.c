@@ -128,6 +128,7 @@ struct cpu_model *cpu_model_create_within(enum cpu_level level, u32 cpus, unsign
     u32 w[WORDS] = {0};
     m->features = feature_words(w, level, allowed);
     m->silicon = silicon_host();
+    m->pointers = silicon_pointers_host();
     m->cpus = cpus ? cpus : 1;
     m->phys_bits = phys_bits;
     m->arch_capabilities = ARCH_CAPABILITIES;

@@ -58,10 +58,10 @@ static bool is_amd(const struct cpu *c)
     return silicon_is_amd(c->wires.model->silicon);
 }
 
-/* What FIP and FDP keep of 64 bits: Intel's all of them, AMD's as many as its pages can ever translate. */
-static u64 pointer_kept(const struct cpu *c, u64 p)
+/* What FIP and FDP keep of 64 bits. */
+static u64 pointer_kept(u64 p, unsigned bits)
 {
-    unsigned lost = c->wires.model->silicon == SILICON_AMD ? 64 - 48 : is_amd(c) ? 64 - 57 : 0;
+    unsigned lost = 64 - bits;
     return (u64)((i64)(p << lost) >> lost);
 }
 
@@ -108,12 +108,13 @@ static void x87_put(const struct cpu *c, u8 *a, bool rex_w)
 static void x87_get(struct cpu *c, const u8 *a, bool rex_w)
 {
     struct fpu *f = &c->fpu;
+    const struct cpu_model *m = c->wires.model;
     f->fcw = (u16)((ld16(a + FX_FCW) & 0x1f3f) | 0x40);
     f->fsw = fsw_summary(ld16(a + FX_FSW), f->fcw);
     f->ftw = a[FX_FTW];
     f->fop = ld16(a + FX_FOP) & 0x7ff;
-    f->fip = rex_w ? pointer_kept(c, ld64(a + FX_FIP)) : ld32(a + FX_FIP);
-    f->fdp = rex_w ? pointer_kept(c, ld64(a + FX_FDP)) : ld32(a + FX_FDP);
+    f->fip = rex_w ? pointer_kept(ld64(a + FX_FIP), m->pointers.fip) : ld32(a + FX_FIP);
+    f->fdp = rex_w ? pointer_kept(ld64(a + FX_FDP), m->pointers.fdp) : ld32(a + FX_FDP);
     for (unsigned n = 0; n < 8; n++) {
         u8 *to = f->st[(FSW_TOP(f->fsw) + n) & 7];
         memcpy(to, a + FX_ST + 16 * n, 10);
@@ -165,11 +166,20 @@ static bool area_probe(struct cpu *c, u64 lin, u32 len, unsigned acc)
     return true;
 }
 
-/* The last of LEN bytes alone. */
-static bool area_end_probe(struct cpu *c, u64 lin, u32 len)
+/* The byte at OFF alone. */
+static bool area_byte_probe(struct cpu *c, u64 lin, u32 off, unsigned acc)
 {
     u64 at;
-    return area_address(c, lin, len - 1, &at) && lin_probe(c, at, 1, ACC_READ);
+    return area_address(c, lin, off, &at) && lin_probe(c, at, 1, acc);
+}
+
+/* What Intel's silicon looks at before it saves or loads the components ASKED of an area with SIZE bytes, whether they are in it or not: the area's end, where x87
+ * begins, or else MXCSR, and the header. What is between two of them lies in their pages. */
+static bool area_ends_probe(struct cpu *c, u64 lin, u64 asked, u32 size, bool compact, unsigned acc)
+{
+    u64 mxcsr = asked & (XFEATURE_SSE | (compact ? 0 : XFEATURE_AVX));
+    return area_byte_probe(c, lin, size - 1, acc) && (!(asked & XFEATURE_X87) || area_byte_probe(c, lin, 0, acc)) &&
+           (!mxcsr || area_byte_probe(c, lin, FX_MXCSR, acc)) && area_byte_probe(c, lin, XH_BV, acc);
 }
 
 static bool area_write(struct cpu *c, u64 lin, const u8 *area, u32 from, u32 to)
@@ -277,7 +287,8 @@ bool op_xsave(struct cpu *c, u64 lin, enum xsave_kind kind, bool rex_w)
     u32 pkru_at = pkru_offset(mask, compact);
 
     u8 area[AREA_MAX];
-    if (!area_probe(c, lin, xsave_size(mask, compact), ACC_WRITE))
+    u32 size = xsave_size(mask, compact);
+    if (is_amd(c) ? !area_probe(c, lin, size, ACC_WRITE) : !area_ends_probe(c, lin, mask, size, compact, ACC_WRITE))
         return false;
     x87_put(c, area, rex_w);
     st32(area + FX_MXCSR, c->fpu.mxcsr);
@@ -301,47 +312,74 @@ bool op_xsave(struct cpu *c, u64 lin, enum xsave_kind kind, bool rex_w)
            area_write(c, lin, area, XH_BV, compact ? XH_COMP + 8 : XH_BV + 8);
 }
 
+static bool xrstor_format_ok(const struct cpu *c, u64 comp)
+{
+    return !(comp & XCOMP_COMPACT) || (cpu_has(c, FEAT_XSAVEC) && !(comp & ~XCOMP_COMPACT & ~c->xcr0));
+}
+
 /* SDM vol. 1, 13.8. */
 static bool xrstor_header_ok(const struct cpu *c, const u8 *area)
 {
     u64 bv = ld64(area + XH_BV), comp = ld64(area + XH_COMP);
     if (!(comp & XCOMP_COMPACT))
         return !comp && !ld64(area + XH_COMP + 8) && !(bv & ~c->xcr0);
-    return cpu_has(c, FEAT_XSAVEC) && !(comp & ~XCOMP_COMPACT & ~c->xcr0) && !(bv & ~comp) &&
-           !(bv & XCOMP_COMPACT) && bytes_are_zero(area + XH_COMP + 8, XH_END - XH_COMP - 8);
+    return xrstor_format_ok(c, comp) && !(bv & ~comp) && !(bv & XCOMP_COMPACT) && bytes_are_zero(area + XH_COMP + 8, XH_END - XH_COMP - 8);
 }
 
-static void xrstor_commit(struct cpu *c, const u8 *area, u64 mask, u64 load, u32 pkru_at, bool rex_w)
+/* What XRSTOR does to components: those that the area does not have become initial, then x87 and SSE are loaded, then the others. */
+static void xrstor_reset(struct cpu *c, u64 components)
+{
+    if (components & XFEATURE_X87)
+        x87_reset(c);
+    if (components & XFEATURE_SSE)
+        vectors_reset(c, 0);
+    if (components & XFEATURE_AVX)
+        vectors_reset(c, 1);
+    if (components & XFEATURE_PKRU)
+        pkru_write(c, 0);
+}
+
+static void xrstor_legacy(struct cpu *c, const u8 *area, u64 load, bool rex_w)
 {
     if (load & XFEATURE_X87)
         x87_get(c, area, rex_w);
-    else if (mask & XFEATURE_X87)
-        x87_reset(c);
     if (load & XFEATURE_SSE)
         vectors_get(c, area + FX_XMM, 0);
-    else if (mask & XFEATURE_SSE)
-        vectors_reset(c, 0);
+}
+
+static void xrstor_extended(struct cpu *c, const u8 *area, u64 load, u32 pkru_at)
+{
     if (load & XFEATURE_AVX)
         vectors_get(c, area + XSAVE_AVX_OFFSET, 1);
-    else if (mask & XFEATURE_AVX)
-        vectors_reset(c, 1);
-    if (mask & XFEATURE_PKRU)
-        pkru_write(c, load & XFEATURE_PKRU ? ld32(area + pkru_at) : 0);
+    if (load & XFEATURE_PKRU)
+        pkru_write(c, ld32(area + pkru_at));
+}
+
+/* The header, and pages that silicon looks at without being asked to. AMD's: the area's start before the header, the end of what is asked for behind it, in
+ * the standard format. Intel's looks round before it judges the header, but for the format. */
+static bool xrstor_header(struct cpu *c, u64 lin, u8 *area)
+{
+    bool amd = is_amd(c);
+    if ((amd && !area_byte_probe(c, lin, 0, ACC_READ)) || !area_read(c, lin, area, XH_BV, XH_END))
+        return false;
+    u64 comp = ld64(area + XH_COMP), asked = rfbm(c);
+    bool compact = comp & XCOMP_COMPACT;
+    if (amd ? !xrstor_header_ok(c, area) : !xrstor_format_ok(c, comp))
+        return cpu_raise_gp(c, 0);
+    if (amd)
+        return compact || area_byte_probe(c, lin, xsave_size(asked, false) - 1, ACC_READ);
+    asked &= compact ? comp : ~0ull;
+    u64 up_to_end = compact && asked & XFEATURE_PKRU ? comp : asked;
+    return area_ends_probe(c, lin, asked, xsave_size(up_to_end, compact), compact, ACC_READ) && (xrstor_header_ok(c, area) || cpu_raise_gp(c, 0));
 }
 
 bool op_xrstor(struct cpu *c, u64 lin, bool rex_w)
 {
     u8 area[AREA_MAX];
-    /* AMD's silicon looks at the area's start before it judges the header. */
-    if (!xsave_ok(c, lin) || (is_amd(c) && !area_probe(c, lin, 1, ACC_READ)) || !area_read(c, lin, area, XH_BV, XH_END))
+    if (!xsave_ok(c, lin) || !xrstor_header(c, lin, area))
         return false;
-    if (!xrstor_header_ok(c, area))
-        return cpu_raise_gp(c, 0);
     u64 comp = ld64(area + XH_COMP), mask = rfbm(c), load = mask & ld64(area + XH_BV);
     bool compact = comp & XCOMP_COMPACT;
-    /* AMD's silicon then looks at the end of what is asked for, be it in the area or not. */
-    if (is_amd(c) && !compact && !area_end_probe(c, lin, xsave_size(mask, false)))
-        return false;
     u32 pkru_at = pkru_offset(comp, compact);
     u32 vectors = 16 * vector_count(c);
     bool mxcsr = compact ? load & XFEATURE_SSE : mask & (XFEATURE_SSE | XFEATURE_AVX);
@@ -355,10 +393,15 @@ bool op_xrstor(struct cpu *c, u64 lin, bool rex_w)
         return false;
     if (mxcsr)
         value = ld32(area + FX_MXCSR);
-    if (value & ~MXCSR_MASK)
+    bool refused = value & ~MXCSR_MASK;
+    if (refused && (!compact || is_amd(c)))
         return cpu_raise_gp(c, 0);
-    xrstor_commit(c, area, mask, load, pkru_at, rex_w);
+    xrstor_reset(c, mask & ~load);
+    xrstor_legacy(c, area, load, rex_w);
+    if (refused) /* in the compacted format Intel's silicon comes to MXCSR only now */
+        return cpu_raise_gp(c, 0);
     c->fpu.mxcsr = value;
+    xrstor_extended(c, area, load, pkru_at);
     return true;
 }
 

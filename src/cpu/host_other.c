@@ -18,3 +18,8 @@ enum silicon silicon_host(void)
 {
     return SILICON_INTEL;
 }
+
+struct silicon_pointers silicon_pointers_host(void)
+{
+    return (struct silicon_pointers){64, 64};
+}

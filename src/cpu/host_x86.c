@@ -1,6 +1,7 @@
 /* What the host's processor is and has: its CPUID, XCR0 and silicon, on x86 hosts. */
 #include <cpuid.h>
 
+#include "base/le.h"
 #include "cpu/feature_bits.h"
 #include "cpu/silicon.h"
 
@@ -45,4 +46,29 @@ enum silicon silicon_host(void)
     if (!scan_clears_of() || !__get_cpuid(1, &a, &b, &c, &d))
         return SILICON_AMD;
     return family_of(a) >= 0x1a ? SILICON_AMD_ZEN5 : SILICON_AMD_ZEN4;
+}
+
+/* How many bits KEPT is of an alternation that begins with 1 in bit 0. */
+#define ALTERNATION 0x5555555555555555ull
+static u8 bits_kept(u64 kept)
+{
+    static const u8 widths[] = {48, 57};
+    for (unsigned k = 0; k < ARRAY_LEN(widths); k++)
+        if (kept == (u64)((i64)(ALTERNATION << (64 - widths[k])) >> (64 - widths[k])))
+            return widths[k];
+    return 64;
+}
+
+/* AMD's silicon stores the pointers only while an x87 exception is pending, so one is while they are asked for; no waiting instruction runs meanwhile. */
+struct silicon_pointers silicon_pointers_host(void)
+{
+    enum { FCW = 0, FSW = 2, FIP = 8, FDP = 16, MXCSR = 24 };
+    _Alignas(16) u8 own[512], image[512] = {0};
+    st16(image + FCW, 0x37e);
+    st16(image + FSW, 0x8081);
+    st64(image + FIP, ALTERNATION);
+    st64(image + FDP, ALTERNATION);
+    st32(image + MXCSR, 0x1f80);
+    __asm__ volatile("fxsave64 %0\n\tfxrstor64 %1\n\tfxsave64 %1\n\tfxrstor64 %0" : "=m"(own), "+m"(image));
+    return (struct silicon_pointers){bits_kept(ld64(image + FIP)), bits_kept(ld64(image + FDP))};
 }

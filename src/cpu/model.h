@@ -40,6 +40,7 @@ struct cpu_model {
     u64 cr4_mask;          /* bits that CR4 may hold */
     u64 arch_capabilities; /* IA32_ARCH_CAPABILITIES */
     enum silicon silicon;  /* what is left to the silicon follows it */
+    struct silicon_pointers pointers;
     u32 phys_bits, cpus;
     u32 max_basic, max_hypervisor;
     size_t count;

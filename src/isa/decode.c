@@ -312,6 +312,12 @@ static u8 repeat_prefix(const ZydisDecodedInstruction *z)
 static bool amd_differs(const ZydisDecodedInstruction *z, struct insn *i, unsigned code_size)
 {
     u8 rep = repeat_prefix(z);
+    if (i->op == OP_PAUSE && z->raw.rex.B) { /* F3 41 90: XCHG r8, rAX; for Intel's REX.B is nothing there */
+        i->op = OP_XCHG;
+        i->form = FORM_RR;
+        i->rd = 8;
+        i->rs = RAX;
+    }
     if (i->op == OP_LOOPE || i->op == OP_LOOPNE)
         i->op = rep == 0xf2 ? OP_LOOPNE : rep == 0xf3 ? OP_LOOPE : i->op;
     bool prefix66 = z->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE;
@@ -324,16 +330,10 @@ static bool amd_differs(const ZydisDecodedInstruction *z, struct insn *i, unsign
 }
 
 /* What Zydis takes too literally, on any silicon. */
-static void correct(const ZydisDecodedInstruction *z, struct insn *i, unsigned code_size)
+static void correct(struct insn *i, unsigned code_size)
 {
     if (code_size != 8)
         i->flags &= (u8)~INSN_REX_W; /* VPCMPESTRI and its like take 32-bit lengths */
-    if (i->op == OP_PAUSE && z->raw.rex.B) { /* F3 41 90 is XCHG r8, rAX */
-        i->op = OP_XCHG;
-        i->form = FORM_RR;
-        i->rd = 8;
-        i->rs = RAX;
-    }
     bool base = i->op >= OP_RDFSBASE && i->op <= OP_WRGSBASE;
     if (base && i->size == 2)
         i->size = 4;
@@ -413,6 +413,6 @@ enum decode_status insn_decode_full(const u8 *bytes, unsigned len, unsigned code
         i->flags |= INSN_SEG_PLAIN;
     if (is_string(zp) && i->seg != SEG_FS && i->seg != SEG_GS)
         i->flags |= INSN_SEG_PLAIN;
-    correct(zp, i, code_size);
+    correct(i, code_size);
     return amd && !amd_differs(zp, i, code_size) ? DECODE_UD : DECODE_OK;
 }

@@ -187,9 +187,11 @@ static void forgive(const struct icase *t, const struct world *guest, struct wor
     bool area = gen_is_area(op);
     bool gather = op >= OP_VGATHERDPS && op <= OP_VPGATHERQQ;
     bool both = host->vector == VEC_PF && guest->vector == VEC_PF;
-    /* Which byte of a missing page a masked access reports, and whether its elements wrap at the end of 16 or
+    /* Which byte of a missing page, or of two, a masked access reports, and whether its elements wrap at the end of 16 or
      * 32 bits, as on Zen 3, or go on, as on Zen 5; which piece of an area comes first. */
-    if (both && (area || (masked && !((guest->addr ^ host->addr) & address_mask(t) & PAGE_MASK))))
+    u64 apart = (host->addr - guest->addr) & address_mask(t), span = t->i.size;
+    bool same_page = !((guest->addr ^ host->addr) & address_mask(t) & PAGE_MASK);
+    if (both && (area || (masked && (same_page || apart < span || (-apart & address_mask(t)) < span))))
         host->addr = guest->addr;
     /* How many elements a gather that faults has done (SDM vol. 2, VGATHERDPS: those below the faulting one, and perhaps others). */
     if (gather && host->vector >= 0 && host->vector == guest->vector) {

@@ -533,12 +533,19 @@ static void control_words(u64 *s, struct icase *t)
     gen_registers(t);
 }
 
-/* The alignment check: only where the way back is aligned, and no other fault competes with it. */
+static bool well_inside(u64 at)
+{
+    return at - NATIVE_DATA < NATIVE_DATA_LEN - 64;
+}
+
+/* The alignment check: only where the way back is aligned, and no other fault competes with it: neither of the operand at AT nor of the stack. */
 static void alignment_check(u64 *s, struct icase *t, u64 at)
 {
     const struct insn *i = &t->i;
+    bool stack = uses_stack(i->op);
     bool twice = i->index != GPR_ZERO && (i->index == i->base || i->base == GPR_ZERO); /* then AT was not met exactly */
-    bool inside = at - NATIVE_DATA < NATIVE_DATA_LEN - 64 && !(twice && has_memory(i)), plain = family_of[t->i.op] == FAMILY_INT && t->i.op != OP_ENTER;
+    bool inside = (!stack || well_inside(t->r.gpr[RSP])) && ((stack && !has_memory(i)) || well_inside(at)) && !(twice && has_memory(i));
+    bool plain = family_of[t->i.op] == FAMILY_INT && t->i.op != OP_ENTER && t->i.op != OP_LEAVE;
     bool string = t->i.op >= OP_BT && t->i.op <= OP_BTC;
     if (plain && !string && inside && t->i.asize != 2 && !((t->r.rip + t->len + 6) & 7) && often(s, 30))
         t->r.rflags |= RFLAGS_AC;
@@ -608,7 +615,7 @@ static bool make(const struct gen *g, u64 *s, struct icase *t)
         t->poke_at = t->r.gpr[RSP];
         t->poke = gen_next(s) & ~(u64)(RFLAGS_TF | RFLAGS_AC | RFLAGS_NT);
     }
-    alignment_check(s, t, uses_stack(i->op) ? t->r.gpr[RSP] : at);
+    alignment_check(s, t, at);
     return true;
 }
 

@@ -120,6 +120,16 @@ static bool on_masks(const u8 *o, unsigned left)
     return (code >= 0x41 && code <= 0x4b) || (code >= 0x90 && code <= 0x93) || code == 0x98 || code == 0x99;
 }
 
+/* AVX-512, after no prefix that would make it #UD. */
+static bool is_evex(const u8 *code, unsigned bits)
+{
+    struct prefixes p = prefixes_of(code, bits);
+    for (unsigned k = 0; k < p.len; k++)
+        if (code[k] == 0x66 || (code[k] & 0xfe) == 0xf2 || code[k] == 0xf0 || (bits == 64 && k + 1 == p.len && (code[k] & 0xf0) == 0x40))
+            return false;
+    return p.len + 2 <= CODE_MAX && code[p.len] == 0x62 && (bits == 64 || code[p.len + 1] >> 6 == 3);
+}
+
 /* A form that the CPUID of the guest does not offer, on a host that has it. */
 static bool not_offered(const u8 *code, unsigned bits, const struct insn *i, enum decode_status st)
 {
@@ -128,7 +138,7 @@ static bool not_offered(const u8 *code, unsigned bits, const struct insn *i, enu
     bool wide_aes = (i->op >= OP_VAESDEC && i->op <= OP_VAESENCLAST) || i->op == OP_VPCLMULQDQ;
     /* LOCK MOV CR0 is MOV CR8 (APM vol. 3, MOV CRn; CPUID's AltMovCr8). */
     bool cr8 = p.lock && p.len + 3 <= CODE_MAX && o[0] == 0x0f && (o[1] & 0xfd) == 0x20 && !(o[2] & 0x38);
-    return st == DECODE_UNBUILT || (st != DECODE_OK && on_masks(o, CODE_MAX - p.len)) || (wide_aes && i->flags & INSN_VEX_L) || cr8;
+    return st == DECODE_UNBUILT || (st == DECODE_UD && is_evex(code, bits)) || (st != DECODE_OK && on_masks(o, CODE_MAX - p.len)) || (wide_aes && i->flags & INSN_VEX_L) || cr8;
 }
 
 /* LOCK before SLDT and its group, with memory: AMD's silicon reaches for the operand before it raises #UD. */
@@ -136,6 +146,22 @@ static bool operand_first(const u8 *code, unsigned bits)
 {
     struct prefixes p = prefixes_of(code, bits);
     return p.lock && p.len + 3 <= CODE_MAX && code[p.len] == 0x0f && !code[p.len + 1] && code[p.len + 2] >> 6 != 3;
+}
+
+/* Of more than 15 bytes: #GP, which silicon may find before #UD (SDM vol. 3, table 6-2, faults from decoding: no order). Found by leaving out prefixes that
+ * change no length: what is left must still be longer than these bytes. */
+static bool too_long(const u8 *code, unsigned bits)
+{
+    struct prefixes p = prefixes_of(code, bits);
+    u8 rest[CODE_MAX];
+    unsigned n = 0;
+    for (unsigned k = 0; k < CODE_MAX; k++) {
+        bool segment = (code[k] & 0xe7) == 0x26 || (code[k] & 0xfe) == 0x64;
+        bool rex = bits == 64 && (code[k] & 0xf0) == 0x40 && k + 1 != p.len; /* it counts in front of the opcode alone */
+        if (k >= p.len || (!segment && !rex))
+            rest[n++] = code[k];
+    }
+    return n < CODE_MAX && ask_host(rest, bits, n) == LONGER;
 }
 
 /* The answer of the first N bytes that the side does not want to be longer. */
@@ -165,7 +191,7 @@ static void try_bytes(struct guest *g, u64 seed, struct tally *t)
     t->undefined += host == UNDEFINED;
     if (guest == host && (guest_len == host_len || host == UNDEFINED))
         return;
-    if (guest == UNDEFINED && host == RUNS && operand_first(code, bits))
+    if (guest == UNDEFINED && host == RUNS && (operand_first(code, bits) || (host_len == CODE_MAX && too_long(code, bits))))
         return;
     if (not_offered(code, bits, &i, st)) {
         t->unbuilt++;

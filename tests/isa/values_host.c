@@ -81,9 +81,15 @@ static bool xcr0(const struct run *r)
 {
     return upper_clear(r, A | D) && (r->after.gpr[RAX] & 7) == 7;
 }
+/* XCR0 into R8, then XINUSE. What is initial may be in use all the same (SDM vol. 1, 13.6): Intel's silicon says so of what XRSTOR loaded, AMD's and Trine look
+ * at the contents (guest/avx). */
 static bool in_use(const struct run *r)
 {
-    return upper_clear(r, A | D) && !(r->after.gpr[RAX] & 4); /* YMM is initial */
+    return upper_clear(r, A | C | D) && !(r->after.gpr[RAX] & ~r->after.gpr[8]);
+}
+static bool ymm_in_use(const struct run *r)
+{
+    return upper_clear(r, A | D) && (r->after.gpr[RAX] & (XFEATURE_SSE | XFEATURE_AVX)) == (XFEATURE_SSE | XFEATURE_AVX);
 }
 static bool pkru(const struct run *r)
 {
@@ -114,7 +120,10 @@ static const struct probe probes[] = {
     {"CPUID 0x80000001", {0x0f, 0xa2}, 2, 1, 0x80000001, ANY, ANY, -1, A | B | C | D, false, cpuid},
     {"CPUID out of range", {0x0f, 0xa2}, 2, 1, 0xffffffff, ANY, ANY, -1, A | B | C | D, false, cpuid},
     {"XGETBV 0", {0x0f, 0x01, 0xd0}, 3, 1, ANY, 0x5500000000, ANY, -1, A | D, false, xcr0},
-    {"XGETBV 1", {0x0f, 0x01, 0xd0}, 3, 1, ANY, 1, ANY, -1, A | D, false, in_use},
+    /* XGETBV; MOV R8, RAX; MOV CL, 1; XGETBV */
+    {"XGETBV 1", {0x0f, 0x01, 0xd0, 0x49, 0x89, 0xc0, 0xb1, 0x01, 0x0f, 0x01, 0xd0}, 11, 4, ANY, 0, ANY, -1, A | C | D | 1u << 8, false, in_use},
+    /* VCMPPS YMM1, YMM1, YMM1, true; XGETBV */
+    {"XGETBV 1, YMM not initial", {0xc5, 0xf4, 0xc2, 0xc9, 0x0f, 0x0f, 0x01, 0xd0}, 8, 2, ANY, 1, ANY, -1, A | D, false, ymm_in_use},
     {"XGETBV 2", {0x0f, 0x01, 0xd0}, 3, 1, ANY, 2, ANY, VEC_GP, 0, false, NULL},
     {"66 XGETBV", {0x66, 0x0f, 0x01, 0xd0}, 4, 1, ANY, 0, ANY, VEC_UD, 0, false, NULL},
     {"RDPKRU", {0x0f, 0x01, 0xee}, 3, 1, ANY, 0x100000000, ANY, -1, A | D, false, pkru},

@@ -242,7 +242,7 @@ static inline void rig_reset(struct rig *r, bool wide, unsigned cpl)
 }
 
 /* A processor that offers nothing; control_rig.h has one that does. */
-static const struct cpu_model rig_model = {.silicon = SILICON_INTEL};
+static const struct cpu_model rig_model = {.silicon = SILICON_INTEL, .pointers = {64, 64}};
 
 static inline bool rig_create(struct rig *r)
 {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "cpu/model.h"
 #include "engine/bt/bt.h"
 #include "engine/bt/tr.h"
 #include "engine/bt/show.h"
@@ -338,6 +339,14 @@ static void run_code(struct bt *b, u64 budget)
     }
 }
 
+/* Where silicon looks at a store's address last (docs/deviations.md), some instructions have changed TOP or MXCSR, or raised another exception, before its page
+ * fault: the interpreter knows. */
+static bool fault_comes_last(const struct cpu *c, const struct bt_site *s)
+{
+    return s->acc & ACC_WRITE && silicon_store_last(c->wires.model->silicon) &&
+           (s->op == OP_MOVD || s->op == OP_MOVQ || s->op == OP_MOVNTQ || s->op == OP_VCVTPS2PH);
+}
+
 struct tlb_entry *bt_fill(struct bt *b, u64 lin, u32 site)
 {
     struct cpu *c = b->cpu;
@@ -353,7 +362,7 @@ struct tlb_entry *bt_fill(struct bt *b, u64 lin, u32 site)
     if (s.size >= 16 && lin & (s.size - 1u))
         return NULL;
     if (!lin_translate(c, lin, s.acc, &p)) {
-        b->faulted = !s.rep; /* REP's registers are cut before, on some processors (string.c) */
+        b->faulted = !s.rep && !fault_comes_last(c, &s); /* REP's registers are cut before, on some processors (string.c) */
         return NULL;
     }
     /* The walk may be a safe point: this block may be gone, or what it keeps in its slots be code now. */

@@ -74,6 +74,11 @@ bool interp_amd(const struct cpu *c)
     return silicon_is_amd(c->wires.model->silicon);
 }
 
+bool interp_store_last(const struct cpu *c)
+{
+    return silicon_store_last(c->wires.model->silicon);
+}
+
 /* Where the bytes of a block come from. */
 struct source {
     u64 gpa;
@@ -108,7 +113,8 @@ static bool source_open(struct cpu *c, u64 rip, struct source *s)
     return true;
 }
 
-/* The first instruction does not end in this page (or is not in RAM): gathers its bytes one by one. False: fault. */
+/* The first instruction does not end in this page (or is not in RAM): gathers its bytes one by one. False: fault; that of the fetch comes before too great a
+ * length (SDM vol. 3, table 6-2), even if the length is known by then. */
 static bool decode_gathered(struct cpu *c, u64 rip, struct source *s, struct insn *i, enum decode_status *st)
 {
     u8 buf[15];
@@ -129,7 +135,7 @@ static bool decode_gathered(struct cpu *c, u64 rip, struct source *s, struct ins
             return false;
         have++;
         *st = insn_decode(buf, have, cpu_decode_mode(c), i);
-    } while (*st == DECODE_MORE && have < sizeof buf);
+    } while ((*st == DECODE_MORE || *st == DECODE_TOO_LONG) && have < sizeof buf);
     if (*st != DECODE_OK && *st != DECODE_UNBUILT)
         i->len = (u8)have;
     return true;

@@ -42,6 +42,8 @@ const struct insn *interp_leave_rip(struct cpu *c, const struct insn *i);
 
 /* AMD's silicon profile (cpu/silicon.h), for paths that are not hot. */
 bool interp_amd(const struct cpu *c);
+/* As silicon_store_last. */
+bool interp_store_last(const struct cpu *c);
 
 /* RIP of the instruction at I, and of the one behind it. */
 u64 interp_rip(const struct cpu *c, const struct insn *i);

@@ -306,14 +306,14 @@ SIMD_HANDLER(vcvtps2ph_rr)
     vex_put(c, i, &r, false);
     NEXT(c, i);
 }
-/* MXCSR has its flags even when the store faults, as on Intel's silicon. AMD's leaves it alone then. */
+/* Where the store comes last, MXCSR has its flags even when it faults. */
 SIMD_HANDLER(vcvtps2ph_mr)
 {
     union xmm r;
     u64 lin;
     unsigned len = vex_wide(i) ? 16 : 8;
     CHECK(avx);
-    if (interp_amd(c))
+    if (!interp_store_last(c))
         TRY(c, i, mem_address(c, i, len, true, &lin) && mem_write_probe(c, i, lin, len));
     TRY(c, i, single_to_half(c, i, &r));
     TRY(c, i, vex_wide(i) ? simd_store(c, i, &r, 16) : simd_store(c, i, &r, 8));

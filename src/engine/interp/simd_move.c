@@ -303,12 +303,12 @@ VEX_RR_PART(vmovq_rr, zext8)
         mmx_put(c, i->rd, v);                                                                                \
         NEXT(c, i);                                                                                          \
     }
-/* TOP is 0 even when the store faults, the tags are not touched then: as on Intel's silicon. AMD's touches neither then. */
+/* Where the store comes last, TOP is 0 even when it faults; the tags are not touched then. */
 #define MM_STORE(name, N)                                                                                    \
     SIMD_HANDLER(name)                                                                                       \
     {                                                                                                        \
         CHECK(mmx);                                                                                          \
-        if (!interp_amd(c))                                                                                  \
+        if (interp_store_last(c))                                                                            \
             c->fpu.fsw &= (u16)~FSW_TOP;                                                                     \
         TRY(c, i, simd_store(c, i, MM(c, i->rs), N));                                                        \
         mmx_enter(c);                                                                                        \

@@ -219,11 +219,28 @@ static void store_indefinite(struct store *s, enum op op, unsigned size)
     }
 }
 
-/* Where an exception refuses the store, a fault of its address still comes first. */
+/* Where an exception refuses the store, a fault of its address still comes first, unless addresses come last: then memory is not looked at. */
 static bool store_probe(struct cpu *c, const struct insn *i, unsigned size)
 {
     u64 lin;
-    return mem_address(c, i, size, true, &lin) && mem_write_probe(c, i, lin, size);
+    return interp_store_last(c) || (mem_address(c, i, size, true, &lin) && mem_write_probe(c, i, lin, size));
+}
+
+/* Ten bytes are two stores on Intel's silicon: the first may be done when the second faults (SDM vol. 3, 9.1.1). */
+static NOINLINE bool store_ten(struct cpu *c, const struct insn *i, const u8 *raw)
+{
+    u64 lin;
+    if (!mem_address(c, i, 10, true, &lin))
+        return false;
+    if (interp_amd(c))
+        return lin_store(c, i, lin, raw, 10);
+    u64 rest = c->code_size == 8 ? lin + 8 : (u32)(lin + 8);
+    return lin_store(c, i, lin, raw, 8) && lin_store(c, i, rest, raw + 8, 2);
+}
+
+INLINE bool store_put(struct cpu *c, const struct insn *i, const struct store *s, unsigned size)
+{
+    return size == 10 ? store_ten(c, i, s->raw) : op_store(c, i, s->raw, size);
 }
 
 static NOINLINE enum x87_end store_empty(struct cpu *c, const struct insn *i, unsigned size, bool pop)
@@ -231,7 +248,7 @@ static NOINLINE enum x87_end store_empty(struct cpu *c, const struct insn *i, un
     struct store s;
     if (c->fpu.fcw & FSW_IE) {
         store_indefinite(&s, i->op, size);
-        X87_MEM(op_store(c, i, s.raw, size));
+        X87_MEM(store_put(c, i, &s, size));
     } else {
         X87_MEM(store_probe(c, i, size));
     }
@@ -250,7 +267,7 @@ INLINE enum x87_end store_finish(struct cpu *c, const struct insn *i, const stru
         x87_status(c, i, s->sw & (STORE_REFUSALS | (s->sw & FSW_IE ? 0 : FSW_PE)), FSW_C1);
         return X87_DONE;
     }
-    X87_MEM(op_store(c, i, s->raw, size));
+    X87_MEM(store_put(c, i, s, size));
     x87_note(c, i);
     x87_status(c, i, s->sw, FSW_C1);
     if (pop)
