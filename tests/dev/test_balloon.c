@@ -231,6 +231,44 @@ static void test_hints(struct test *t)
     rig_restart(&t->r, ALL, QUEUES, 16);
 }
 
+static void say_round(struct test *t, u32 id)
+{
+    rig_st(&t->r, RIG_DATA, id, 4);
+    send(t, HINT, RIG_DATA, 4, 0);
+}
+
+/* The number of a round is never that of the one before, whatever became of it; and the last one that was asked for ends with the pages given back. */
+static void test_rounds(struct test *t)
+{
+    struct bench *b = &t->r.b;
+    u32 last = 0;
+    for (unsigned n = 0; n < 4; n++) { /* complete ones */
+        CHECK(b, virtio_balloon_ask_hints(&t->b));
+        u32 id = rig_read(&t->r, 0x108);
+        CHECK(b, id >= 2 && id != last);
+        say_round(t, last = id);
+        say_round(t, 0);
+        CHECK_EQ(b, rig_read(&t->r, 0x108), 1);
+    }
+    for (unsigned n = 0; n < 2; n++) { /* asked again while one is under way */
+        CHECK(b, virtio_balloon_ask_hints(&t->b));
+        say_round(t, last = rig_read(&t->r, 0x108));
+        CHECK(b, virtio_balloon_ask_hints(&t->b));
+        u32 id = rig_read(&t->r, 0x108);
+        CHECK(b, id >= 2 && id != last);
+        say_round(t, 0);
+        CHECK_EQ(b, rig_read(&t->r, 0x108), id);
+        say_round(t, last = id);
+        say_round(t, 0);
+        CHECK_EQ(b, rig_read(&t->r, 0x108), 1);
+    }
+    t->b.hint_last = 0xffffffff;
+    CHECK(b, virtio_balloon_ask_hints(&t->b));
+    CHECK_EQ(b, rig_read(&t->r, 0x108), 2);
+    rig_restart(&t->r, ALL, QUEUES, 16);
+    CHECK_EQ(b, rig_read(&t->r, 0x108), 0);
+}
+
 /* A request to a device is under way when its page goes: it is written to a new frame. */
 static void test_beside_dma(struct test *t)
 {
@@ -271,9 +309,11 @@ static void test_saved(struct test *t)
     struct bench *b = &t->r.b;
     t->b.actual = 5;
     t->b.hint_id = 9;
+    t->b.hint_last = 10;
     CHECK(b, bench_copy(b, &virtio_balloon_ops, &t->b, &other));
     CHECK_EQ(b, other.actual, 5);
     CHECK_EQ(b, other.hint_id, 9);
+    CHECK_EQ(b, other.hint_last, 10);
 }
 
 int main(void)
@@ -291,6 +331,7 @@ int main(void)
     test_limits(&t);
     test_report(&t);
     test_hints(&t);
+    test_rounds(&t);
     test_beside_dma(&t);
     test_discard(&t);
     test_saved(&t);

@@ -119,7 +119,7 @@ bool virtio_balloon_ask_stats(struct virtio_balloon *b)
 /* --- free pages */
 
 /* What the driver offers to be written is free; its contents may go until it has the buffer back. With a poison value it must stay as the
- * guest left it (5.5.6.4.2, 5.5.6.7.2). */
+ * guest left it (5.5.6.6, 5.5.6.7.2). */
 static u64 drop_segments(struct virtio_balloon *b, const struct virtq_chain *c)
 {
     u64 bytes = 0;
@@ -131,11 +131,14 @@ static u64 drop_segments(struct virtio_balloon *b, const struct virtq_chain *c)
     return bytes;
 }
 
+/* Every round has another number than the one before, also when that one has ended, which 5.5.6.5.2 does not ask for: Linux takes the number
+ * that it served last for no request. Was it asked for before the driver had read HINT_DONE, the driver would hold its pages for ever. */
 bool virtio_balloon_ask_hints(struct virtio_balloon *b)
 {
     if (!virtio_has(&b->v, BALLOON_F_HINT) || !virtio_running(&b->v, HINT))
         return false;
-    b->hint_id = b->hint_id < HINT_FIRST || b->hint_id == UINT32_MAX ? HINT_FIRST : b->hint_id + 1;
+    b->hint_last = b->hint_last < HINT_FIRST || b->hint_last == UINT32_MAX ? HINT_FIRST : b->hint_last + 1;
+    b->hint_id = b->hint_last;
     b->hinting = false;
     virtio_config_changed(&b->v);
     return true;
@@ -287,6 +290,7 @@ static const struct field balloon_fields[] = {
     FIELD_KEEP(virtio_balloon, target), FIELD(virtio_balloon, actual, 0),         FIELD(virtio_balloon, poison, 0),
     FIELD(virtio_balloon, hint_id, 0),  FIELD(virtio_balloon, hinting, false),    FIELD(virtio_balloon, stats_held, false),
     FIELD(virtio_balloon, stats_head, 0), FIELD_ARRAY_KEEP(virtio_balloon, stats), FIELD(virtio_balloon, stats_ns, 0),
+    FIELD_SINCE(virtio_balloon, hint_last, 0, 2),
 };
-static const struct field_table balloon_table = {"virtio_balloon", 1, balloon_fields, ARRAY_LEN(balloon_fields)};
+static const struct field_table balloon_table = {"virtio_balloon", 2, balloon_fields, ARRAY_LEN(balloon_fields)};
 const struct device_ops virtio_balloon_ops = {.fields = &balloon_table};

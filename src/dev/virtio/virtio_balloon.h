@@ -26,6 +26,7 @@ struct virtio_balloon {
     u32 actual; /* that it says it has given up */
     u32 poison; /* what the guest fills free pages with */
     u32 hint_id;  /* of the round of hints that is asked for; below HINT_FIRST: none */
+    u32 hint_last; /* the number of the last round that was asked for, ended or not; 0: none */
     bool hinting; /* the driver has answered to it */
     bool at_once; /* within the driver's notification */
     bool stats_held;

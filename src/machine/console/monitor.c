@@ -80,8 +80,8 @@ static void info_balloon(struct vm *vm)
     say(vm, "balloon: actual=%" PRIu64 " MiB; %" PRIu64 " KiB in it; %" PRIu64 " KiB of free pages reported, %" PRIu64 " KiB hinted so far\r\n",
         actual >> 20, b->ballooned << 2, b->reported_bytes >> 10, b->hinted_bytes >> 10);
     if (b->stats[BALLOON_AVAILABLE_MEMORY] != ~0ull)
-        say(vm, "the guest had %" PRIu64 " KiB available, %" PRIu64 " KiB free\r\n", b->stats[BALLOON_AVAILABLE_MEMORY] >> 10,
-            b->stats[BALLOON_FREE_MEMORY] >> 10);
+        say(vm, "the guest had %" PRIu64 " KiB available, %" PRIu64 " KiB free, %" PRIu64 " ms ago\r\n", b->stats[BALLOON_AVAILABLE_MEMORY] >> 10,
+            b->stats[BALLOON_FREE_MEMORY] >> 10, (clock_now(&vm->clock) - b->stats_ns) / 1000000);
     (void)virtio_balloon_ask_stats(b);
 }
 
