@@ -4,8 +4,7 @@
 # usage: confine_threads.sh TRINE SOURCE-ROOT REFUSE-URING HANG-IMAGE
 trine=$1 root=$2 refuse=$3 hang=$4
 . "$(dirname -- "$0")/lib.sh"
-# At the end of a process LeakSanitizer starts another, which traces it (prctl, clone, ptrace): what no filter shall allow.
-[ -z "${TRINE_SANITIZED-}" ] || export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
+no_leak_search
 
 truncate -s 4M "$work/disk"
 # PID FILTERS: how many threads have not so many; "none" when the process has gone.
