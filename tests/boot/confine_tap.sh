@@ -7,7 +7,7 @@ trine=$1 root=$2 engine=$3
 . "$(dirname -- "$0")/lib.sh"
 need_debian
 need_engine "$engine"
-[ -z "${TRINE_SANITIZED-}" ] || { echo "a sanitizer's libraries may be where that user cannot read" && exit 77; }
+no_leak_search
 for program in ip losetup unshare setpriv python3 mke2fs; do
 	command -v $program >/dev/null || { echo "$program is not installed (packages iproute2, mount, util-linux, python3, e2fsprogs)" && exit 77; }
 done
@@ -96,8 +96,10 @@ socket.create_connection(("10.9.9.2", 81), timeout=100).sendall(b"done\n")' >"$w
 	echo "as $user: passed"
 }
 
+nobody="setpriv --reuid nobody --regid nogroup --clear-groups --inh-caps=-all --ambient-caps=-all --bounding-set=-all"
+[ -z "${TRINE_SANITIZED-}" ] || $nobody "$work/trine" --version >"$work/out/log" 2>&1 || { tail -n 1 "$work/out/log" && echo "a sanitizer's libraries are where that user cannot read" && exit 77; }
 session root trine-t0
-session nobody trine-t1 setpriv --reuid nobody --regid nogroup --clear-groups --inh-caps=-all --ambient-caps=-all --bounding-set=-all
+session nobody trine-t1 $nobody
 # Another's tap.
 ip tuntap add dev trine-t2 mode tap user root || fail "tap"
 said=$(cd "$work" && setpriv --reuid nobody --regid nogroup --clear-groups --bounding-set=-all --inh-caps=-all ./trine run --kernel vmlinuz --net tap=trine-t2 2>&1 </dev/null)
