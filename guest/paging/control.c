@@ -248,20 +248,20 @@ TEST(walk_order)
 /* REX.B and REX.R of MOV to and from a control register. */
 TEST(upper_registers)
 {
-#define THROUGH(reg, value)                                                                                                                  \
+#define CR2_BY(reg, value)                                                                                                                  \
     __asm__ volatile("mov %1, %%" reg "; mov %%" reg ", %%cr2; xor %%eax, %%eax; mov %%rax, %%" reg "; mov %%cr2, %%" reg "; mov %%" reg ", %0" \
                      : "=r"(v)                                                                                                               \
                      : "b"((u64)(value))                                                                                                     \
                      : "rax", reg)
     u64 v;
-    THROUGH("r8", 0x1111222233334444);
+    CR2_BY("r8", 0x1111222233334444);
     CHECK_EQUAL("r8", 0x1111222233334444, v);
-    THROUGH("r10", 0x2222333344445555);
+    CR2_BY("r10", 0x2222333344445555);
     CHECK_EQUAL("r10", 0x2222333344445555, v);
-    THROUGH("r12", 0x3333444455556666);
+    CR2_BY("r12", 0x3333444455556666);
     CHECK_EQUAL("r12", 0x3333444455556666, v);
-    THROUGH("r15", 0x4444555566667777);
+    CR2_BY("r15", 0x4444555566667777);
     CHECK_EQUAL("r15", 0x4444555566667777, v);
-#undef THROUGH
+#undef CR2_BY
 }
 #endif
