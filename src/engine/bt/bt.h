@@ -400,6 +400,8 @@ void bt_cache_flush(struct bt *b);
 u32 bt_translate(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip);
 /* The page behind RIP's, *P, if code may be taken from there; from now on no vCPU writes unseen to it or to the frame of GPA. A safe point. */
 bool bt_next_page(struct bt *b, u64 rip, u64 gpa, struct place *p);
+/* Do the page's LEFT last BYTES begin an instruction that goes on in the next? */
+bool bt_cut_off(const struct bt *b, const u8 *bytes, unsigned left);
 
 /* signal.c: faults of translated code itself */
 void bt_signal_init(void);

@@ -134,7 +134,9 @@ u32 bt_dormant_find(struct bt *b, u64 gpa, u32 mode, const u8 *bytes, u64 rip)
     u32 close = 0, n;
     for (n = *chain(b, gpa, mode); n && !(named(&b->blocks[n], gpa, mode) && b->blocks[n].gpa2 != BT_NO_PAGE);)
         n = b->blocks[n].hash_next;
-    if (n && !bt_next_page(b, rip, gpa, &next)) /* a safe point: nothing that was looked up before counts */
+    /* What stands here now may end before the page does: then the next one is not to be looked at, which would show in its entry's A bit. */
+    if (n && bt_cut_off(b, bytes, (unsigned)(PAGE_SIZE - (gpa & ~PAGE_MASK))) &&
+        !bt_next_page(b, rip, gpa, &next)) /* a safe point: nothing that was looked up before counts */
         return 0;
     for (n = *chain(b, gpa, mode); n; n = b->blocks[n].hash_next) {
         const struct bt_block *t = &b->blocks[n];

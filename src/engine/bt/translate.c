@@ -192,11 +192,10 @@ static bool goes_on(const struct dec *d, unsigned n, unsigned sides)
     return d->kind == K_JCC && d->i.imm >= 0 && sides < SIDES_MAX && n < SIDES_WITHIN;
 }
 
-/* Do the page's last bytes begin an instruction that goes on in the next? */
-static bool cut_off(const struct tr *t, const u8 *bytes, unsigned left)
+bool bt_cut_off(const struct bt *b, const u8 *bytes, unsigned left)
 {
     struct insn i;
-    return left < 15 && insn_decode(bytes, left, cpu_decode_mode(t->b->cpu), &i) == DECODE_MORE;
+    return left < 15 && insn_decode(bytes, left, cpu_decode_mode(b->cpu), &i) == DECODE_MORE;
 }
 
 /* Two frames, none of which any vCPU can write to unseen, at the same time: marking the one is a safe point, where the other may be
@@ -270,7 +269,7 @@ static bool scan(struct tr *t, const u8 *guest, u32 mode, u64 rip)
         d->decoded = bt_decode(t->b, d, bytes + off, left - off, mode);
         d->off = off;
         d->side = d->replays = false;
-        if (!d->decoded && cut_off(t, bytes + off, left - off)) {
+        if (!d->decoded && bt_cut_off(t->b, bytes + off, left - off)) {
             if (t->n_insns)
                 break;
             return crossing(t, guest, left, mode, rip);
