@@ -432,7 +432,8 @@ void *bt_call(struct bt *b);
 
 /* run.c: leaves out RF of the boundary at ICOUNT, where it may; the budget then pays for a block. */
 bool bt_resume(struct bt *b, u64 icount);
-/* What the scratch page says of the soft TLB's tables is what struct cpu says. */
+/* The boundary before site S: RIP and count. */
+void bt_settle(struct bt *b, const struct bt_site *s);
 /* Mode, segments and views out of struct cpu. False: this code is not translated, or other registers than now must be in the processor. */
 bool bt_reload(struct bt *b);
 

@@ -99,9 +99,9 @@ static bool call_cpuid(struct bt *b, const struct bt_site *s, u64 next)
 }
 
 static call_fn *const calls[OP_COUNT] = {
-    [OP_IRETQ] = call_iret,          [OP_IRETD] = call_iret,    [OP_INT] = call_int,     [OP_INT3] = call_int3,
+    [OP_IRETQ] = call_iret,          [OP_IRETD] = call_iret,      [OP_INT] = call_int,     [OP_INT3] = call_int3,
     [OP_SYSENTER] = call_sysenter,   [OP_SYSEXIT] = call_sysexit, [OP_RDMSR] = call_rdmsr, [OP_WRMSR] = call_wrmsr,
-    [OP_MOV_TO_CR] = call_mov_to_cr, [OP_INVLPG] = call_invlpg, [OP_CPUID] = call_cpuid,
+    [OP_MOV_TO_CR] = call_mov_to_cr, [OP_INVLPG] = call_invlpg,   [OP_CPUID] = call_cpuid,
 };
 
 /* Is there anything to look at, but for an interrupt that IF keeps out? */
@@ -117,9 +117,8 @@ static void settle(struct bt *b, const struct bt_site *s)
     struct cpu *c = b->cpu;
     struct bt_scratch *x = b->scratch;
     bt_store_homes(b);
-    x->budget += bt_site_refund(b, s);
+    bt_settle(b, s);
     c->icount = x->icount_end - (u64)x->budget;
-    c->rip = bt_cut_rip(b, bt_site_rip(b, s));
     flags_load(&c->fl, (u32)bt_flags_of(x->flags));
 }
 

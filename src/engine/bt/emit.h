@@ -103,7 +103,7 @@ static inline void e_mov(struct emit *e, int to, int from)
 /* The address O into R, of 64 bits if WIDE, else of 32. A register alone is moved, which takes a processor no time; LEA would take it a cycle. */
 static inline void e_address(struct emit *e, bool wide, int r, struct opnd o)
 {
-    if (o.base >= 0 && o.base < 16 && o.index == NO_REG && !o.disp)
+    if (o.base >= 0 && o.index == NO_REG && !o.disp)
         e_op(e, wide, 0x8b, r, reg_opnd(o.base), 0);
     else
         e_op(e, wide, 0x8d, r, o, 0);

@@ -83,15 +83,21 @@ static void load_segments(struct bt *b)
     s->seg_flat[SEG_FS] = unlimited(&c->seg[SEG_FS]), s->seg_flat[SEG_GS] = unlimited(&c->seg[SEG_GS]);
 }
 
+/* All that decides which code runs, and how it finds its memory. */
+static void load_place(struct bt *b, u32 mode)
+{
+    b->mode = mode;
+    bt_pages_follow(b);
+    load_views(b);
+    load_segments(b);
+}
+
 bool bt_reload(struct bt *b)
 {
     u32 mode = mode_of(b->cpu);
     if (!translatable(b->cpu) || (mode ^ b->mode) & ~(u32)(BT_MODE_USER | BT_MODE_32))
         return false;
-    b->mode = mode;
-    load_segments(b);
-    load_views(b);
-    bt_pages_follow(b);
+    load_place(b, mode);
     return true;
 }
 
@@ -100,14 +106,11 @@ static void load_state(struct bt *b, u64 budget)
 {
     struct cpu *c = b->cpu;
     struct bt_scratch *s = b->scratch;
-    b->mode = mode_of(c);
-    bt_pages_follow(b);
+    load_place(b, mode_of(c));
     s->key = key_of(b, tlb_code_epoch(c) << BT_MODE_BITS | b->mode);
     s->home[0] = c->gpr[R10].q, s->home[1] = c->gpr[R11].q, s->home[2] = c->gpr[R15].q, s->home[3] = c->gpr[R14].q;
     s->budget = (i64)budget;
     s->icount_end = c->icount + budget;
-    load_views(b);
-    load_segments(b);
     s->flags = bt_flags_image(flags_value(&c->fl));
     s->mxcsr = c->fpu.mxcsr;
     s->fcw = c->fpu.fcw;
@@ -215,8 +218,7 @@ static u64 follow_link(struct bt *b, const struct bt_site *s)
     return rip;
 }
 
-/* The boundary of a site: RIP and count. */
-static void settle(struct bt *b, const struct bt_site *s)
+void bt_settle(struct bt *b, const struct bt_site *s)
 {
     b->scratch->budget += bt_site_refund(b, s);
     b->cpu->rip = bt_cut_rip(b, bt_site_rip(b, s));
@@ -321,7 +323,7 @@ static void run_code(struct bt *b, u64 budget)
             rip = x->target;
             continue;
         }
-        settle(b, &s);
+        bt_settle(b, &s);
         if (s.kind == SITE_CHECK && next_page_agrees(b, &s)) {
             rip = c->rip;
             continue;
